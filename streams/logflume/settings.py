@@ -1,0 +1,301 @@
+"""Every setting of Logflume, in one place: its name, its default, and what it is for.
+
+A value comes from the first of: an argument, a variable ``LOGFLUME_<NAME>``, the file ``logflume.toml`` (here, or where
+``LOGFLUME_SETTINGS`` points), the stack that ``logflume local up`` runs. docs/settings.md is generated from this file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import socket
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
+
+from pydantic import AfterValidator, ByteSize, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from logflume.errors import Misconfigured
+
+PREFIX = "LOGFLUME_"
+SETTINGS_VARIABLE = "LOGFLUME_SETTINGS"
+TEST_PREFIX = "LOGFLUME_TEST_"  # variables of the test suite, which no setting may take
+STACK_FILE = "stack.toml"
+
+
+def state_home() -> Path:
+    """Where local data lies when ``state_dir`` says nothing: the XDG state folder."""
+    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "logflume"
+
+
+def cache_home() -> Path:
+    """Where downloads lie when ``cache_dir`` says nothing: the XDG cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "logflume"
+
+
+def _absolute(path: Path) -> Path:
+    """``~`` expanded, and independent of where a worker is started."""
+    return path.expanduser().absolute()
+
+
+Folder = Annotated[Path, AfterValidator(_absolute)]
+OptionalFolder = Annotated[str, AfterValidator(lambda text: str(_absolute(Path(text))) if text else "")]
+
+
+def _mb(megabytes: int) -> ByteSize:
+    return ByteSize(megabytes * 1_000_000)
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Unchangeable; ``model_copy(update=…)`` makes a variant.
+
+    Sizes may be written as ``64MB`` or as a number of bytes. Building one raises Misconfigured for a value that does
+    not fit, for an unknown name in a file, and for a ``LOGFLUME_`` variable that no setting has.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, validate_default=True)
+
+    # Kafka
+    kafka_bootstrap: str = Field("", description="Kafka brokers, `host:port[,host:port…]`.")
+    kafka_options: dict[str, str] = Field(
+        default_factory=dict,
+        description="Further librdkafka options for every client, as JSON, such as "
+        '`{"security.protocol": "SASL_SSL", …}`.',
+    )
+    topic_prefix: str = Field("logflume.", description="What the names of all topics begin with.")
+    topics_profile: Literal["local", "real"] = Field(
+        "local", description="Which partition counts and replication `topics apply` uses: `local` or `real`."
+    )
+    topics_dir: OptionalFolder = Field(
+        "",
+        description="Folder of the contract (topics, schemas, datasets); empty: the checkout's, else the package's.",
+    )
+    tenants_dir: OptionalFolder = Field("", description="Folder of the tenants' files, `*.yaml`.")
+
+    # Object store
+    store_url: str = Field("", description="Where tables come to rest: `s3://bucket/prefix` or `file:///folder`.")
+    store_endpoint: str = Field(
+        "", description="URL of an S3 service other than Amazon's, such as `http://127.0.0.1:8333`."
+    )
+    store_region: str = Field("us-east-1", description="Region of the bucket.")
+    store_access_key: str = Field("", description="Access key id; empty: the usual sources of the AWS tools.")
+    store_secret_key: SecretStr = Field(SecretStr(""), description="Secret access key.")
+
+    # This machine
+    state_dir: Folder = Field(
+        default_factory=state_home,
+        description="Folder of everything that `logflume local` keeps: data, logs, addresses.",
+    )
+    cache_dir: Folder = Field(
+        default_factory=cache_home, description="Folder of downloads that can be made again, such as Kafka's jars."
+    )
+    local_sorters: int = Field(1, ge=0, le=16, description="Sort workers that `logflume local up` starts.")
+    local_sinks: int = Field(1, ge=0, le=16, description="Sink workers that `logflume local up` starts.")
+
+    # Every worker
+    log_format: Literal["console", "json"] = Field("console", description="How a worker logs: `console` or `json`.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level logged.")
+    http_host: str = Field("127.0.0.1", description="Address of a worker's `/metrics`, `/live` and `/ready`.")
+    http_port: int = Field(
+        0, ge=0, le=65535, description="Port of a worker's `/metrics`, `/live` and `/ready`; 0: none."
+    )
+    stall_seconds: float = Field(
+        120.0, gt=0, description="`/ready` fails when there is work and nothing was committed for this long."
+    )
+
+    # Edge
+    edge_id: str = Field(
+        default_factory=socket.gethostname,
+        description="Name of this edge in the headers of its blocks (the host's name).",
+    )
+    edge_block_rows: int = Field(4000, ge=1, le=100_000, description="Rows after which a block is closed.")
+    edge_block_bytes: ByteSize = Field(
+        _mb(1), ge=1, le=64_000_000, description="Bytes of records as they came, likewise."
+    )
+    edge_linger_seconds: float = Field(0.2, ge=0, description="Age at which a block is closed, full or not.")
+    edge_memory_bytes: ByteSize = Field(_mb(64), ge=1, description="Memory for records not yet acknowledged by Kafka.")
+    edge_timeout_seconds: float = Field(
+        30.0, gt=0, description="How long the client waits for room or for Kafka before it raises Unavailable."
+    )
+
+    # Sort
+    sort_group: str = Field("logflume-sort", description="Consumer group of the sort workers.")
+    sort_memory_bytes: ByteSize = Field(_mb(256), ge=1, description="A sort worker's memory budget.")
+    sort_unit_bytes: ByteSize = Field(_mb(16), ge=1, description="Decoded bytes of input that are sorted at once.")
+    sort_session_timeout_seconds: float = Field(
+        60.0, gt=0, description="A sort worker that is silent for this long loses its partitions."
+    )
+
+    # Sink
+    sink_group: str = Field("logflume-sink", description="Consumer group of the sink workers.")
+    sink_memory_bytes: ByteSize = Field(_mb(512), ge=1, description="A sink worker's memory budget.")
+    sink_flush_age_seconds: float = Field(5.0, gt=0, description="Age at which a tenant's rows are flushed.")
+    sink_flush_rows: int = Field(200_000, ge=1, description="Rows of one tenant and dataset that make a flush.")
+    sink_flush_bytes: ByteSize = Field(_mb(128), ge=1, description="Bytes of one tenant and dataset, likewise.")
+    sink_flush_threads: int = Field(2, ge=1, le=64, description="Flushes that run at once.")
+    sink_behind_bytes: ByteSize = Field(
+        _mb(1000), ge=1, description="Most bytes read beyond the commit: what a restart reads again."
+    )
+    sink_session_timeout_ms: int = Field(
+        45_000, ge=1000, description="A sink worker that is silent for this long loses its partitions."
+    )
+    sink_transaction_timeout_ms: int = Field(
+        30_000,
+        ge=1000,
+        description="Kafka aborts a sink's transaction after this long, so that its successor can begin.",
+    )
+
+    # Tests
+    crash_at: str = Field("", description="For tests: the crash point, `name` or `name:N`, at which the process ends.")
+
+    def __init__(self, **values: Any) -> None:
+        _refuse_unknown_variables()
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise Misconfigured(_explain(error)) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then variables, then the settings file, then the running local stack."""
+        file = _settings_file()
+        init = cast("InitSettingsSource", init_settings).init_kwargs
+        state_dir = (
+            init.get("state_dir") or os.environ.get(PREFIX + "STATE_DIR") or file.get("state_dir") or state_home()
+        )
+        stack = _read_toml(_absolute(Path(str(state_dir))) / STACK_FILE)
+        known = {name: value for name, value in stack.items() if name in cls.model_fields}
+        return (
+            init_settings,
+            env_settings,
+            InitSettingsSource(settings_cls, file),
+            InitSettingsSource(settings_cls, known),
+        )
+
+    def require(self, name: str) -> str:
+        """The value of a setting that has no default; Misconfigured, naming its variable, when it is empty."""
+        value = getattr(self, name)
+        text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        if not text:
+            raise Misconfigured(
+                f"{variable(name)} is not set ({type(self).model_fields[name].description}) "
+                f"Set it, or start a local stack with `logflume local up`."
+            )
+        return text
+
+    def environment(self) -> dict[str, str]:
+        """The variables that give another process exactly these settings, secrets included."""
+        found: dict[str, str] = {}
+        for name, value in self.model_dump(mode="json").items():
+            if name == "store_secret_key":
+                found[variable(name)] = self.store_secret_key.get_secret_value()
+            elif isinstance(value, dict):
+                found[variable(name)] = json.dumps(value)
+            else:
+                found[variable(name)] = str(value)
+        return found
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def page() -> str:
+    """docs/settings.md: every setting with its variable, type, default and meaning."""
+    lines = [
+        "# Settings",
+        "",
+        "Generated from `streams/logflume/settings.py` by `make docs`; a test keeps it current.",
+        "",
+        "A value comes from the first of: a variable, `logflume.toml` in the current folder (or the file that",
+        f"`{SETTINGS_VARIABLE}` names; the setting's name in small letters), the stack that `logflume local up` runs.",
+        "Sizes may be written as `64MB` or as a number of bytes. A `LOGFLUME_` variable that is not here is refused.",
+        "",
+        "| variable | type | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    for name, field in Settings.model_fields.items():
+        lines.append(f"| `{variable(name)}` | {_type(field.annotation)} | {_default(name)} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def _type(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return "one of " + ", ".join(get_args(annotation))
+    if get_origin(annotation) is dict:
+        return "JSON object"
+    names: dict[Any, str] = {
+        str: "text",
+        int: "number",
+        float: "number",
+        ByteSize: "size",
+        SecretStr: "secret",
+        Path: "folder",
+    }
+    return names[annotation]
+
+
+def _default(name: str) -> str:
+    places = {
+        "state_dir": "`~/.local/state/logflume`",
+        "cache_dir": "`~/.cache/logflume`",
+        "edge_id": "host name",
+        "kafka_options": "`{}`",
+    }
+    if name in places:
+        return places[name]
+    value = Settings.model_fields[name].default
+    if isinstance(value, SecretStr) or value == "":
+        return "–"
+    return f"`{value.human_readable(decimal=True, separator='')}`" if isinstance(value, ByteSize) else f"`{value}`"
+
+
+def _settings_file() -> dict[str, Any]:
+    named = os.environ.get(SETTINGS_VARIABLE)
+    path = Path(named or "logflume.toml").expanduser()
+    if named and not path.is_file():
+        raise Misconfigured(f"{SETTINGS_VARIABLE} names {path}, which is not a file.")
+    return _read_toml(path)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise Misconfigured(f"{path}: {error}") from None
+
+
+def _refuse_unknown_variables() -> None:
+    """A mistyped variable would otherwise be a silent default."""
+    known = {variable(name) for name in Settings.model_fields} | {SETTINGS_VARIABLE}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name.upper() not in known and not name.startswith(TEST_PREFIX):
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f" Did you mean {near[0]}?" if near else " docs/settings.md lists them."
+            raise Misconfigured(f"{name} is not a setting.{hint}")
+
+
+def _explain(error: ValidationError) -> str:
+    """One line for each mistake; values are left out, one may be a secret."""
+    lines = []
+    for mistake in error.errors(include_input=False, include_url=False, include_context=False):
+        name = str(mistake["loc"][0]) if mistake["loc"] else "?"
+        if mistake["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+            lines.append(f"{name} is not a setting." + (f" Did you mean {near[0]}?" if near else ""))
+        else:
+            lines.append(f"{variable(name)} ({name}): {mistake['msg']}")
+    return "\n".join(lines)

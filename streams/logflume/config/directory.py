@@ -1,0 +1,74 @@
+"""The configuration from a directory: one ``<tenant>.yaml`` a tenant, read once at the start as generation 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from logflume import contract
+from logflume.errors import Misconfigured, Refused
+from logflume.model.dataset import Dataset
+from logflume.model.tenant import Configuration, Tenant, TenantDataset, check_tenant_name, fingerprint
+
+_MOST_RETENTION_DAYS = 3650
+
+
+class DirectorySource:
+    """Reads ``tenants/*.yaml`` when it is made, whole or not at all; later changes of the files are not seen.
+
+    Raises ``Misconfigured`` (file, line, field) for a mistake, ``Refused`` for a directory that would blank everything.
+    """
+
+    def __init__(self, path: Path, datasets: Mapping[str, Dataset]) -> None:
+        tenants = _read_all(path, datasets)
+        self._current = Configuration(1, fingerprint(tenants), MappingProxyType(tenants))
+
+    def current(self) -> Configuration:
+        """Return the one generation that this source has."""
+        return self._current
+
+
+def _read_all(folder: Path, datasets: Mapping[str, Dataset]) -> dict[str, Tenant]:
+    if not folder.is_dir():
+        raise Misconfigured(f"tenants_dir: {folder} is no directory")
+    tenants: dict[str, Tenant] = {}
+    for path in contract.yaml_files(folder):
+        tenant = _read(path, datasets)
+        if tenant.name in tenants:
+            raise Misconfigured(f"{path}:1: name: another file declares the tenant {tenant.name} too")
+        tenants[tenant.name] = tenant
+    if not any(tenant.datasets for tenant in tenants.values()):
+        # A blank configuration once dropped everybody's logs: it is a mistake until someone proves the contrary.
+        raise Refused(
+            f"{folder}: no tenant wants any dataset; a blank configuration is refused. Add <tenant>.yaml files"
+        )
+    return tenants
+
+
+def _read(path: Path, datasets: Mapping[str, Dataset]) -> Tenant:
+    root = contract.read_yaml(path)
+    root.only(("name", "datasets"))
+    name = root.text("name")
+    try:
+        check_tenant_name(name)
+    except Misconfigured as error:
+        raise root.mistake("name", str(error)) from None
+    if name != path.stem:
+        raise root.mistake("name", f"{name!r} is not the file's name {path.stem!r}")
+    section = root.section("datasets")
+    return Tenant(name, MappingProxyType({key: _wanted(section, key, datasets) for key in section}))
+
+
+def _wanted(section: contract.Section, key: str, datasets: Mapping[str, Dataset]) -> TenantDataset:
+    dataset = datasets.get(key)
+    if dataset is None:
+        raise section.mistake(key, f"there is no such dataset; the contract has: {', '.join(datasets)}")
+    if not section.is_section(key):
+        if section.value(key) is not None:
+            raise section.mistake(key, "nothing (the dataset's own retention) or retention_days: N is wanted below it")
+        return TenantDataset(key, dataset.retention_days)
+    options = section.section(key)
+    options.only(("retention_days",))
+    days = options.integer("retention_days", dataset.retention_days, least=1, most=_MOST_RETENTION_DAYS)
+    return TenantDataset(key, days)

@@ -1,0 +1,1 @@
+"""Everything said to Kafka: client settings, topics, awaited deliveries, positions, transactions, the one reader."""

@@ -33,9 +33,7 @@ def find(topics_dir: str = "") -> Path:
     for folder in (_PACKAGE.parents[1] / "topics", _PACKAGE / "_contract"):
         if (folder / "topics.yaml").is_file():
             return folder
-    raise Misconfigured(
-        "the contract's files are not in this installation; set LOGFLUME_TOPICS_DIR to a topics/ folder"
-    )
+    raise Misconfigured("this installation lacks the contract's files; set LOGFLUME_TOPICS_DIR to a topics/ folder")
 
 
 def avro_schema(name: str, folder: Path) -> dict[str, Any]:
@@ -162,7 +160,7 @@ class Section:
         if type(value) is not kind:  # not isinstance: true is no number
             quotes = "; put it in quotes" if kind is str and value is not None else ""
             raise self.mistake(
-                key, f"{_KINDS[kind]} is wanted, not {value if value is not None else 'nothing'}{quotes}"
+                key, f"{_KINDS[kind]} is wanted, not {'nothing' if value is None else repr(value)}{quotes}"
             )
         return value
 

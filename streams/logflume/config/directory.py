@@ -40,9 +40,7 @@ def _read_all(folder: Path, datasets: Mapping[str, Dataset]) -> dict[str, Tenant
         tenants[tenant.name] = tenant
     if not any(tenant.datasets for tenant in tenants.values()):
         # A blank configuration once dropped everybody's logs: it is a mistake until someone proves the contrary.
-        raise Refused(
-            f"{folder}: no tenant wants any dataset; a blank configuration is refused. Add <tenant>.yaml files"
-        )
+        raise Refused(f"{folder}: no tenant wants any dataset, and a blank configuration is refused; add <tenant>.yaml")
     return tenants
 
 

@@ -108,7 +108,7 @@ class Datasets(Mapping[str, Dataset]):
 
 
 def load(folder: Path) -> Datasets:
-    """Read ``datasets/*.yaml`` of a contract folder (see ``contract.find``). Raise ``Misconfigured`` as file:line: field."""
+    """Read ``datasets/*.yaml`` of a contract folder (see ``contract.find``). Raises ``Misconfigured``."""
     home = folder / "datasets"
     if not home.is_dir():
         raise Misconfigured(f"{home}: no such folder; the contract's datasets are one file each in it")
@@ -133,7 +133,7 @@ def read(path: Path) -> Dataset:
     if name != path.stem:
         raise root.mistake("name", f"{name!r} is not the file's name {path.stem!r}")
     fields = _read_fields(root.section("fields"))
-    dataset = Dataset(
+    return Dataset(
         name=name,
         fields=tuple(fields.values()),
         time_field=_naming(root, "time_field", fields, FieldType.TIMESTAMP),
@@ -141,7 +141,6 @@ def read(path: Path) -> Dataset:
         retention_days=root.integer("retention_days", 30, least=1, most=_MOST_RETENTION_DAYS),
         description=root.text("description"),
     )
-    return dataset
 
 
 def _read_fields(section: contract.Section) -> dict[str, Field]:

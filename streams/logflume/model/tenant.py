@@ -1,4 +1,4 @@
-"""Tenants and the configuration: who wants which datasets, and for how long. Immutable; a change is a new generation."""
+"""Tenants and the configuration: who wants which datasets, and for how long; a change is a new generation."""
 
 from __future__ import annotations
 

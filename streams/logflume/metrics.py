@@ -1,0 +1,317 @@
+"""Every metric that Logflume's workers export, declared once: what it counts, and what to do when it is off.
+
+Names are ``logflume_<stage>_<what>_<unit>``, counters end in ``_total``. docs/metrics.md is generated from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+STAGES = ("edge", "sort", "sink", "table", "explore", "config")
+UNITS = ("rows", "bytes", "seconds", "blocks", "messages", "commits", "files", "errors", "pairs", "ratio", "info")
+
+
+class Kind(StrEnum):
+    """What a metric does over time."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric's declaration. ``remedy`` says what to look at, or do, when it is not as it should be."""
+
+    name: str
+    kind: Kind
+    unit: str
+    labels: tuple[str, ...]
+    meaning: str
+    remedy: str
+
+
+REGISTRY = CollectorRegistry()
+"""Holds Logflume's metrics and the process's own; the application that embeds ``edge.Client`` keeps its default one."""
+
+DECLARED: list[Metric] = []
+
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+GCCollector(registry=REGISTRY)
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+def _counter(name: str, unit: str, labels: tuple[str, ...], meaning: str, remedy: str) -> Counter:
+    DECLARED.append(Metric(name, Kind.COUNTER, unit, labels, meaning, remedy))
+    return Counter(name, meaning, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, unit: str, labels: tuple[str, ...], meaning: str, remedy: str) -> Gauge:
+    DECLARED.append(Metric(name, Kind.GAUGE, unit, labels, meaning, remedy))
+    return Gauge(name, meaning, labels, registry=REGISTRY)
+
+
+def _histogram(name: str, labels: tuple[str, ...], meaning: str, remedy: str) -> Histogram:
+    DECLARED.append(Metric(name, Kind.HISTOGRAM, "seconds", labels, meaning, remedy))
+    return Histogram(name, meaning, labels, registry=REGISTRY, buckets=_SECONDS)
+
+
+# --- edge -------------------------------------------------------------------------------------------------------------
+
+EDGE_ROWS = _counter(
+    "logflume_edge_rows_total",
+    "rows",
+    ("dataset",),
+    "Rows that Kafka has acknowledged, on all in-sync replicas.",
+    "Stands still while applications log: see logflume_edge_errors_total and whether Kafka answers.",
+)
+EDGE_BYTES = _counter(
+    "logflume_edge_bytes_total",
+    "bytes",
+    ("dataset",),
+    "Bytes of the acknowledged rows, as they came in.",
+    "Compare with the rows: a sudden change of bytes a row is a change in what an application logs.",
+)
+EDGE_BLOCKS = _counter(
+    "logflume_edge_blocks_total",
+    "blocks",
+    ("dataset",),
+    "Blocks that Kafka has acknowledged.",
+    "Few rows a block cost throughput: raise edge_linger_seconds or send through fewer clients.",
+)
+EDGE_BAD_ROWS = _counter(
+    "logflume_edge_bad_rows_total",
+    "rows",
+    ("dataset", "reason"),
+    "Records that could not be read and were handed back to the caller.",
+    "The reason names what is wrong with them; the caller has their numbers and bytes.",
+)
+EDGE_BUFFERED_BYTES = _gauge(
+    "logflume_edge_buffered_bytes",
+    "bytes",
+    (),
+    "Bytes accepted and not yet acknowledged.",
+    "Near edge_memory_bytes: Kafka is slower than the application; callers block, then get Unavailable.",
+)
+EDGE_ERRORS = _counter(
+    "logflume_edge_errors_total",
+    "errors",
+    ("reason",),
+    "Sends that ended in an error that the caller was told.",
+    "Unavailable: is Kafka up, are enough replicas in sync? Otherwise the error's text says what to do.",
+)
+
+# --- sort -------------------------------------------------------------------------------------------------------------
+
+SORT_MESSAGES = _counter(
+    "logflume_sort_messages_total",
+    "messages",
+    ("dataset", "kind"),
+    "Messages read from ingest topics; kind is block or plain.",
+    "Many plain messages of one producer: let it send blocks through edge.Client.",
+)
+SORT_ROWS = _counter(
+    "logflume_sort_rows_total",
+    "rows",
+    ("dataset",),
+    "Rows that stand in sorted topics, every delivery report good.",
+    "Stands still with a lag: see logflume_sort_commit_age_seconds and the worker's log.",
+)
+SORT_BYTES = _counter(
+    "logflume_sort_bytes_total",
+    "bytes",
+    ("dataset",),
+    "Bytes of sorted blocks produced, compressed.",
+    "Compare with the rows: much more a row than before means small blocks.",
+)
+SORT_BLOCKS = _counter(
+    "logflume_sort_blocks_total",
+    "blocks",
+    ("dataset",),
+    "Sorted blocks produced.",
+    "Few rows a block: raise sort_unit_bytes, so that more messages are sorted together.",
+)
+SORT_DEADLETTERS = _counter(
+    "logflume_sort_deadletter_rows_total",
+    "rows",
+    ("dataset", "reason"),
+    "Records (or whole unreadable messages) sent to the dead-letter topic.",
+    "logflume deadletter list shows them with coordinates and reason.",
+)
+SORT_SECONDS = _histogram(
+    "logflume_sort_unit_seconds",
+    ("step",),
+    "Time for one unit of messages by step: decode, sort, produce.",
+    "A slow produce is Kafka's; a slow decode or sort wants another worker.",
+)
+SORT_COMMIT_AGE = _gauge(
+    "logflume_sort_commit_age_seconds",
+    "seconds",
+    (),
+    "Age of the oldest message that is read and not yet committed.",
+    "Grows without end: the worker is stuck and /ready fails; its log says on what. Restart it: nothing is lost.",
+)
+SORT_BUFFERED_BYTES = _gauge(
+    "logflume_sort_buffered_bytes",
+    "bytes",
+    (),
+    "Memory held by messages in work.",
+    "At sort_memory_bytes the worker pauses its partitions; add workers if it stays there.",
+)
+
+# --- sink -------------------------------------------------------------------------------------------------------------
+
+SINK_ROWS = _counter(
+    "logflume_sink_rows_total",
+    "rows",
+    ("dataset",),
+    "Rows committed to tables.",
+    "Stands still with a lag: see logflume_sink_errors_total and the worker's log.",
+)
+SINK_REPEATS = _counter(
+    "logflume_sink_repeat_rows_total",
+    "rows",
+    ("dataset",),
+    "Rows read again and dropped, as a sorter or a sink had done them before.",
+    "Some after a restart or a rebalance are normal; many all the time: workers are dying, see their logs.",
+)
+SINK_UNWANTED = _counter(
+    "logflume_sink_unwanted_rows_total",
+    "rows",
+    ("dataset",),
+    "Rows of tenants or datasets that the configuration in force does not name; they are not stored.",
+    "If they should be kept, add the dataset to the tenant's file and restart the sinks.",
+)
+SINK_BYTES = _counter(
+    "logflume_sink_bytes_total",
+    "bytes",
+    ("dataset",),
+    "Bytes of data files written to the store.",
+    "Much more a row than before: small flushes; see logflume_sink_flush_rows_total.",
+)
+SINK_FLUSHES = _counter(
+    "logflume_sink_flush_commits_total",
+    "commits",
+    ("dataset", "cause"),
+    "Flushes of a tenant's rows to its table; cause is age, rows, bytes, memory or drain.",
+    "Mostly memory: raise sink_memory_bytes or add sinks. Mostly age: small tenants, as it should be.",
+)
+SINK_FLUSH_SECONDS = _histogram(
+    "logflume_sink_flush_seconds",
+    (),
+    "Time of one flush: files written and the table's commit.",
+    "Seconds: the object store is slow, or the table's log is long and wants a checkpoint.",
+)
+SINK_TRANSACTION_SECONDS = _histogram(
+    "logflume_sink_transaction_seconds",
+    (),
+    "Time of one Kafka transaction with positions and offsets.",
+    "Above a tenth of a second: Kafka's transaction coordinator is slow.",
+)
+SINK_BUFFERED_BYTES = _gauge(
+    "logflume_sink_buffered_bytes",
+    "bytes",
+    (),
+    "Memory held by rows that are not yet flushed, overhead counted.",
+    "At sink_memory_bytes the worker pauses its partitions; add workers if it stays there.",
+)
+SINK_PAUSED = _gauge(
+    "logflume_sink_paused_ratio",
+    "ratio",
+    (),
+    "Part of the assigned partitions that is paused.",
+    "1 for long: flushes do not keep up; see logflume_sink_flush_seconds.",
+)
+SINK_BEHIND_BYTES = _gauge(
+    "logflume_sink_behind_bytes",
+    "bytes",
+    (),
+    "Bytes read past the committed position: what a restart reads again.",
+    "At sink_behind_bytes the worker flushes everything; often there: raise it or lower sink_flush_age_seconds.",
+)
+SINK_COMMIT_AGE = _gauge(
+    "logflume_sink_commit_age_seconds",
+    "seconds",
+    (),
+    "Age of the oldest block that is read and not yet committed.",
+    "Grows without end: a flush is stuck and /ready fails; the log names the table.",
+)
+SINK_ERRORS = _counter(
+    "logflume_sink_errors_total",
+    "errors",
+    ("kind",),
+    "Flushes or transactions that failed, by the error's kind.",
+    "Retryable passes by itself when Kafka or the store is back; Refused stops a partition: see the log.",
+)
+
+# --- table ------------------------------------------------------------------------------------------------------------
+
+TABLE_FILES = _counter(
+    "logflume_table_files_total",
+    "files",
+    ("dataset",),
+    "Data files committed to tables.",
+    "Many small files: raise sink_flush_age_seconds.",
+)
+TABLE_CONFLICTS = _counter(
+    "logflume_table_conflict_errors_total",
+    "errors",
+    ("dataset",),
+    "Commits that were refused or in doubt, and compared with the table again.",
+    "Some while partitions move are normal; always: two sink groups write the same tables.",
+)
+TABLE_SKIPPED = _counter(
+    "logflume_table_skipped_rows_total",
+    "rows",
+    ("dataset",),
+    "Rows that a table held already, known by its txn, and that were not written again.",
+    "Some after a crash are normal: this is the exactly-once rule at work.",
+)
+
+# --- explore ----------------------------------------------------------------------------------------------------------
+
+EXPLORE_QUERY_SECONDS = _histogram(
+    "logflume_explore_query_seconds",
+    (),
+    "Time of one query.",
+    "Slow: narrow the time range, so that files are pruned by their statistics.",
+)
+
+# --- config -----------------------------------------------------------------------------------------------------------
+
+CONFIG_PAIRS = _gauge(
+    "logflume_config_active_pairs",
+    "pairs",
+    (),
+    "Tenant and dataset pairs of the configuration in force.",
+    "A sudden change that nobody made is an incident: compare the tenants' files with what they were.",
+)
+
+
+def page() -> str:
+    """Return docs/metrics.md as the declarations give it."""
+    lines = [
+        "# Metrics",
+        "",
+        "Generated from `streams/logflume/metrics.py` by `make docs`; a test keeps it current.",
+        "",
+        "Every worker serves these on `/metrics` when `http_port` is set, beside the process's own (`process_*`, `python_*`).",
+        "Those of another stage than the worker's stand at zero.",
+    ]
+    for stage in STAGES:
+        lines += ["", f"## {stage}", "", "| metric | kind, unit | labels | meaning | when it is off |"]
+        lines.append("|---|---|---|---|---|")
+        for metric in DECLARED:
+            if metric.name.split("_")[1] == stage:
+                labels = ", ".join(f"`{label}`" for label in metric.labels) or "–"
+                kind = f"{metric.kind}, {metric.unit}"
+                lines.append(f"| `{metric.name}` | {kind} | {labels} | {metric.meaning} | {metric.remedy} |")
+    return "\n".join(lines) + "\n"

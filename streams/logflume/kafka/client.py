@@ -1,0 +1,132 @@
+"""What every Kafka client of Logflume is configured with, and what Kafka's errors mean to us."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from logflume.errors import Fatal, LogflumeError, Misconfigured, Retryable
+from logflume.settings import Settings
+
+REQUEST_SECONDS = 30.0
+"""How long an administrative request may take; a broker that is restarting answers within it."""
+
+_LOG = logging.getLogger("logflume.kafka")
+
+# Larger than any topic's max.message.bytes: the broker judges a message's size, the client must not be stricter.
+_CLIENT_MESSAGE_BYTES = 32 * 1024 * 1024
+
+_WRONG_SETUP = {
+    KafkaError._AUTHENTICATION,
+    KafkaError._INVALID_ARG,
+    KafkaError._SSL,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.UNSUPPORTED_SASL_MECHANISM,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.INVALID_REPLICATION_FACTOR,
+    KafkaError.INVALID_CONFIG,
+    KafkaError.POLICY_VIOLATION,
+}
+_MISSING_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+# What librdkafka reports of itself when brokers are away; it marks few of these as retriable.
+_PASSING = {
+    KafkaError._TRANSPORT,
+    KafkaError._RESOLVE,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError._TIMED_OUT_QUEUE,
+    KafkaError._MSG_TIMED_OUT,
+    KafkaError._WAIT_COORD,
+    KafkaError._WAIT_CACHE,
+    KafkaError._IN_PROGRESS,
+    KafkaError._PREV_IN_PROGRESS,
+    KafkaError._QUEUE_FULL,
+    KafkaError._RETRY,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.NOT_CONTROLLER,
+    KafkaError.NOT_ENOUGH_REPLICAS,
+    KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    KafkaError.KAFKA_STORAGE_ERROR,
+    KafkaError.CONCURRENT_TRANSACTIONS,
+    KafkaError.UNSTABLE_OFFSET_COMMIT,
+    KafkaError.THROTTLING_QUOTA_EXCEEDED,
+}
+
+
+def common(settings: Settings, **overrides: Any) -> dict[str, Any]:
+    """Return what every client needs: the brokers and the setting ``kafka_options``.
+
+    An override's underscores are librdkafka's dots: ``client_id="x"`` is ``client.id``.
+    """
+    brokers = {"bootstrap.servers": settings.require("kafka_bootstrap")}
+    return {"client.id": "logflume"} | settings.kafka_options | brokers | _dotted(overrides)
+
+
+def producer_config(settings: Settings, **overrides: Any) -> dict[str, Any]:
+    """Return the configuration of a producer that neither loses nor repeats within its session.
+
+    Await every delivery report all the same (``kafka.deliveries``): after one refused message the next may land.
+    ``kafka_options`` may tune it, but not take these promises back.
+    """
+    tunable: dict[str, Any] = {
+        "compression.type": "none",  # blocks are compressed inside
+        "message.max.bytes": _CLIENT_MESSAGE_BYTES,
+        "logger": _LOG,
+    }
+    promises = {"enable.idempotence": True, "acks": "all"}
+    return tunable | common(settings) | promises | _dotted(overrides)
+
+
+def consumer_config(settings: Settings, group: str, **overrides: Any) -> dict[str, Any]:
+    """Return the configuration of a consumer that never jumps, never commits by itself, and sees no aborted message.
+
+    ``kafka_options`` may tune it, but not take these promises back.
+    """
+    promises: dict[str, Any] = {
+        "group.id": group,
+        "auto.offset.reset": "error",  # a jump to either end would be a silent loss or a silent repeat
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "isolation.level": "read_committed",
+        "allow.auto.create.topics": False,
+    }
+    return {"logger": _LOG} | common(settings) | promises | _dotted(overrides)
+
+
+def admin(settings: Settings) -> AdminClient:
+    """Return a client for topics, configurations and groups."""
+    return AdminClient(common(settings))
+
+
+def typed(error: KafkaError | KafkaException, about: str) -> LogflumeError:
+    """Return the error that says what to do about Kafka's; ``about`` names the topic, group or partition."""
+    cause = error.args[0] if isinstance(error, KafkaException) else error
+    if not isinstance(cause, KafkaError):
+        return Fatal(f"{about}: {cause}")
+    message = f"{about}: {cause.name()}: {cause.str()}"
+    if cause.fatal():
+        return Fatal(message)
+    if cause.code() in _WRONG_SETUP:
+        return Misconfigured(message)
+    if cause.code() in _MISSING_TOPIC:
+        return Misconfigured(f"{message}; `logflume topics diff` shows what is missing, `topics apply` makes it")
+    if cause.retriable() or cause.code() in _PASSING:
+        return Retryable(message)
+    return Fatal(message)
+
+
+def _dotted(overrides: dict[str, Any]) -> dict[str, Any]:
+    return {name.replace("_", "."): value for name, value in overrides.items()}

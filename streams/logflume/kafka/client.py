@@ -108,7 +108,8 @@ def consumer_config(settings: Settings, group: str, **overrides: Any) -> dict[st
 
 def admin(settings: Settings) -> AdminClient:
     """Return a client for topics, configurations and groups."""
-    return AdminClient(common(settings))
+    # Nothing polls it for logs, so they go to stderr: warnings and worse.
+    return AdminClient({"log_level": 4} | common(settings))
 
 
 def typed(error: KafkaError | KafkaException, about: str) -> LogflumeError:

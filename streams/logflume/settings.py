@@ -263,8 +263,8 @@ def _default(name: str) -> str:
 def _settings_file() -> dict[str, Any]:
     named = os.environ.get(SETTINGS_VARIABLE)
     path = Path(named or "logflume.toml").expanduser()
-    if named and not path.is_file():
-        raise Misconfigured(f"{SETTINGS_VARIABLE} names {path}, which is not a file.")
+    if named and not path.exists():
+        raise Misconfigured(f"{SETTINGS_VARIABLE} names {path}, which does not exist.")
     return _read_toml(path)
 
 

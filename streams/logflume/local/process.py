@@ -1,0 +1,111 @@
+"""A process that we started, known by pid *and* start time: a pid that passed to another is never signalled."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from logflume.errors import Retryable
+
+STARTED_SLACK_SECONDS = 0.05  # a start time survives a JSON file no more exactly than this
+
+
+@dataclass(frozen=True)
+class Process:
+    """A running or ended process. ``started`` is seconds since 1970, as the system tells it."""
+
+    pid: int
+    started: float
+    log: str
+
+    @classmethod
+    def start(cls, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Process:
+        """Start ``command`` in a session of its own (Ctrl-C here does not reach it), its output appended to ``log``."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=None if environment is None else dict(environment),
+                start_new_session=True,
+            )
+        # It is stopped by pid, perhaps by another process than this one; Popen would warn that nobody waited for it.
+        child.returncode = 0
+        return cls(child.pid, psutil.Process(child.pid).create_time(), str(log))
+
+    def alive(self) -> bool:
+        """Whether this very process still runs."""
+        return self._running() is not None
+
+    def signal(self, number: int) -> None:
+        """Send a signal, when it still runs."""
+        running = self._running()
+        if running is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                running.send_signal(number)
+
+    def kill(self) -> None:
+        """End it without warning (SIGKILL), and wait until it is gone."""
+        self.signal(signal.SIGKILL)
+        self.wait(30)
+
+    def stop(self, seconds: float = 90) -> None:
+        """Ask it to end (SIGTERM), and kill it when it has not within ``seconds``."""
+        self.signal(signal.SIGTERM)
+        try:
+            self.wait(seconds)
+        except Retryable:
+            self.kill()
+
+    def wait(self, seconds: float) -> int | None:
+        """Until it has ended: its exit code (negative: the signal), None when it was not a child of ours.
+
+        Retryable when it still runs after ``seconds``.
+        """
+        try:
+            process = psutil.Process(self.pid)
+            if abs(process.create_time() - self.started) > STARTED_SLACK_SECONDS:
+                return None
+            return process.wait(timeout=seconds)
+        except psutil.NoSuchProcess:
+            return None
+        except psutil.TimeoutExpired:
+            raise Retryable(f"Process {self.pid} still runs after {seconds:.0f} s.") from None
+
+    def tail(self, lines: int = 20) -> str:
+        """The last lines that it logged."""
+        with contextlib.suppress(FileNotFoundError):
+            return "\n".join(Path(self.log).read_text(errors="replace").splitlines()[-lines:])
+        return ""
+
+    def _running(self) -> psutil.Process | None:
+        try:
+            process = psutil.Process(self.pid)
+            if abs(process.create_time() - self.started) > STARTED_SLACK_SECONDS:
+                return None
+            if process.status() == psutil.STATUS_ZOMBIE:  # ended; ``wait`` fetches its exit code
+                return None
+        except psutil.NoSuchProcess:
+            return None
+        return process
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on; they are different from each other."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()

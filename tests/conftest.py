@@ -1,0 +1,161 @@
+"""Fixtures that every folder of tests may use: real Kafka, real S3, settings of one's own, worker processes.
+
+``kafka`` and ``s3`` are started once a pytest run, by the first test that asks, and shared by xdist's workers.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from logflume.settings import PREFIX, SETTINGS_VARIABLE, TEST_PREFIX, Settings
+from tests.support import services
+from tests.support import worker as workers
+from tests.support.services import S3, Kafka, Run
+from tests.support.worker import Worker
+
+RUN = pytest.StashKey[Run]()
+RUN_VARIABLE = TEST_PREFIX + "RUN"  # how xdist's workers learn of the controller's folder
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin the run, and keep the user's own settings out of it."""
+    if hasattr(config, "workerinput"):
+        run = Run(Path(os.environ[RUN_VARIABLE]))
+    else:
+        run = Run.begin()
+        os.environ[RUN_VARIABLE] = str(run.folder)
+    config.stash[RUN] = run
+    for name in list(os.environ):
+        if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX):
+            del os.environ[name]
+    os.environ[PREFIX + "STATE_DIR"] = str(run.folder / "state")
+    os.environ[SETTINGS_VARIABLE] = os.devnull
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The controller outlives its workers: it stops what the run started."""
+    if not hasattr(config, "workerinput") and RUN in config.stash:
+        config.stash[RUN].end()
+
+
+class KafkaAddress(Protocol):
+    """What ``settings_for`` needs of a broker."""
+
+    bootstrap: str
+
+
+class SharedKafka:
+    """The run's broker. It is everybody's: a test that stops or restarts a broker takes ``own_kafka``."""
+
+    def __init__(self, bootstrap: str, log: Path) -> None:
+        self.bootstrap = bootstrap
+        self.log = log
+
+
+@pytest.fixture(scope="session")
+def run(request: pytest.FixtureRequest) -> Run:
+    """The folder of this pytest run, and the record of its processes."""
+    return request.config.stash[RUN]
+
+
+@pytest.fixture(scope="session")
+def kafka(run: Run) -> SharedKafka:
+    """A real Kafka broker: ``.bootstrap``, ``.log``."""
+    return SharedKafka(services.shared_kafka(run), run.folder / "kafka" / "kafka.log")
+
+
+@pytest.fixture(scope="session")
+def s3(run: Run) -> S3:
+    """A real S3 server: ``.endpoint``, ``.access_key``, ``.secret_key``, ``.new_bucket()`` (a store URL)."""
+    return services.shared_s3(run)
+
+
+@pytest.fixture
+def own_kafka(run: Run, request: pytest.FixtureRequest) -> Iterator[Kafka]:
+    """A started broker for this test alone, with ``.stop()``, ``.kill()``, ``.start()``, ``.restart()``."""
+    kafka = services.own_kafka(run, run.folder / f"kafka-{secrets.token_hex(3)}")
+    kafka.start()
+    yield kafka
+    kafka.kill()
+
+
+SettingsFor = Callable[..., Settings]
+
+
+@pytest.fixture
+def settings_for(s3: S3, tmp_path: Path) -> Iterator[SettingsFor]:
+    """``settings_for(kafka, **overrides)``: settings that share no topic, group, store or folder with another test.
+
+    Topics made with them are deleted after the test, when the broker still runs.
+    """
+    made: list[Settings] = []
+
+    def build(kafka: KafkaAddress, **overrides: Any) -> Settings:
+        name = f"t{secrets.token_hex(4)}"
+        tenants = tmp_path / "tenants"
+        tenants.mkdir(exist_ok=True)
+        values: dict[str, Any] = {
+            "kafka_bootstrap": kafka.bootstrap,
+            "topic_prefix": f"{name}.",
+            "sort_group": f"{name}-sort",
+            "sink_group": f"{name}-sink",
+            "store_url": s3.new_bucket(),
+            "store_endpoint": s3.endpoint,
+            "store_access_key": s3.access_key,
+            "store_secret_key": s3.secret_key,
+            "tenants_dir": str(tenants),
+            "state_dir": str(tmp_path / "state"),
+            "sink_flush_age_seconds": 1.0,
+        }
+        made.append(Settings(**(values | overrides)))
+        return made[-1]
+
+    yield build
+    for settings in made:
+        _delete_topics(settings)
+
+
+@pytest.fixture
+def settings(kafka: SharedKafka, settings_for: SettingsFor) -> Settings:
+    """Settings for the shared Kafka and S3 that no other test has."""
+    return settings_for(kafka)
+
+
+class StartWorker(Protocol):
+    """``worker("sort", settings, env={…})``."""
+
+    def __call__(self, command: str, settings: Settings, env: Mapping[str, str] | None = None) -> Worker: ...
+
+
+@pytest.fixture
+def worker(run: Run, tmp_path: Path) -> Iterator[StartWorker]:
+    """Starts ``logflume <command>`` processes; what still runs after the test is killed, and its log's end shown."""
+    started: list[Worker] = []
+
+    def start(command: str, settings: Settings, env: Mapping[str, str] | None = None) -> Worker:
+        started.append(workers.start(run, tmp_path, len(started), command, settings, env or {}))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()
+        print(f"--- {each.name} (pid {each.pid}), {each.log}\n{each.process.tail(30)}")
+
+
+def _delete_topics(settings: Settings) -> None:
+    """Keeps the shared broker small; topics of a broker that is gone are gone with it."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+    try:
+        names = [name for name in admin.list_topics(timeout=2).topics if name.startswith(settings.topic_prefix)]
+    except Exception:
+        return
+    if names:
+        for future in admin.delete_topics(names).values():
+            future.exception(timeout=30)

@@ -168,17 +168,38 @@ def _spelled(value: str | int | float | bool | None) -> str:
 # --- what Kafka has ---------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A topic as Kafka has it. ``id``: 22 characters of URL-safe base64, as Kafka spells it, fit for a path."""
+
+    id: str
+    partitions: int
+
+
+def present(admin: AdminClient, names: Collection[str]) -> dict[str, Present]:
+    """Return those of the named topics that exist; raises ``Retryable`` when Kafka does not answer."""
+    # librdkafka spells ids in plain base64, whose "/" would split a path and an app_id.
+    return {
+        name: Present(str(topic.topic_id).translate(str.maketrans("+/", "-_")), len(topic.partitions))
+        for name, topic in _describe(admin, names).items()
+    }
+
+
 def topic_ids(admin: AdminClient, names: Collection[str]) -> dict[str, str]:
-    """Return Kafka's id of each topic, spelled as Kafka does (22 characters of URL-safe base64: fit for a path).
+    """Return Kafka's id of each topic (see ``Present``).
 
     Raises ``Misconfigured`` for a topic that is not there, ``Retryable`` when Kafka does not answer.
     """
-    found = _describe(admin, names)
+    found = present(admin, names)
     missing = sorted(set(names) - set(found))
     if missing:
         raise Misconfigured(f"Kafka has no topic {', '.join(missing)}; `logflume topics apply` makes it")
-    # librdkafka spells ids in plain base64, whose "/" would split a path and an app_id.
-    return {name: str(topic.topic_id).translate(str.maketrans("+/", "-_")) for name, topic in found.items()}
+    return {name: topic.id for name, topic in found.items()}
+
+
+def partitions(admin: AdminClient, names: Collection[str]) -> dict[str, int]:
+    """Return the partition count of each topic that is there; those that are not are left out."""
+    return {name: len(topic.partitions) for name, topic in _describe(admin, names).items()}
 
 
 def diff(settings: Settings, admin: AdminClient | None = None) -> list[Difference]:

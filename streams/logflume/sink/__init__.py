@@ -1,0 +1,1 @@
+"""The sink: reads sorted partitions and brings each tenant's rows to rest in its Delta table, each exactly once."""

@@ -1,0 +1,150 @@
+"""Rows of one sorted partition that are read and not durable yet, by tenant.
+
+F1  Every row that was added is in exactly one place: buffered, or in the one flight of its tenant, until it landed.
+F2  A flight takes all that its tenant has: every row of the tenant below the flight's ``upto`` is in it or durable.
+F3  ``held`` is the lowest sorted offset of all rows that are buffered or in flight (I5 rests on it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from logflume.sink.budget import Budget
+from logflume.sink.held import Segment, merge
+
+_MERGE_SEGMENTS = 16
+"""Fewer segments than this are cheap to put together as they are."""
+
+_MERGE_ROWS = 64
+"""Segments of fewer rows than this on average cost more than a copy (about 10 µs a segment against 0.6 µs a row)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """One tenant's rows on their way to its table; ``upto`` is the sorted offset up to which they are complete."""
+
+    segments: Sequence[Segment]
+    upto: int
+    rows: int
+    bytes: int
+    since: float
+
+    def table(self, schema: pa.Schema) -> pa.Table:
+        """The rows; may be called from any thread."""
+        return pa.Table.from_batches([segment.batch() for segment in self.segments], schema)
+
+    def offsets(self) -> np.ndarray:
+        """The sorted offset of each row, int64, ascending."""
+        return np.concatenate([segment.offsets() for segment in self.segments])
+
+
+@dataclass(slots=True, eq=False)
+class Pair:
+    """What one tenant has in one sorted partition. ``since``: monotonic time of the oldest buffered row."""
+
+    tenant: str
+    segments: list[Segment] = field(default_factory=list)
+    rows: int = 0
+    bytes: int = 0
+    since: float = 0.0
+    flight: Flight | None = None
+    failures: int = 0
+    retry_at: float = 0.0
+
+    @property
+    def first(self) -> int:
+        """The lowest sorted offset that is not durable."""
+        return self.flight.segments[0].first if self.flight else self.segments[0].first
+
+    @property
+    def small(self) -> bool:
+        """Whether the segments are so small that a copy of them all comes cheaper."""
+        return len(self.segments) >= _MERGE_SEGMENTS and self.rows < _MERGE_ROWS * len(self.segments)
+
+
+class Buffers:
+    """The pairs of one sorted partition. Used by one thread; only a ``Flight`` is handed to others."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._pairs: dict[str, Pair] = {}
+
+    def __iter__(self) -> Iterator[Pair]:
+        return iter(self._pairs.values())
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    @property
+    def held(self) -> int | None:
+        """The lowest sorted offset whose rows are not all durable; None when nothing is held."""
+        return min((pair.first for pair in self._pairs.values()), default=None)
+
+    def holder(self) -> Pair | None:
+        """The pair that holds the commit back."""
+        return min(self._pairs.values(), key=lambda pair: pair.first, default=None)
+
+    def add(self, segments: Iterable[tuple[str, Segment]], now: float) -> list[Pair]:
+        """Buffer rows of one block; returns the pairs that have rows now."""
+        touched = []
+        for tenant, segment in segments:
+            pair = self._pairs.get(tenant)
+            if pair is None:
+                pair = self._pairs[tenant] = Pair(tenant)
+            if not pair.segments:
+                pair.since = now
+            pair.segments.append(segment)
+            pair.rows += segment.rows
+            pair.bytes += segment.bytes
+            touched.append(pair)
+        return touched
+
+    def take(self, pair: Pair, upto: int) -> Flight:
+        """Send all buffered rows of ``pair`` on their way; it must have some, and none in flight."""
+        if pair.flight is not None or not pair.segments:
+            raise ValueError(f"{pair.tenant} has a flight already, or nothing to send")
+        if pair.small:
+            self._merge()
+        pair.flight = Flight(tuple(pair.segments), upto, pair.rows, pair.bytes, pair.since)
+        pair.segments, pair.rows, pair.bytes = [], 0, 0
+        return pair.flight
+
+    def landed(self, pair: Pair) -> None:
+        """Note that the flight of ``pair`` is durable."""
+        if pair.flight is None:
+            raise ValueError(f"{pair.tenant} has no flight")
+        for segment in pair.flight.segments:
+            segment.held.release()
+        pair.flight, pair.failures, pair.retry_at = None, 0, 0.0
+        if not pair.segments:
+            del self._pairs[pair.tenant]
+
+    def failed(self, pair: Pair, retry_at: float) -> None:
+        """Put the rows of a flight back before those that came since; the next flight takes them all."""
+        flight = pair.flight
+        if flight is None:
+            raise ValueError(f"{pair.tenant} has no flight")
+        pair.segments[:0] = flight.segments
+        pair.rows += flight.rows
+        pair.bytes += flight.bytes
+        pair.since = flight.since
+        pair.flight, pair.failures, pair.retry_at = None, pair.failures + 1, retry_at
+
+    def clear(self) -> None:
+        """Forget everything. Rows in flight are given back to the budget too: their flight's end is not ours to hear."""
+        for pair in self._pairs.values():
+            for segment in (*pair.segments, *(pair.flight.segments if pair.flight else ())):
+                segment.held.release()
+        self._pairs.clear()
+
+    def _merge(self) -> None:
+        """Copy all small segments of the partition together, so that each tenant's rows lie in one piece."""
+        small = [pair for pair in self._pairs.values() if pair.mergeable]
+        merged = merge([(pair.tenant, segment) for pair in small for segment in pair.segments], self._budget)
+        for pair, (_, segment) in zip(small, merged, strict=True):
+            pair.segments = [segment]
+            pair.bytes = segment.bytes

@@ -1,0 +1,103 @@
+"""A worker's own small HTTP server: ``/metrics`` for Prometheus, ``/live`` and ``/ready`` for whoever runs it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from logflume import metrics
+from logflume.errors import Misconfigured
+
+Check = Callable[[], str | None]
+"""Returns why the worker is not live (or ready), or None when it is; called from another thread, must not block."""
+
+_CLIENT_SECONDS = 10.0  # a client that sends nothing is let go, or it would hold a thread for ever
+_log = structlog.get_logger(__name__)
+
+
+class Server:
+    """The running server. ``address`` is ``host:port`` as bound; ``close`` frees the port and may be called again."""
+
+    def __init__(self, http: ThreadingHTTPServer) -> None:
+        self._http = http
+        host, port = http.server_address[:2]
+        self.address = f"{host!s}:{port}"
+        # poll_interval bounds how long close() takes
+        self._thread = threading.Thread(target=http.serve_forever, args=(0.1,), name="health", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving and free the port."""
+        self._http.shutdown()
+        self._thread.join()
+        self._http.server_close()
+
+
+def serve(host: str, port: int, live: Check, ready: Check) -> Server:
+    """Serve in a thread of its own until closed. Port 0 takes any free one (``address`` tells).
+
+    ``/live`` and ``/ready`` answer 200, or 503 with the reason as text. ``Misconfigured``: the port is taken.
+    """
+    checks = {"/live": live, "/ready": ready}
+
+    class Handler(_Handler):
+        def answer(self, path: str) -> tuple[int, str, bytes]:
+            return _answer(path, checks)
+
+    try:
+        return Server(_Http((host, port), Handler))
+    except (OSError, OverflowError) as error:
+        raise Misconfigured(f"http_host, http_port: cannot listen on {host}:{port}: {error}") from error
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away in the middle is no event of ours."""
+        _log.debug("health request broke off", client=client_address, exc_info=True)
+
+
+def _answer(path: str, checks: dict[str, Check]) -> tuple[int, str, bytes]:
+    """Return status, content type and body."""
+    text = "text/plain; charset=utf-8"
+    if path == "/metrics":
+        return 200, CONTENT_TYPE_LATEST, generate_latest(metrics.REGISTRY)
+    if path not in checks:
+        return 404, text, b"here are /metrics, /live and /ready\n"
+    try:
+        reason = checks[path]()
+    except Exception as error:  # a check that fails is itself the reason; the probe must get an answer
+        _log.exception("health check failed", path=path)
+        reason = f"the check itself failed: {error}"
+    return (200, text, b"ok\n") if reason is None else (503, text, f"{reason}\n".encode())
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = _CLIENT_SECONDS
+
+    def answer(self, path: str) -> tuple[int, str, bytes]:
+        raise NotImplementedError
+
+    def do_GET(self) -> None:
+        self._respond(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._respond(with_body=False)
+
+    def _respond(self, *, with_body: bool) -> None:
+        status, kind, body = self.answer(urlsplit(self.path).path)
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: a probe asks every few seconds."""

@@ -1,0 +1,62 @@
+"""How a worker logs: structlog, as lines for people or as JSON, the libraries' own logging included."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import TextIO
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor
+
+_NOISY = ("aiokafka", "faust", "mode", "botocore", "urllib3", "asyncio", "fsspec", "s3fs")
+"""Their info lines tell of every request or rebalance step; warnings are kept."""
+
+
+def setup(log_format: str = "console", level: str = "info", stream: TextIO | None = None) -> None:
+    """Send structlog's and ``logging``'s lines to ``stream`` (stderr), one line an event; may be called again.
+
+    ``log_format`` is ``console`` or ``json``. Every event has time (UTC), level, logger and event.
+    """
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+    ]
+    stream = stream or sys.stderr
+    render: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if log_format == "json":
+        render += [structlog.processors.format_exc_info, _json]
+    else:
+        plain = structlog.dev.plain_traceback  # the default one prints local variables, secrets among them
+        colors = stream.isatty()
+        render.append(structlog.dev.ConsoleRenderer(timestamp_key="time", colors=colors, exception_formatter=plain))
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=render))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+def _json(logger: object, name: str, event: EventDict) -> str:
+    """Render one event; what JSON has no form for is written as text, for a log line must never raise."""
+    try:
+        return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except orjson.JSONEncodeError:  # lone surrogates, integers past 64 bits
+        return json.dumps({str(key): value for key, value in event.items()}, default=str)

@@ -1,0 +1,1 @@
+"""The command ``logflume``: one file a command or command group, put together by ``main``."""

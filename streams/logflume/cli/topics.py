@@ -1,0 +1,50 @@
+"""``logflume topics``: what the contract declares, what Kafka has otherwise, and bringing Kafka in line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import typer
+
+from logflume.cli.listing import AsJson, show
+from logflume.kafka import topics
+from logflume.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Kafka's topics, as topics/topics.yaml declares them.")
+
+_DIFFERENCE = ("topic", "what", "actual", "declared", "action", "note")
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the topics that the contract declares; Kafka is not asked."""
+    rows = [asdict(topic) for topic in topics.declared(Settings())]
+    for row in rows:
+        row["cleanup"] = row["config"].get("cleanup.policy")
+        row["retention"] = _retention(row["config"])
+    columns = ["name", "partitions", "replication", "cleanup", "retention", "description"]
+    programs = ["name", "template", "dataset", "partitions", "replication", "grows", "config", "description"]
+    show(rows, programs if as_json else columns, as_json=as_json, empty="no topic is declared")
+
+
+@app.command()
+def diff(as_json: AsJson = False) -> None:
+    """Show what Kafka has otherwise than declared, and what `apply` would do about it; change nothing."""
+    rows = [asdict(difference) for difference in topics.diff(Settings())]
+    show(rows, _DIFFERENCE, as_json=as_json, empty="Kafka has what is declared")
+
+
+@app.command()
+def apply(as_json: AsJson = False) -> None:
+    """Create and alter topics as declared, and print what was done; never delete, refuse unsafe partition counts."""
+    rows = [asdict(difference) for difference in topics.apply(Settings())]
+    show(rows, _DIFFERENCE, as_json=as_json, empty="nothing to do: Kafka has what is declared")
+
+
+def _retention(config: Mapping[str, str]) -> str | None:
+    """Return for how long records are kept, in hours or days."""
+    if "retention.ms" not in config:
+        return None
+    hours = int(config["retention.ms"]) / 3_600_000
+    return f"{hours:g} h" if hours <= 72 else f"{hours / 24:g} d"

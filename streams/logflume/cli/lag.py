@@ -9,7 +9,7 @@ from logflume.kafka import groups
 from logflume.settings import Settings
 
 
-def lag(as_json: AsJson = False) -> None:
+def command(as_json: AsJson = False) -> None:
     """Show group, topic, partition, committed offset, end and lag; people are shown only partitions with records."""
     rows = [asdict(row) for row in groups.lag(Settings())]
     if not as_json:

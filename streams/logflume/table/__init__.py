@@ -1,0 +1,1 @@
+"""A tenant's Delta table: append, schema, probe, snapshot."""

@@ -1,0 +1,194 @@
+"""A table's Delta log: where it stands, the next entry, checkpoints. The only place that knows the log's bytes.
+
+delta-rs reads the log, makes tables, adds columns and writes checkpoints. The entry of an append is put by ourselves,
+as Delta's protocol has it ("Delta transaction log protocol", writer version 2): from a known head it is one object of
+known name, made only if absent. delta-rs's own commit reads the log before and after: 17 ms of CPU and 48 ms of time on
+S3 for a small append, against 5 and 12. Checked against deltalake 1.6.6; the two sorts of commit see each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, create_table_with_add_actions
+
+from logflume.clock import Clock
+from logflume.errors import Refused, Retryable
+from logflume.model.dataset import Dataset
+from logflume.table import schema
+from logflume.table.store import Store
+
+CHECKPOINT_EVERY = 25
+"""Commits between checkpoints: see docs/tables.md for the measurement."""
+
+_CONFIGURATION = {
+    "delta.checkpointInterval": str(CHECKPOINT_EVERY),
+    # Entries older than their checkpoint are only for readers of an older snapshot; a write is over in minutes.
+    "delta.logRetentionDuration": "interval 6 hours",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A data file that is written, and not yet part of the table. ``stats``: Delta's, as JSON."""
+
+    path: str
+    date: str
+    size: int
+    rows: int
+    stats: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A table's state at one version, as far as an append needs it.
+
+    ``anchor``: name and size of that version's log entry (of its checkpoint, when the entry is past its retention), by
+    which the table is known again.
+    ``progress``: by application id, the ``txn`` version at this very version, ``None`` when it has none.
+    """
+
+    version: int
+    anchor: tuple[str, int]
+    columns: frozenset[str]
+    progress: Mapping[str, int | None]
+
+
+def entry_path(table: str, version: int) -> str:
+    """Return the path of the log entry of ``version``."""
+    return f"{table}/_delta_log/{version:020}.json"
+
+
+def open_table(store: Store, path: str) -> DeltaTable | None:
+    """Read a table's log to its end; ``None`` when there is no table. Raises ``Refused`` and ``Retryable``."""
+    try:
+        return DeltaTable(store.uri(path), storage_options=store.delta_options)
+    except TableNotFoundError:
+        return None
+    except DeltaError as error:
+        if "No table metadata or protocol found" in str(error):
+            raise Refused(
+                f"{store.uri(path)}: the log lacks its beginning, as when a table was deleted by hand in part. "
+                f"Delete the rest of it; the next rows make it anew."
+            ) from error
+        raise Retryable(f"{store.uri(path)} could not be read: {error}") from error
+    except OSError as error:
+        raise Retryable(f"{store.uri(path)} could not be read: {error}") from error
+
+
+def load(store: Store, path: str, dataset: Dataset, app_ids: Iterable[str]) -> Head | None:
+    """Read where a table stands for these writers, and give it the dataset's new columns; ``None``: no table.
+
+    Raises ``Refused`` for a table that Logflume must not write, ``Retryable`` when the store fails.
+    """
+    while True:
+        table = open_table(store, path)
+        if table is None:
+            return None
+        schema.check(table, store.uri(path))
+        lacking = schema.missing(dataset, table, store.uri(path))
+        if not lacking:
+            break
+        try:
+            table.alter.add_columns(lacking)
+        except (DeltaError, OSError) as error:  # when somebody else's commit came between, look again
+            now = open_table(store, path)
+            if now is not None and now.version() == table.version():
+                raise Retryable(f"{store.uri(path)}: no columns added: {error}") from error
+    try:
+        progress = {app_id: table.transaction_version(app_id) for app_id in app_ids}
+    except (DeltaError, OSError) as error:
+        raise Retryable(f"{store.uri(path)}: its progress could not be read: {error}") from error
+    version = table.version()
+    columns = frozenset(field.name for field in table.schema().fields)
+    return Head(version, _anchor(store, path, version), columns, progress)
+
+
+def create(
+    store: Store, path: str, dataset: Dataset, files: Sequence[DataFile], app_id: str, upto: int, clock: Clock
+) -> None:
+    """Make a table with its first rows and their ``txn``, in one commit. Raises ``Retryable`` when it can't know."""
+    now = clock.now_ns() // 1_000_000
+    try:
+        create_table_with_add_actions(
+            store.uri(path),
+            schema.delta_schema(dataset),
+            [AddAction(f.path, f.size, {schema.DATE: f.date}, now, True, f.stats) for f in files],
+            mode="error",
+            partition_by=[schema.DATE],
+            name=path.removeprefix("tables/"),
+            configuration=_CONFIGURATION,
+            storage_options=store.delta_options,
+            commit_properties=CommitProperties(app_transactions=[Transaction(app_id, upto)]),
+        )
+    except (DeltaError, OSError) as error:
+        raise Retryable(f"{store.uri(path)} could not be made: {error}") from error
+
+
+def commit(
+    store: Store, path: str, head: Head, files: Sequence[DataFile], app_id: str, upto: int, clock: Clock
+) -> Head | None:
+    """Append ``files`` and the ``txn`` as the version after ``head``; ``None`` when the table has moved on or is gone.
+
+    Raises ``Retryable`` when it can't know: the entry may have been made.
+    """
+    if store.size(head.anchor[0]) != head.anchor[1]:
+        return None  # deleted by hand: an entry put now would have no table before it
+    place = entry_path(path, head.version + 1)
+    entry = _entry(files, app_id, upto, clock.now_ns() // 1_000_000)
+    try:
+        made = store.put_if_absent(place, entry)
+    except FileNotFoundError:
+        return None
+    if not made:
+        return None
+    return Head(head.version + 1, (place, len(entry)), head.columns, {**head.progress, app_id: upto})
+
+
+def checkpoint(store: Store, path: str) -> None:
+    """Write a checkpoint of the table as it is, and remove log entries past their retention. Raises ``Retryable``."""
+    table = open_table(store, path)
+    if table is None:
+        return
+    try:
+        table.create_checkpoint()
+        table.cleanup_metadata()
+    except (DeltaError, OSError) as error:
+        raise Retryable(f"{store.uri(path)}: no checkpoint: {error}") from error
+
+
+def _anchor(store: Store, path: str, version: int) -> tuple[str, int]:
+    for place in (entry_path(path, version), f"{path}/_delta_log/{version:020}.checkpoint.parquet"):
+        size = store.size(place)
+        if size is not None:
+            return place, size
+    raise Retryable(f"{store.uri(path)}: the log's entry {version} is gone since it was read")
+
+
+def _entry(files: Sequence[DataFile], app_id: str, upto: int, now_ms: int) -> bytes:
+    info = {
+        "timestamp": now_ms,
+        "operation": "WRITE",
+        "operationParameters": {"mode": "Append", "partitionBy": f'["{schema.DATE}"]'},
+        "isBlindAppend": False,  # it stands on what it has read: the txn
+        "engineInfo": "logflume",
+    }
+    actions: list[dict[str, object]] = [{"commitInfo": info}, {"txn": {"appId": app_id, "version": upto}}]
+    actions += [
+        {
+            "add": {
+                "path": file.path,
+                "partitionValues": {schema.DATE: file.date},
+                "size": file.size,
+                "modificationTime": now_ms,
+                "dataChange": True,
+                "stats": file.stats,
+            }
+        }
+        for file in files
+    ]
+    return b"\n".join(map(orjson.dumps, actions))

@@ -1,0 +1,244 @@
+"""The object store that holds the tables: where it is, how each client reaches it, and its one atomic operation.
+
+Three clients share it, each for what it does best (CPU of one 4 kB object on SeaweedFS): pyarrow writes and reads data
+(1.4 ms a PUT, against 3.4 by s3fs), s3fs makes conditional puts (pyarrow can't), and delta-rs reads the logs. All have
+bounded time-outs. Layout: ``<store_url>/tables/<tenant>/<dataset>/``.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from collections import OrderedDict
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import s3fs
+
+from logflume.errors import Misconfigured, Retryable
+from logflume.settings import Settings
+
+if TYPE_CHECKING:
+    from logflume.table.log import Head
+
+CONNECT_SECONDS = 5
+REQUEST_SECONDS = 30  # of silence; a stalled request ends well before the sink's transaction time-out matters
+ATTEMPTS = 3
+HEADS = 50_000  # a head is about 1 kB: tables whose last state is remembered
+
+
+class Store:
+    """A bucket and prefix, or a folder. Safe for threads; one a process is enough.
+
+    Every path that its methods take or return is relative to ``url``, with ``/`` between segments.
+    """
+
+    def __init__(self, url: str, *, endpoint: str = "", region: str = "us-east-1", key: str = "", secret: str = ""):
+        parts = urlsplit(url)
+        if parts.scheme not in ("s3", "file"):
+            raise Misconfigured(f"the store's URL must begin with s3:// or file:///, not {url!r} (LOGFLUME_STORE_URL)")
+        self.local = parts.scheme == "file"
+        if self.local and (parts.netloc or not parts.path.startswith("/")):
+            raise Misconfigured(f"a store in a folder needs an absolute path, file:///…, not {url!r}")
+        if not self.local and not parts.netloc:
+            raise Misconfigured(f"the store's URL {url!r} names no bucket: s3://bucket/prefix (LOGFLUME_STORE_URL)")
+        path = unquote(parts.path).strip("/")
+        self.root = f"/{path}" if self.local else f"{parts.netloc}/{path}".rstrip("/")
+        self.url = f"{parts.scheme}://{self.root}"
+        self._endpoint, self._region, self._key, self._secret = endpoint, region, key, secret
+        self.heads = Heads(HEADS)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Store:
+        """Return the store that the settings name; ``Misconfigured`` when they name none."""
+        return cls(
+            settings.require("store_url"),
+            endpoint=settings.store_endpoint,
+            region=settings.store_region,
+            key=settings.store_access_key,
+            secret=settings.store_secret_key.get_secret_value(),
+        )
+
+    def table(self, tenant: str, dataset: str) -> str:
+        """Return the path of a tenant's table."""
+        return f"tables/{tenant}/{dataset}"
+
+    def uri(self, path: str) -> str:
+        """Return the address of ``path`` as delta-rs takes it."""
+        return f"{self.url}/{path}"
+
+    def full(self, path: str) -> str:
+        """Return the address of ``path`` as ``filesystem`` takes it: bucket and key, or an absolute file name."""
+        return f"{self.root}/{path}"
+
+    @property
+    def endpoint(self) -> str:
+        """The address of an S3 service that is not Amazon's, or empty."""
+        return self._endpoint
+
+    @cached_property
+    def delta_options(self) -> dict[str, str]:
+        """delta-rs's ``storage_options``."""
+        if self.local:
+            return {}
+        options = {
+            "AWS_REGION": self._region,
+            "timeout": f"{REQUEST_SECONDS}s",
+            "connect_timeout": f"{CONNECT_SECONDS}s",
+            "max_retries": str(ATTEMPTS),
+            "retry_timeout": f"{REQUEST_SECONDS}s",
+        }
+        if self._key:
+            options |= {"AWS_ACCESS_KEY_ID": self._key, "AWS_SECRET_ACCESS_KEY": self._secret}
+        if self._endpoint:
+            plain = self._endpoint.startswith("http://")
+            options |= {"AWS_ENDPOINT_URL": self._endpoint, "AWS_ALLOW_HTTP": str(plain).lower()}
+        return options
+
+    @cached_property
+    def filesystem(self) -> pafs.FileSystem:
+        """pyarrow's file system for data files."""
+        if self.local:
+            return pafs.LocalFileSystem()
+        return pafs.S3FileSystem(
+            access_key=self._key or None,
+            secret_key=self._secret or None,
+            region=self._region,
+            endpoint_override=self._endpoint or None,
+            connect_timeout=CONNECT_SECONDS,
+            request_timeout=REQUEST_SECONDS,
+            retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
+            allow_delayed_open=True,  # one PUT for a small file, where the default makes three requests
+            background_writes=False,  # a worker thread a part costs CPU and saves no time in a pool of flushes
+        )
+
+    @cached_property
+    def _s3(self) -> Any:
+        return s3fs.S3FileSystem(
+            key=self._key or None,
+            secret=self._secret or None,
+            endpoint_url=self._endpoint or None,
+            client_kwargs={"region_name": self._region},
+            config_kwargs={
+                "connect_timeout": CONNECT_SECONDS,
+                "read_timeout": REQUEST_SECONDS,
+                "retries": {"max_attempts": ATTEMPTS, "mode": "standard"},
+            },
+            use_listings_cache=False,
+            skip_instance_cache=True,
+        )
+
+    def write(self, path: str, data: pa.Buffer) -> None:
+        """Write a whole object; durable when it returns. Raises ``Retryable``."""
+        try:
+            if self.local:
+                _write_file(Path(self.full(path)), data)
+                return
+            with self.filesystem.open_output_stream(self.full(path)) as stream:
+                stream.write(data)
+        except OSError as error:
+            raise Retryable(f"{self.uri(path)} could not be written: {error}") from error
+
+    def size(self, path: str) -> int | None:
+        """Return an object's size in bytes, ``None`` when there is none. Raises ``Retryable``."""
+        try:
+            info = self.filesystem.get_file_info(self.full(path))
+        except OSError as error:
+            raise Retryable(f"{self.uri(path)} could not be looked up: {error}") from error
+        return int(info.size) if info.type == pafs.FileType.File else None
+
+    def put_if_absent(self, path: str, data: bytes) -> bool:
+        """Make an object unless one is there: of any number of callers at once, exactly one gets ``True``.
+
+        ``False``: somebody else's is there. ``Retryable``: it failed, *or succeeded unheard*; look before you go on.
+        The promise is the store's (``If-None-Match: *``; a hard link): see ``probe``.
+        """
+        try:
+            if self.local:
+                return _link_file(Path(self.full(path)), data)
+            self._s3.pipe_file(self.full(path), data, mode="create")
+            return True
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if _status(error) == 412:
+                return False
+            raise Retryable(f"{self.uri(path)} could not be made: {error}") from error
+        except TimeoutError as error:
+            raise Retryable(f"{self.uri(path)} could not be made in time") from error
+
+    def delete(self, path: str) -> None:
+        """Delete one object that this process made; the tables' files are never deleted here."""
+        try:
+            self.filesystem.delete_file(self.full(path))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise Retryable(f"{self.uri(path)} could not be deleted: {error}") from error
+
+
+class Heads:
+    """The last known heads of tables, by path: the ``most`` used last, the others forgotten. Safe for threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._heads: OrderedDict[str, Head] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, path: str) -> Head | None:
+        """Return what is known of the table at ``path``."""
+        with self._lock:
+            if path in self._heads:
+                self._heads.move_to_end(path)
+            return self._heads.get(path)
+
+    def put(self, path: str, head: Head) -> None:
+        """Remember ``head`` as the last known; an older one costs its user a lost race, never a row."""
+        with self._lock:
+            self._heads[path] = head
+            self._heads.move_to_end(path)
+            if len(self._heads) > self._most:
+                self._heads.popitem(last=False)
+
+    def forget(self, path: str) -> None:
+        """Forget the table at ``path``: its log must be read again."""
+        with self._lock:
+            self._heads.pop(path, None)
+
+    def __len__(self) -> int:
+        return len(self._heads)
+
+
+def _write_file(path: Path, data: pa.Buffer) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _link_file(path: Path, data: bytes) -> bool:
+    """A reader sees the whole file or none: written aside, then linked, which fails when the name is taken."""
+    aside = path.parent / f".{uuid.uuid4().hex}.tmp"
+    try:
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(aside, path)
+    except FileExistsError:
+        return False
+    finally:
+        aside.unlink(missing_ok=True)
+    return True
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status behind an error of s3fs."""
+    response = getattr(error.__cause__, "response", None)
+    return response["ResponseMetadata"].get("HTTPStatusCode") if response else None

@@ -1,0 +1,95 @@
+# Every target sets up what it needs. Run `make` to list them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+WORKERS ?= 2          # processes that `make test` runs tests in
+ARGS ?=               # handed on to the command of a target: make bench ARGS=--quick
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CODE := streams tests benchmarks
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: setup
+setup: $(READY) ## Make the virtual environment from the locked requirements
+
+# uv comes by pip, pinned like everything else. pyproject.toml counts too: it names the command and the transport.
+$(READY): requirements/uv.txt requirements/test.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+	  echo "Logflume needs Python 3.11 to 3.13; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments. On Debian: sudo apt-get install -y python3-venv"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	$(BIN)/python -m pip install -q --require-hashes -r requirements/uv.txt
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --require-hashes -r requirements/test.txt
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --no-deps -e .
+	@touch $(READY)
+
+.PHONY: tools
+tools:
+	@command -v java >/dev/null && command -v mvn >/dev/null || { \
+	  echo "The local Kafka needs Java and Maven. On Debian: sudo apt-get install -y maven"; exit 2; }
+
+.PHONY: check
+check: $(READY) ## Format, lint, types, layers, spelling, unit tests: under a minute
+	@$(MAKE) -j2 --output-sync=target unit types format lint layers spelling
+
+.PHONY: format lint types layers spelling unit
+format: $(READY)
+	$(BIN)/ruff format --check $(CODE)
+lint: $(READY)
+	$(BIN)/ruff check $(CODE)
+types: $(READY)
+	$(BIN)/mypy
+layers: $(READY)
+	$(BIN)/lint-imports --no-cache
+spelling: $(READY)
+	$(BIN)/codespell
+unit: $(READY)
+	$(BIN)/pytest -q -n $(WORKERS) tests/unit
+
+.PHONY: fix
+fix: $(READY) ## Format, and repair what the linter can
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+.PHONY: test
+test: $(READY) tools ## All tests, with real Kafka and S3: under 15 minutes
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+.PHONY: demo
+demo: $(READY) tools ## The main job on this machine: send, sort, store, count, ask
+	$(BIN)/logflume demo $(ARGS)
+
+.PHONY: bench
+bench: $(READY) tools ## Measure speed, CPU and memory; writes build/bench.json
+	$(BIN)/python -m benchmarks.bench $(ARGS)
+
+.PHONY: soak
+soak: $(READY) tools ## The fault tests with three seeds one after another
+	for seed in 1 2 3; do LOGFLUME_TEST_SEED=$$seed $(BIN)/pytest -n $(WORKERS) tests/faults $(ARGS); done
+
+.PHONY: mutate
+mutate: $(READY) tools ## Take each rule out in turn and see its test fail
+	$(BIN)/python -m tests.mutate $(ARGS)
+
+.PHONY: docs
+docs: $(READY) ## Generate the pages in docs/ that come from code
+	$(BIN)/python -m tests.support.pages
+
+.PHONY: lock
+lock: $(READY) ## Lock the requirements again, at the newest versions that pyproject.toml allows
+	cd requirements && ./lock
+
+.PHONY: clean
+clean: ## Remove what was built; the environment and the caches stay
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find streams tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

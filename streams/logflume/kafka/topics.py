@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -22,11 +23,12 @@ from confluent_kafka.admin import (
     ConfigSource,
     NewPartitions,
     NewTopic,
+    OffsetSpec,
     TopicDescription,
 )
 
 from logflume import contract
-from logflume.errors import Misconfigured, Refused
+from logflume.errors import Misconfigured, Refused, Retryable
 from logflume.kafka import client
 from logflume.model.dataset import load
 from logflume.settings import Settings
@@ -319,7 +321,6 @@ def _create(admin: AdminClient, topics: list[Topic]) -> None:
     if not topics:
         return
     new = [NewTopic(topic.name, topic.partitions, topic.replication, config=dict(topic.config)) for topic in topics]
-    # operation_timeout: until all brokers know them, so that whoever comes next finds them.
     asked = admin.create_topics(new, operation_timeout=client.REQUEST_SECONDS, request_timeout=client.REQUEST_SECONDS)
     for name, future in asked.items():
         try:
@@ -327,6 +328,24 @@ def _create(admin: AdminClient, topics: list[Topic]) -> None:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # someone else applied at the same moment
                 raise client.typed(error, name) from error
+    _await_leaders(admin, topics)
+
+
+def _await_leaders(admin: AdminClient, topics: list[Topic]) -> None:
+    """Return when every partition serves: Kafka (KRaft) says "created" before its brokers know."""
+    waiting = {TopicPartition(topic.name, number) for topic in topics for number in range(topic.partitions)}
+    deadline = time.monotonic() + client.REQUEST_SECONDS
+    latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    while True:
+        asked = admin.list_offsets(dict.fromkeys(waiting, latest), request_timeout=client.REQUEST_SECONDS)
+        failed = {at: error for at, future in asked.items() if (error := future.exception()) is not None}
+        if not failed:
+            return
+        at, error = next(iter(failed.items()))
+        if time.monotonic() > deadline:
+            raise Retryable(f"{at.topic}[{at.partition}] was created and does not serve yet: {error}") from error
+        waiting = set(failed)
+        time.sleep(0.05)
 
 
 def _grow(admin: AdminClient, topics: list[Topic]) -> None:

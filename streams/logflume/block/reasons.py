@@ -21,7 +21,7 @@ ARROW: Final = "block-arrow"  # no Arrow IPC stream of one batch, or its buffers
 COLUMNS: Final = "block-columns"  # a column is missing, of another type, or there twice
 ROWS: Final = "block-rows"  # the header and the batch disagree about the rows
 OVERSIZE: Final = "block-oversize"  # would take more memory than any honest block
-TENANT: Final = "block-tenant"  # a row without a tenant, or a name that none may have
+TENANT: Final = "block-tenant"  # a row without a tenant
 RECEIVED: Final = "block-received"  # a row without its time of arrival
 EXTRA: Final = "block-extra"  # `_extra` holds something that is no JSON object
 

@@ -33,8 +33,8 @@ class DeadLetter:
     """One thing that could not be read, and why.
 
     ``topic``, ``topic_id``, ``partition`` and ``offset`` say which message it was or was in, ``row`` which record
-    inside it (None: the whole message). A letter from an edge has no coordinates yet: ``edge`` names edge and epoch, and
-    ``row`` counts that edge's letters. ``raw`` is exactly what came in.
+    inside it (None: the whole message). A letter from an edge has no coordinates yet: ``edge`` names edge and
+    epoch, and ``row`` counts that edge's letters. ``raw`` is exactly what came in.
     """
 
     reason: str
@@ -137,20 +137,36 @@ def from_message(value: bytes | None, headers: Headers | None) -> Part:
         raise Poison("dead-letter", f"not a dead letter: {type(failure).__name__} {failure}") from None
 
 
-def assemble(pieces: Iterable[Part]) -> Iterator[DeadLetter]:
-    """Give each letter once, when its last part has come; parts may repeat and mix. Raises ``Poison`` on torn bytes."""
-    seen: set[str] = set()
-    waiting: dict[str, dict[int, bytes]] = {}
-    for piece in pieces:
-        if piece.id in seen:
-            continue
-        have = waiting.setdefault(piece.id, {})
-        have[piece.number] = piece.value
-        if len(have) < piece.parts:
-            continue
-        del waiting[piece.id]
-        seen.add(piece.id)
-        yield replace(piece.letter, raw=_unpack(piece, b"".join(have[n] for n in sorted(have))))
+class Letters:
+    """Parts become letters, each letter once; parts may repeat and mix.
+
+    Holds the bytes of letters that are not whole yet, and the ids of those that were.
+    """
+
+    def __init__(self) -> None:
+        self._done: set[str] = set()
+        self._waiting: dict[str, dict[int, bytes]] = {}
+
+    def add(self, part: Part) -> DeadLetter | None:
+        """Return the letter when ``part`` was its last missing one; ``Poison`` when its bytes are torn."""
+        if part.id in self._done:
+            return None
+        have = self._waiting.setdefault(part.id, {})
+        have[part.number] = part.value
+        if len(have) < part.parts:
+            return None
+        del self._waiting[part.id]
+        self._done.add(part.id)
+        return replace(part.letter, raw=_unpack(part, b"".join(have[number] for number in sorted(have))))
+
+
+def assemble(parts: Iterable[Part]) -> Iterator[DeadLetter]:
+    """Give each letter of ``parts`` once, in the order in which they became whole."""
+    letters = Letters()
+    for part in parts:
+        letter = letters.add(part)
+        if letter is not None:
+            yield letter
 
 
 def _unpack(piece: Part, packed: bytes) -> bytes:

@@ -21,36 +21,14 @@ from typing import Any, Protocol
 from confluent_kafka import KafkaError, KafkaException
 
 from logflume.clock import Clock, SystemClock
-from logflume.errors import Fatal, LogflumeError, Retryable
+from logflume.errors import LogflumeError, Retryable
+from logflume.kafka.client import typed
 
 Headers = Sequence[tuple[str, bytes | None]]
 """Kafka headers: names may repeat, values are bytes."""
 
 _SLICE_SECONDS = 0.5
 """How long one poll may take: signals are handled between polls."""
-
-_HOPELESS = frozenset(
-    {
-        KafkaError.MSG_SIZE_TOO_LARGE,
-        KafkaError.INVALID_MSG,
-        KafkaError.RECORD_LIST_TOO_LARGE,
-        KafkaError.INVALID_RECORD,
-        KafkaError.POLICY_VIOLATION,
-        KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
-        KafkaError.TOPIC_EXCEPTION,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        KafkaError.SASL_AUTHENTICATION_FAILED,
-        KafkaError._FATAL,
-        KafkaError._FENCED,
-        KafkaError._INVALID_ARG,
-        KafkaError._UNKNOWN_TOPIC,
-        KafkaError._UNKNOWN_PARTITION,
-        KafkaError._AUTHENTICATION,
-        KafkaError._STATE,
-    }
-)
-"""Errors that another try of the same message by the same producer would meet again."""
 
 
 class Producing(Protocol):
@@ -63,14 +41,6 @@ class Producing(Protocol):
     def poll(self, timeout: float) -> int:
         """Serve delivery reports, waiting up to ``timeout`` seconds for the first."""
         ...
-
-
-def typed(error: KafkaError, about: str) -> LogflumeError:
-    """Give a failed produce its type: ``Fatal`` when trying again can't help, else ``Retryable``."""
-    message = f"{about}: {error.name()}: {error.str()}"
-    if error.fatal() or error.code() in _HOPELESS:
-        return Fatal(message)
-    return Retryable(message)
 
 
 class Deliveries:
@@ -89,6 +59,11 @@ class Deliveries:
     def in_flight(self) -> int:
         """Messages sent and not yet reported."""
         return self._in_flight
+
+    @property
+    def failed(self) -> bool:
+        """Whether some message failed for good (D2); a ``wait`` that ran out of time has not."""
+        return self._failed is not None
 
     def send(
         self, topic: str, partition: int | None, key: bytes | None, value: bytes | None, headers: Headers = ()
@@ -113,7 +88,7 @@ class Deliveries:
             except BufferError:
                 self._settle(None)
             except KafkaException as failure:
-                self._settle(typed(failure.args[0], about))
+                self._settle(typed(failure, about))
                 self._raise_failure()
             left = deadline - self._clock.monotonic()
             if left <= 0:
@@ -129,7 +104,7 @@ class Deliveries:
         """Return when every message sent has a good report.
 
         Raises ``Retryable`` after ``timeout`` seconds with messages still in flight (call again to go on waiting), and
-        the first failed report as ``Retryable`` or ``Fatal``; after a failed report every call raises (D2).
+        the first failed report as ``kafka.client.typed`` sees it; after a failed report every call raises (D2).
         """
         deadline = self._clock.monotonic() + timeout
         while self._in_flight:

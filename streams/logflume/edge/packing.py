@@ -1,0 +1,203 @@
+"""A cut becomes blocks: parsed to columns, with tenant and arrival beside each row, encoded; what can't be read becomes
+a dead letter. One thread's; nothing is kept between cuts but what the parsers learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+
+from logflume.block import reasons, wire
+from logflume.edge.buffer import Cut
+from logflume.edge.spool import Message
+from logflume.errors import Fatal
+from logflume.formats import JsonParser, to_records
+from logflume.kafka import deadletters
+from logflume.kafka.deadletters import DeadLetter
+from logflume.model import Dataset, Datasets
+
+BLOCK_BYTES = (4 << 20) - (16 << 10)
+"""Most bytes of an encoded block: the topics take messages of 4 MB, and headers and framing lie around it."""
+
+_MOST_BYTES = wire.MOST_BYTES * 3 // 4
+"""Unpacked; well below what readers refuse, as they count padding too."""
+
+_RECEIVED = pa.timestamp("ns", tz="UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A record that was taken in and could not be read, or not be carried; it is in the dead-letter topic as well."""
+
+    tenant: str
+    dataset: str
+    reason: str
+    detail: str
+    raw: bytes = field(repr=False)
+    line: int | None
+    """Its line number in the text it came in; None for a record from ``log``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The messages that a cut became, and the records among them that are dead letters."""
+
+    messages: list[Message]
+    bad: list[BadRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Parsed rows with what the edge knows about them; all of the same length."""
+
+    batch: pa.RecordBatch
+    tenants: pa.Array
+    received_ns: npt.NDArray[np.int64]
+    records: npt.NDArray[np.integer]
+    """Which record of the cut each row is."""
+
+    def slice(self, start: int, stop: int) -> _Rows:
+        part = slice(start, stop)
+        tenants = self.tenants.slice(start, stop - start)
+        batch = self.batch.slice(start, stop - start)
+        return _Rows(batch, tenants, self.received_ns[part], self.records[part])
+
+
+class Packer:
+    """Turns cuts to messages.
+
+    PA1  Every record of a cut is either a row of exactly one block, under its own tenant, or one dead letter.
+    PA2  No block exceeds ``block_bytes``: it is halved until it fits, down to a row that is a dead letter then.
+    """
+
+    def __init__(
+        self,
+        datasets: Datasets,
+        *,
+        topic: Callable[[str], str],
+        deadletter_topic: str,
+        edge: str,
+        epoch: int,
+        block_bytes: int = BLOCK_BYTES,
+    ) -> None:
+        """``topic`` names a dataset's ingest topic; ``edge`` and ``epoch`` (its start, ns) go into every block."""
+        self._datasets = datasets
+        self._topic = topic
+        self._deadletter_topic = deadletter_topic
+        self._edge = edge
+        self._epoch = epoch
+        self._block_bytes = block_bytes
+        self._parsers: dict[str, JsonParser] = {}
+        self._seq = 0
+        self._letters = 0
+
+    def pack(self, cut: Cut) -> Packed:
+        """Return the cut's messages, its bad records among them as dead letters."""
+        dataset = self._datasets.named(cut.dataset)
+        bad: list[BadRecord] = []
+        rows = self._parse(cut, dataset, bad)
+        size = cut.size - sum(len(record.raw) + 1 for record in bad)
+        messages = list(self._blocks(cut, dataset, rows, size, bad)) if rows.batch.num_rows else []
+        for record in bad:
+            messages += self._letter(record)
+        return Packed(messages, bad)
+
+    def _parse(self, cut: Cut, dataset: Dataset, bad: list[BadRecord]) -> _Rows:
+        if cut.table is not None:
+            batch, records = cut.table, np.arange(cut.rows)
+        else:
+            parser = self._parsers.get(dataset.name)
+            if parser is None:
+                parser = self._parsers[dataset.name] = JsonParser(dataset)
+            parsed = parser.parse(b"".join(cut.lines))
+            batch, records = parsed.batch, parsed.rows
+            if batch.num_rows + len(parsed.bad) != cut.rows:
+                # A record more or less would shift the rest under other tenants: better no block than such a block.
+                raise Fatal(
+                    f"{cut.rows} records of {dataset.name} were read as {batch.num_rows} rows and {len(parsed.bad)} "
+                    "bad ones; please report this"
+                )
+            origins = _Origins(cut)
+            bad += [origins.bad(line.row, line.reason, line.detail, line.raw) for line in parsed.bad]
+        names = list(dict.fromkeys(run.tenant for run in cut.runs))
+        code = {name: number for number, name in enumerate(names)}
+        lengths = [run.rows for run in cut.runs]
+        codes = np.repeat(np.array([code[run.tenant] for run in cut.runs], dtype=np.int32), lengths)
+        received = np.repeat(np.array([run.received_ns for run in cut.runs], dtype=np.int64), lengths)
+        tenants = pa.DictionaryArray.from_arrays(pa.array(codes[records]), pa.array(names, pa.string()))
+        return _Rows(batch, tenants, received[records], records)
+
+    def _blocks(self, cut: Cut, dataset: Dataset, rows: _Rows, size: int, bad: list[BadRecord]) -> Iterator[Message]:
+        count = rows.batch.num_rows
+        received = pa.array(rows.received_ns).cast(_RECEIVED)
+        batch = pa.RecordBatch.from_arrays(
+            [rows.tenants, received, *rows.batch.columns], names=["_tenant", "_received", *rows.batch.schema.names]
+        )
+        header = wire.Header(
+            dataset=dataset.name,
+            edge=self._edge,
+            epoch=self._epoch,
+            seq=self._seq + 1,
+            rows=count,
+            bytes=size,
+            first_time=int(rows.received_ns.min()),
+            last_time=int(rows.received_ns.max()),
+        )
+        value, headers = wire.encode(batch, header)
+        if len(value) <= self._block_bytes and batch.nbytes <= _MOST_BYTES:
+            self._seq += 1
+            yield Message(self._topic(dataset.name), None, value, headers, dataset.name, count, size)
+        elif count == 1:
+            detail = (
+                f"alone it makes a block of {len(value)} bytes ({batch.nbytes} unpacked); a message carries "
+                f"{self._block_bytes}, and a reader unpacks {_MOST_BYTES} at most"
+            )
+            bad.append(_Origins(cut).bad(int(rows.records[0]), reasons.TOO_LARGE, detail, _raw(cut, rows)))
+        else:
+            half = count // 2
+            yield from self._blocks(cut, dataset, rows.slice(0, half), size // 2, bad)
+            yield from self._blocks(cut, dataset, rows.slice(half, count), size - size // 2, bad)
+
+    def _letter(self, record: BadRecord) -> list[Message]:
+        self._letters += 1
+        letter = DeadLetter(
+            reason=record.reason,
+            stage="edge",
+            tenant=record.tenant,
+            dataset=record.dataset,
+            raw=record.raw,
+            detail=record.detail,
+            row=self._letters,
+            edge=f"{self._edge}/{self._epoch}",
+        )
+        return [
+            Message(self._deadletter_topic, part.key, part.value, part.headers, record.dataset)
+            for part in deadletters.to_messages(letter)
+        ]
+
+
+class _Origins:
+    """Whose each record of a cut is, and where it stood."""
+
+    def __init__(self, cut: Cut) -> None:
+        self._cut = cut
+        self._ends = np.cumsum([run.rows for run in cut.runs])
+
+    def bad(self, record: int, reason: str, detail: str, raw: bytes) -> BadRecord:
+        """Give the ``record``-th record of the cut its tenant and line."""
+        at = int(np.searchsorted(self._ends, record, side="right"))
+        run = self._cut.runs[at]
+        line = None if run.numbers is None else int(run.numbers[record - (int(self._ends[at]) - run.rows)])
+        return BadRecord(run.tenant, self._cut.dataset, reason, detail, raw, line)
+
+
+def _raw(cut: Cut, rows: _Rows) -> bytes:
+    """The record as it came; a row of a table as JSON."""
+    if cut.table is None:
+        return b"".join(cut.lines).split(b"\n")[int(rows.records[0])]
+    return orjson.dumps(to_records(rows.batch)[0])

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
@@ -43,6 +45,12 @@ class Runs:
 
     tenants: list[str]
     rows: list[int]
+
+    def only(self, mask: npt.NDArray[np.bool_]) -> Runs:
+        """Return the runs of the rows where ``mask`` (one bool a row) is true; a run without rows is left out."""
+        starts = np.cumsum([0, *self.rows[:-1]])
+        kept = np.add.reduceat(mask, starts, dtype=np.int64).tolist()
+        return Runs([tenant for tenant, rows in zip(self.tenants, kept, strict=True) if rows], [r for r in kept if r])
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from logflume.block.sorted import Runs, SortedMeta, Source, decode_sorted
+from logflume.block.sorted import Coordinate, Runs, SortedMeta, Source, decode_sorted
 from logflume.errors import Hole, Refused
-from logflume.kafka.position import Advance, Coordinate, Position
+from logflume.kafka.position import Advance, Position
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class SortedPartition:
         if fresh is not None:
             if not fresh.any():
                 return None
-            batch, runs = batch.filter(pa.array(fresh)), _kept(meta.runs, fresh)
+            batch, runs = batch.filter(pa.array(fresh)), meta.runs.only(fresh)
         else:
             runs = meta.runs
         return SortedBlock(
@@ -117,7 +118,7 @@ class SortedPartition:
     def _watermark(self, source: Source) -> Coordinate:
         return self._position.watermarks.get((source.topic_id, source.partition), (-1, -1))
 
-    def _fresh_rows(self, sources: Sequence[Source], batch: pa.RecordBatch) -> np.ndarray | None:
+    def _fresh_rows(self, sources: Sequence[Source], batch: pa.RecordBatch) -> npt.NDArray[np.bool_] | None:
         """Return a mask of the rows above their watermark, or None when that is all of them."""
         overlapping = [source for source in sources if source.first <= self._watermark(source)]
         if not overlapping:
@@ -132,13 +133,3 @@ class SortedPartition:
             fresh &= ~((partitions == source.partition) & repeats)
         return fresh
 
-
-def _kept(runs: Runs, fresh: np.ndarray) -> Runs:
-    """Return ``runs`` without the rows that are not fresh, and without runs that have none left."""
-    lengths = np.asarray(runs.rows)
-    starts = np.concatenate(([0], np.cumsum(lengths[:-1])))
-    kept = np.add.reduceat(fresh.astype(np.int64), starts)
-    return Runs(
-        tenants=[tenant for tenant, rows in zip(runs.tenants, kept, strict=True) if rows],
-        rows=[int(rows) for rows in kept if rows],
-    )

@@ -1,0 +1,26 @@
+"""The sort stage: a Faust app that reads blocks and plain records and lays everything of a tenant together.
+
+``faust -A logflume.sort worker`` and ``logflume sort`` run the same app. It is made when it is first asked for, so that
+the stage's modules can be imported without settings.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+__all__ = ["app"]
+
+
+@cache
+def _app() -> Any:
+    from logflume.settings import Settings
+    from logflume.sort.app import build
+
+    return build(Settings())
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        return _app()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,222 @@
+"""The Faust app of the sort stage, put together: an agent a dataset, and everything that Faust's defaults would lose.
+
+See docs/sort.md for the table of Faust's defaults that lose data and what stops each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+import uuid
+from typing import Any
+
+import faust
+import structlog
+from confluent_kafka import Producer
+
+from logflume import contract, health, metrics
+from logflume.errors import Fatal, Misconfigured, Retryable
+from logflume.kafka import client, topics
+from logflume.kafka.deliveries import Deliveries
+from logflume.model import Dataset, Datasets, load
+from logflume.settings import Settings
+from logflume.sort.gather import Gatherer
+from logflume.sort.regroup import Regrouper
+from logflume.sort.routing import Routing
+from logflume.sort.sorter import Limits, Sorter
+from logflume.sort.transport import Consumer
+
+log = structlog.get_logger(__name__)
+
+EXIT_FAILED = 70
+"""Exit code of a worker that could not keep its promises and ended itself; its successor reads the range again."""
+
+_LARGEST_SORTED_BYTES = 3_900_000
+"""A sorted message's value; the topic takes 4 MB with key, headers and framing."""
+
+_REQUEST_SECONDS = 90.0
+_CHUNK_BYTES = 4 << 20
+_CHUNKS_BUFFERED = 8
+_CHECK_SECONDS = 5.0
+_COMMIT_SECONDS = 1.0
+
+
+class _Chunks(faust.Schema):
+    """Hands an agent the chunk as it is. Decoding here would acknowledge what can't be read before anyone saw it."""
+
+    def loads_key(self, app: Any, message: Any, *, loads: Any = None, serializer: Any = None) -> None:
+        return None
+
+    def loads_value(self, app: Any, message: Any, *, loads: Any = None, serializer: Any = None) -> Any:
+        return message.value
+
+
+def build(settings: Settings, datasets: Datasets | None = None) -> App:
+    """Return the app that sorts every dataset of the contract.
+
+    Raises:
+        Misconfigured: a setting or a topic is missing.
+    """
+    datasets = datasets or load(contract.find(settings.topics_dir))
+    app = App(
+        settings.sort_group,
+        broker=[f"logflume://{host}" for host in settings.require("kafka_bootstrap").split(",")],
+        store="memory://",
+        datadir=str(settings.state_dir / "faust"),
+        web_enabled=False,
+        processing_guarantee="at_least_once",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        consumer_auto_offset_reset="none",
+        consumer_max_fetch_size=_CHUNK_BYTES,
+        stream_buffer_maxsize=_CHUNKS_BUFFERED,
+        stream_wait_empty=True,
+        broker_commit_interval=_COMMIT_SECONDS,
+        broker_session_timeout=settings.sort_session_timeout_seconds,
+        broker_heartbeat_interval=min(3.0, settings.sort_session_timeout_seconds / 3),
+        broker_request_timeout=max(_REQUEST_SECONDS, settings.sort_session_timeout_seconds),
+        broker_max_poll_interval=settings.sort_session_timeout_seconds * 10,
+    )
+    Stage(app, settings, datasets)
+    return app
+
+
+class App(faust.App):
+    """A Faust app that knows its stage; ``sort.transport`` asks it for the topics before it reads any."""
+
+    stage: Stage
+
+
+class Stage:
+    """Sorters, agents and health, tied together over the life of the app."""
+
+    def __init__(self, app: App, settings: Settings, datasets: Datasets) -> None:
+        app.stage = self
+        self._app = app
+        self._settings = settings
+        self._datasets = datasets
+        self._session = uuid.uuid4().hex
+        self._sorters: dict[str, Sorter] = {}
+        self._ids: dict[str, str] = {}
+        self._admin = client.admin(settings)
+        self._working: list[asyncio.Task[None]] = []
+        for dataset in datasets.values():
+            self._add_agent(dataset)
+        app.task(self._watch)
+
+    def _add_agent(self, dataset: Dataset) -> None:
+        topic = self._app.topic(topics.ingest_topic(self._settings, dataset.name), schema=_Chunks())
+
+        async def sort(stream: Any) -> None:
+            # noack: a chunk is acknowledged by its sorter, when it is safe; the agent takes the next one before that.
+            async for event in stream.noack().events():
+                await self._sorters[dataset.name].submit(event)
+
+        self._app.agent(topic, name=f"sort-{dataset.name}")(sort)
+
+    async def prepare(self) -> dict[str, str]:
+        """Learn the topics' ids and partition counts, make the sorters, and return the ids of the ingest topics."""
+        if not self._ids:
+            names = self._ingest_topics()
+            self._ids = await asyncio.to_thread(topics.topic_ids, self._admin, names)
+            counts = await asyncio.to_thread(self._sorted_partitions)
+            for dataset in self._datasets.values():
+                self._sorters[dataset.name] = sorter = self._sorter(dataset, counts[dataset.name])
+                self._working += sorter.start()
+            log.info("sorting", session=self._session, datasets=list(self._datasets))
+        return self._ids
+
+    def _ingest_topics(self) -> list[str]:
+        return [topics.ingest_topic(self._settings, name) for name in self._datasets]
+
+    def _sorted_partitions(self) -> dict[str, int]:
+        """Return each sorted topic's partition count, which must be the declared one: routing depends on it."""
+        counts = {}
+        declared = {topic.name: topic.partitions for topic in topics.declared(self._settings)}
+        names = {dataset: topics.sorted_topic(self._settings, dataset) for dataset in self._datasets}
+        actual = topics.partitions(self._admin, list(names.values()))
+        for dataset, name in names.items():
+            if actual[name] != declared[name]:
+                raise Misconfigured(
+                    f"topic {name} has {actual[name]} partitions and {declared[name]} are declared: rows would be "
+                    f"routed otherwise than before; `logflume topics diff` says how to move"
+                )
+            counts[dataset] = actual[name]
+        return counts
+
+    def _sorter(self, dataset: Dataset, partitions: int) -> Sorter:
+        topic = topics.ingest_topic(self._settings, dataset.name)
+        regrouper = Regrouper(
+            dataset=dataset,
+            topic=topic,
+            topic_id=self._ids[topic],
+            session=self._session,
+            routing=Routing(dataset.name, partitions),
+            largest_bytes=_LARGEST_SORTED_BYTES,
+        )
+        return Sorter(
+            Gatherer(dataset),
+            regrouper,
+            Deliveries(Producer(client.producer_config(self._settings, client_id=f"{self._settings.sort_group}"))),
+            sorted_topic=topics.sorted_topic(self._settings, dataset.name),
+            deadletter_topic=topics.deadletter_topic(self._settings),
+            limits=Limits(self._settings.sort_memory_bytes // len(self._datasets), self._settings.sort_unit_bytes),
+            fail=end_process,
+        )
+
+    @property
+    def consumer(self) -> Consumer:
+        """Faust's consumer, which is ours."""
+        consumer = self._app.consumer
+        assert isinstance(consumer, Consumer), "the broker's URL must begin with logflume://"
+        return consumer
+
+    async def _watch(self) -> None:
+        """Serve health, and end the process when its work is stuck or its topics are not the ones it started with."""
+        if self._settings.http_port:
+            health.serve(self._settings.http_host, self._settings.http_port, live=lambda: None, ready=self.not_ready)
+        while not self._app.should_stop:
+            metrics.SORT_COMMIT_AGE.set(self._stalled_seconds())
+            if self._stalled_seconds() > 3 * self._settings.stall_seconds:
+                end_process(Fatal(f"nothing was committed for {self._stalled_seconds():.0f} s though there is work"))
+            await self._check_topics()
+            await asyncio.sleep(_CHECK_SECONDS)
+
+    async def _check_topics(self) -> None:
+        try:
+            present = await asyncio.to_thread(topics.topic_ids, self._admin, self._ingest_topics())
+        except (Retryable, Misconfigured) as error:
+            log.warning("topics can't be checked", error=str(error))
+            return
+        if present != self._ids:
+            changed = sorted(name for name, topic_id in present.items() if topic_id != self._ids[name])
+            end_process(Fatal(f"topics were deleted and made again, starting anew with them: {', '.join(changed)}"))
+
+    def _stalled_seconds(self) -> float:
+        oldest = self.consumer.rule.oldest()
+        return time.monotonic() - oldest[1].since if oldest else 0.0
+
+    def not_ready(self) -> str | None:
+        """Say why this worker is not ready, or None."""
+        if not self._ids:
+            return "the topics are not known yet"
+        for partition, reason in self.consumer.stopped.items():
+            return f"{partition.topic}[{partition.partition}] is stopped: {reason}"
+        stalled = self._stalled_seconds()
+        if stalled > self._settings.stall_seconds:
+            return f"the oldest message in work is {stalled:.0f} s old and not committed"
+        return None
+
+
+def end_process(error: BaseException) -> None:
+    """End this process at once, committing nothing more: its successor reads everything again that was not safe."""
+    log.critical("ending the process", error=f"{type(error).__name__}: {error}", exc_info=error)
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(EXIT_FAILED)

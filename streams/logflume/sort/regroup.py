@@ -1,0 +1,198 @@
+"""From rows in the order of arrival to one sorted block a partition: everything of a tenant lies together.
+
+One ``argsort`` of tenant codes and one ``take`` move a whole unit; the cost depends on bytes, not on tenants.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from logflume.block.schema import sorted_schema
+from logflume.block.sorted import Coordinate, Runs, SortedMeta, Source, encode_sorted
+from logflume.formats import to_records
+from logflume.kafka.deadletters import DeadLetter
+from logflume.model import Dataset
+from logflume.sort.gather import Gathered
+from logflume.sort.routing import Routing
+
+WHOLE_MESSAGE = 2**31 - 1
+"""Row number past every row of a message: a range that ends with a whole message covers up to here."""
+
+Previous = Mapping[tuple[int, int], Coordinate]
+"""(sorted partition, ingest partition): where the session's last range between the two ended."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One message for one sorted partition."""
+
+    partition: int
+    value: bytes
+    headers: list[tuple[str, bytes]]
+    sources: tuple[Source, ...]
+    rows: int
+
+
+@dataclass(frozen=True)
+class Cover:
+    """The offsets of one ingest partition that a unit consists of, without a gap."""
+
+    topic_id: str
+    partition: int
+    first: int
+    last: int
+
+    def source(self, previous: Coordinate | None) -> Source:
+        """Return what a block says of this cover; ``previous`` is where the session's range before it ended."""
+        return Source(self.topic_id, self.partition, (self.first, 0), (self.last, WHOLE_MESSAGE), previous)
+
+
+@dataclass(frozen=True)
+class SortedRows:
+    """Rows of one sorted partition, tenant by tenant, with the place of each in the order of arrival."""
+
+    batch: pa.RecordBatch
+    arrival: npt.NDArray[np.int64]
+    runs: Runs
+
+    def only(self, mask: npt.NDArray[np.bool_]) -> SortedRows:
+        """Return the rows of ``mask``, still tenant by tenant."""
+        return SortedRows(self.batch.filter(pa.array(mask)), self.arrival[mask], self.runs.only(mask))
+
+
+@dataclass(frozen=True)
+class Regrouper:
+    """Makes a dataset's sorted blocks for one sorter session.
+
+    ``largest_bytes`` is what a message may measure; a larger block is cut by coordinates, inside a message if need be.
+    """
+
+    dataset: Dataset
+    topic: str
+    topic_id: str
+    session: str
+    routing: Routing
+    largest_bytes: int
+
+    def regroup(self, gathered: Gathered, covers: Sequence[Cover], previous: Previous) -> list[list[Piece]]:
+        """Return rounds of pieces, at most one a partition in each; a round may be sent once the one before is safe.
+
+        A row that alone exceeds ``largest_bytes`` is added to ``gathered.letters`` instead.
+        """
+        if not len(gathered.codes):
+            return []
+        ranks, tenants, targets = self._ranked(gathered)
+        order = np.argsort(ranks, kind="stable")
+        batch = self._with_coordinates(gathered, order)
+        counts = np.bincount(ranks, minlength=len(tenants))
+        ends = np.cumsum(counts)
+        rounds: list[list[Piece]] = []
+        for target in np.unique(targets).tolist():
+            first, last = np.searchsorted(targets, [target, target + 1]).tolist()
+            runs = Runs(tenants[first:last], counts[first:last].tolist())
+            start, end = int(ends[first] - counts[first]), int(ends[last - 1])
+            sources = tuple(cover.source(previous.get((target, cover.partition))) for cover in covers)
+            sorted_rows = SortedRows(batch.slice(start, end - start), order[start:end], runs)
+            pieces = self._pieces(sorted_rows, sources, target, gathered.letters)
+            for number, piece in enumerate(pieces):
+                if number == len(rounds):
+                    rounds.append([])
+                rounds[number].append(piece)
+        return rounds
+
+    def _ranked(self, gathered: Gathered) -> tuple[npt.NDArray[np.unsignedinteger], list[str], npt.NDArray[np.int64]]:
+        """Return each row's rank by (partition, tenant), the tenants by rank, and their partitions (ascending)."""
+        present = np.bincount(gathered.codes, minlength=len(gathered.tenants)) > 0
+        placed = sorted(
+            (self.routing.partition(tenant), tenant, code)
+            for code, tenant in enumerate(gathered.tenants)
+            if present[code]
+        )
+        # 16 bits or less are sorted by radix, five times as fast as by merging.
+        rank_of = np.zeros(len(gathered.tenants), np.uint16 if len(placed) < 2**16 else np.uint32)
+        rank_of[[code for _, _, code in placed]] = np.arange(len(placed))
+        targets = np.array([target for target, _, _ in placed], np.int64)
+        return rank_of[gathered.codes], [tenant for _, tenant, _ in placed], targets
+
+    def _with_coordinates(self, gathered: Gathered, order: npt.NDArray[np.int64]) -> pa.RecordBatch:
+        taken = gathered.batch.take(pa.array(order))
+        topic = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(order), np.int8)), pa.array([self.topic_id]))
+        columns = [
+            *taken.columns,
+            topic,
+            pa.array(gathered.partitions[order]),
+            pa.array(gathered.offsets[order]),
+            pa.array(gathered.rows[order]),
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=sorted_schema(self.dataset))
+
+    def _pieces(
+        self, rows: SortedRows, sources: tuple[Source, ...], target: int, letters: list[DeadLetter]
+    ) -> list[Piece]:
+        """Encode ``rows`` as one piece, or as several in the order of arrival when one would be too large."""
+        meta = SortedMeta(self.dataset.name, self.session, sources, rows.runs)
+        value, headers = encode_sorted(rows.batch, meta)
+        if len(value) <= self.largest_bytes:
+            return [Piece(target, value, headers, sources, rows.batch.num_rows)]
+        if rows.batch.num_rows == 1:
+            letters.append(self._too_large(rows, len(value)))
+            return []
+        middle = np.partition(rows.arrival, len(rows.arrival) // 2)[len(rows.arrival) // 2]
+        early = rows.only(rows.arrival < middle)
+        late = rows.only(rows.arrival >= middle)
+        before, after = _divided(sources, early.batch, late.batch)
+        return self._pieces(early, before, target, letters) + self._pieces(late, after, target, letters)
+
+    def _too_large(self, rows: SortedRows, size: int) -> DeadLetter:
+        [row] = rows.batch.to_pylist()
+        own = [name for name in rows.batch.schema.names if not name.startswith("_src_")]
+        [fields] = to_records(rows.batch.select(own))
+        return DeadLetter(
+            reason="too-large",
+            stage="sort",
+            tenant=rows.runs.tenants[0],
+            dataset=self.dataset.name,
+            raw=json.dumps(fields).encode(),
+            detail=f"the row alone makes a message of {size} bytes; the topic takes {self.largest_bytes}",
+            topic=self.topic,
+            topic_id=self.topic_id,
+            partition=row["_src_partition"],
+            offset=row["_src_offset"],
+            row=row["_src_row"],
+        )
+
+
+def _divided(
+    sources: Sequence[Source], early: pa.RecordBatch, late: pa.RecordBatch
+) -> tuple[tuple[Source, ...], tuple[Source, ...]]:
+    """Say what the early and the late half of a block cover, so that together they cover ``sources``."""
+    before: list[Source] = []
+    after: list[Source] = []
+    for source in sources:
+        in_early, in_late = _span(early, source.partition), _span(late, source.partition)
+        if in_late is None:
+            before.append(source)
+        elif in_early is None:
+            after.append(source)
+        else:
+            before.append(replace(source, last=in_early[1]))
+            after.append(replace(source, first=in_late[0], previous=in_early[1]))
+    return tuple(before), tuple(after)
+
+
+def _span(rows: pa.RecordBatch, partition: int) -> tuple[Coordinate, Coordinate] | None:
+    """Return the first and last coordinate of the ingest ``partition`` among ``rows``."""
+    mine = rows.column("_src_partition").to_numpy() == partition
+    if not mine.any():
+        return None
+    offsets = rows.column("_src_offset").to_numpy()[mine]
+    numbers = rows.column("_src_row").to_numpy()[mine]
+    by_arrival = np.lexsort((numbers, offsets))[[0, -1]]
+    first, last = ((int(offsets[at]), int(numbers[at])) for at in by_arrival)
+    return first, last

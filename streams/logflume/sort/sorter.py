@@ -1,0 +1,230 @@
+"""One dataset's sorter: takes chunks from its agent, sorts them in a thread, produces them, acknowledges them.
+
+The event loop and the threads meet here and nowhere else in this stage: chunks come and are acknowledged on the loop;
+decoding, sorting and waiting for delivery reports happen in threads, so that heartbeats never stall.
+
+Invariants:
+
+B1  Stop and wait: a range is produced only after every delivery report of the range before it is good. Two units are
+    never in delivery at once, and rounds inside a unit follow one another.
+B2  A chunk is acknowledged only after every report for it is good, its dead letters' too.
+B3  Any failed delivery ends the process, before anything more is produced or committed.
+B4  A unit covers, for each ingest partition, neighbouring offsets only, each once: chunks that overlap or leave a gap
+    go into different units.
+B5  Each block names the session and the end of the session's range before it for its sorted partition, so that a
+    reader sees a missing one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from logflume import crash, metrics
+from logflume.block.sorted import Coordinate
+from logflume.errors import Retryable
+from logflume.kafka import deadletters
+from logflume.kafka.deliveries import Deliveries
+from logflume.sort.gather import Gatherer
+from logflume.sort.regroup import Cover, Piece, Regrouper
+from logflume.sort.transport import Chunk
+
+log = structlog.get_logger(__name__)
+
+_REPORT_SECONDS = 5.0
+"""How long one wait for delivery reports lasts before it is logged; it goes on until they are there."""
+
+
+class Event(Protocol):
+    """What is used of a Faust event."""
+
+    value: Chunk
+
+    def ack(self) -> bool:
+        """Tell Faust that the chunk is done; on the event loop."""
+        ...
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Chunks that are sorted together."""
+
+    events: Sequence[Event]
+    covers: Sequence[Cover]
+
+    @property
+    def chunks(self) -> list[Chunk]:
+        """The chunks, in the order of their arrival."""
+        return [event.value for event in self.events]
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """A unit that is ready to be produced."""
+
+    unit: Unit
+    rounds: list[list[Piece]]
+    letters: list[deadletters.DeadLetter]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a sorter takes in: bytes held in all, and bytes sorted at once (both as they came)."""
+
+    held_bytes: int
+    unit_bytes: int
+
+
+class Sorter:
+    """The way of one dataset's rows from ingest chunks to the sorted topic."""
+
+    def __init__(
+        self,
+        gatherer: Gatherer,
+        regrouper: Regrouper,
+        deliveries: Deliveries,
+        *,
+        sorted_topic: str,
+        deadletter_topic: str,
+        limits: Limits,
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        """``fail`` is called on the loop with what ended this sorter; it must end the process (B3)."""
+        self._gatherer = gatherer
+        self._regrouper = regrouper
+        self._deliveries = deliveries
+        self._sorted_topic = sorted_topic
+        self._deadletter_topic = deadletter_topic
+        self._limits = limits
+        self._fail = fail
+        self._dataset = regrouper.dataset.name
+        self._waiting: deque[Event] = deque()
+        self._held_bytes = 0
+        self._changed = asyncio.Condition()
+        self._sorted: asyncio.Queue[Sorted] = asyncio.Queue(maxsize=1)
+        self._previous: dict[tuple[int, int], Coordinate] = {}
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix=f"sort-{self._dataset}")
+
+    def start(self) -> list[asyncio.Task[None]]:
+        """Start working; the tasks run until they are cancelled or fail."""
+        return [asyncio.create_task(self._guarded(work)) for work in (self._sort_units, self._produce_units)]
+
+    async def submit(self, event: Event) -> None:
+        """Take over ``event``; waits while more than the budget is held. The event is acknowledged when it is safe."""
+        size = size_of(event.value)
+        async with self._changed:
+            await self._changed.wait_for(
+                lambda: not self._held_bytes or self._held_bytes + size <= self._limits.held_bytes
+            )
+            self._hold(size)
+            self._waiting.append(event)
+            self._changed.notify_all()
+
+    async def _sort_units(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._waiting)
+                unit = next_unit(self._waiting, self._limits.unit_bytes)
+            await self._sorted.put(await loop.run_in_executor(self._threads, self._sort, unit))
+
+    async def _produce_units(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            done = await self._sorted.get()
+            await loop.run_in_executor(self._threads, self._produce, done)
+            for event in done.unit.events:
+                event.ack()
+            async with self._changed:
+                self._hold(-sum(size_of(chunk) for chunk in done.unit.chunks))
+                self._changed.notify_all()
+
+    def _sort(self, unit: Unit) -> Sorted:
+        started = time.monotonic()
+        gathered = self._gatherer.gather(unit.chunks)
+        metrics.SORT_SECONDS.labels("decode").observe(time.monotonic() - started)
+        started = time.monotonic()
+        rounds = self._regrouper.regroup(gathered, unit.covers, self._previous)
+        self._promise(rounds)
+        metrics.SORT_SECONDS.labels("sort").observe(time.monotonic() - started)
+        return Sorted(unit, rounds, gathered.letters)
+
+    def _promise(self, rounds: Sequence[Sequence[Piece]]) -> None:
+        """Note where ranges end, for the blocks after them. They are produced in this order, or the process ends."""
+        for pieces in rounds:
+            for piece in pieces:
+                for source in piece.sources:
+                    self._previous[piece.partition, source.partition] = source.last
+
+    def _produce(self, done: Sorted) -> None:
+        started = time.monotonic()
+        deadletters.send(self._deliveries, self._deadletter_topic, done.letters)
+        for pieces in done.rounds or [[]]:
+            for piece in pieces:
+                self._deliveries.send(self._sorted_topic, piece.partition, None, piece.value, piece.headers)
+            self._wait_until_safe()
+            crash.point("sort.produced")
+        metrics.SORT_SECONDS.labels("produce").observe(time.monotonic() - started)
+        self._count(done)
+
+    def _wait_until_safe(self) -> None:
+        waiting = True
+        while waiting:
+            try:
+                self._deliveries.wait(_REPORT_SECONDS)
+                waiting = False
+            except Retryable as error:
+                if self._deliveries.failed:
+                    raise
+                log.warning("waiting for Kafka", dataset=self._dataset, error=str(error))
+
+    def _count(self, done: Sorted) -> None:
+        pieces = [piece for pieces in done.rounds for piece in pieces]
+        metrics.SORT_ROWS.labels(self._dataset).inc(sum(piece.rows for piece in pieces))
+        metrics.SORT_BYTES.labels(self._dataset).inc(sum(len(piece.value) for piece in pieces))
+        metrics.SORT_BLOCKS.labels(self._dataset).inc(len(pieces))
+        for letter in done.letters:
+            metrics.SORT_DEADLETTERS.labels(self._dataset, letter.reason).inc()
+
+    def _hold(self, size: int) -> None:
+        self._held_bytes += size
+        metrics.SORT_BUFFERED_BYTES.inc(size)
+
+    async def _guarded(self, work: Callable[[], Any]) -> None:
+        try:
+            await work()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # the stage's outermost loop: whatever it was, nothing more may be committed
+            self._fail(error)
+            raise
+
+
+def size_of(chunk: Chunk) -> int:
+    """Return the bytes that a chunk stands for, about as they came to the edge."""
+    return max(chunk.wire_bytes, 1)
+
+
+def next_unit(waiting: deque[Event], unit_bytes: int) -> Unit:
+    """Take the next unit off ``waiting``: chunks from the front, as long as B4 allows and ``unit_bytes`` last."""
+    events: list[Event] = []
+    covers: dict[tuple[str, int], Cover] = {}
+    size = 0
+    while waiting:
+        chunk = waiting[0].value
+        ingest = (chunk.topic_id, chunk.partition)
+        before = covers.get(ingest)
+        size += size_of(chunk)
+        if events and (size > unit_bytes or (before is not None and chunk.first != before.last + 1)):
+            break
+        events.append(waiting.popleft())
+        first = chunk.first if before is None else before.first
+        covers[ingest] = Cover(chunk.topic_id, chunk.partition, first, chunk.last)
+    return Unit(events, list(covers.values()))

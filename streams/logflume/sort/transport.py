@@ -1,0 +1,240 @@
+"""A transport for Faust that hands out chunks of a partition, and commits exactly what is done.
+
+Faust pays about 75 µs a message; aiokafka does not. So an agent gets one event a *chunk*: all messages that were
+fetched of one ingest partition together. Registered as ``logflume://`` in the group ``faust.transports``.
+
+This file alone uses private parts of Faust and aiokafka (checked against faust-streaming 0.15.3 and aiokafka 0.14; a
+test fails when they move). What it changes, and the loss that each change prevents:
+
+T1  Commits follow ``CommitRule``. Faust's own takes a hole between acknowledged messages for done.
+T2  A fetch that was cut short, or that a seek overtook, is followed by a seek to what is committed: the records of
+    such a fetch may be gone while the client's position lies behind them.
+T3  ``read_committed``: aiokafka returns the records of aborted transactions by default.
+T4  Commits carry the topic's id. An offset of a topic that was deleted and made again is never taken for the new one.
+T5  A partition without a committed offset is placed at its beginning, by name; ``auto.offset.reset`` stays "none". A
+    range that retention removed before it was read is recorded exactly; an offset beyond the log's end stops the
+    partition.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, TopicPartition
+from faust.transport.drivers import aiokafka as stock
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+from mode.utils.futures import notify
+
+from logflume import metrics
+from logflume.errors import Fatal
+from logflume.sort.commit import CommitRule, Range
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class Chunk:
+    """Messages of one ingest partition that were fetched together, in order; the value of an agent's event."""
+
+    topic: str
+    topic_id: str
+    partition: int
+    records: list[ConsumerRecord]
+    wire_bytes: int
+    range: Range
+
+    @property
+    def first(self) -> int:
+        """Offset of the first message."""
+        return self.range.first
+
+    @property
+    def last(self) -> int:
+        """Offset of the last message."""
+        return self.range.last
+
+
+class ConsumerThread(stock.AIOKafkaConsumerThread):
+    """The thread that talks to Kafka: explicit placing, commits with the topic's id."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"  # T3; read when the consumer starts
+        return consumer
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek every assigned partition to what its group has committed (T5)."""
+        found: Mapping[TP, int] = await self.call_thread(self._seek_to_committed)
+        return found
+
+    async def _seek_to_committed(self) -> Mapping[TP, int]:
+        kafka = self._ensure_consumer()
+        partitions = [TopicPartition(*partition) for partition in kafka.assignment()]
+        if not partitions:
+            return {}
+        committed = await kafka._coordinator.fetch_committed_offsets(partitions)
+        beginnings = await kafka.beginning_offsets(partitions)
+        ends = await kafka.end_offsets(partitions)
+        places: dict[TP, int] = {}
+        for partition in partitions:
+            place = self._place(partition, committed.get(partition), beginnings[partition], ends[partition])
+            kafka.seek(partition, place)
+            places[TP(*partition)] = place
+        return places
+
+    def _place(
+        self, partition: TopicPartition, committed: OffsetAndMetadata | None, beginning: int, end: int
+    ) -> int:
+        topic_id = self.consumer.topic_id(partition.topic)
+        where = {"topic": partition.topic, "partition": partition.partition, "topic_id": topic_id}
+        self.consumer.stopped.pop(TP(*partition), None)
+        if committed is None or committed.offset < 0:
+            log.info("group placed at the beginning of a partition", offset=beginning, **where)
+            return beginning
+        if committed.metadata and committed.metadata != topic_id:
+            log.warning("topic was made again: starting at its beginning", old_topic_id=committed.metadata, **where)
+            return beginning
+        if committed.offset > end:
+            reason = f"committed offset {committed.offset} lies beyond the log's end {end}"
+            log.error("partition stopped", reason=reason, **where)
+            self.consumer.stopped[TP(*partition)] = reason
+            return end
+        if committed.offset < beginning:
+            log.error("range lost to retention", first=committed.offset, last=beginning - 1, **where)
+            metrics.SORT_LOST.labels(partition.topic).inc(beginning - committed.offset)
+            return beginning
+        return int(committed.offset)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        kafka = self._ensure_consumer()
+        mine = {
+            TopicPartition(*tp): OffsetAndMetadata(offset, self.consumer.topic_id(tp.topic))
+            for tp, offset in offsets.items()
+            if tp in self.assignment()
+        }
+        if not mine:
+            return False
+        try:
+            await kafka.commit(mine)
+        except (CommitFailedError, IllegalStateError) as error:
+            # The group has moved on without us: whoever owns the partitions now reads the range again.
+            log.warning("commit refused", error=str(error), offsets={str(tp): o for tp, o in offsets.items()})
+            return False
+        except KafkaError as error:
+            await self.crash(error)
+            return False
+        return True
+
+
+class Consumer(stock.Consumer):
+    """Faust's consumer, with chunks for messages and the commit rule of ``sort.commit``."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.rule = CommitRule()
+        self.stopped: dict[TP, str] = {}
+        """Partitions that are not read any further, and why."""
+        self._topic_ids: dict[str, str] = {}
+        self._seeks = 0
+        self._adrift = False
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def topic_id(self, topic: str) -> str:
+        """Return the id that Kafka gave the topic when it was made."""
+        if topic not in self._topic_ids:
+            raise Fatal(f"the id of topic {topic} is not known: it was made after this worker had started")
+        return self._topic_ids[topic]
+
+    async def on_start(self) -> None:
+        """Learn the topics' ids before the first message is read; they stay for the life of this consumer."""
+        self._topic_ids = await self.app.stage.prepare()
+        await super().on_start()
+
+    # Fetching: T2
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> dict[TP, list[Chunk]]:
+        if self._adrift:
+            await self.perform_seek()
+        seeks, self._adrift = self._seeks, True
+        fetched = await super()._getmany(active_partitions, timeout)
+        if fetched and seeks != self._seeks:
+            log.info("a seek overtook a fetch: going back to what is committed")
+            return {}
+        self._adrift = False
+        return {TP(*tp): [self._chunk(TP(*tp), records)] for tp, records in self._readable(fetched)}
+
+    def _readable(self, fetched: Mapping[Any, list[ConsumerRecord]]) -> Iterator[tuple[Any, list[ConsumerRecord]]]:
+        return ((tp, records) for tp, records in fetched.items() if records and TP(*tp) not in self.stopped)
+
+    def _chunk(self, tp: TP, records: list[ConsumerRecord]) -> Chunk:
+        fetched = self.rule.fetched(tp, records[0].offset, records[-1].offset, time.monotonic())
+        wire = sum(record.serialized_value_size for record in records)
+        return Chunk(tp.topic, self.topic_id(tp.topic), tp.partition, records, wire, fetched)
+
+    def _to_message(self, tp: TP, chunk: Chunk) -> ConsumerMessage:
+        newest = chunk.records[-1]
+        return ConsumerMessage(
+            chunk.topic,
+            chunk.partition,
+            chunk.last,
+            newest.timestamp / 1000.0,
+            newest.timestamp_type,
+            [],
+            None,
+            chunk,
+            None,
+            -1,
+            chunk.wire_bytes,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    async def perform_seek(self) -> None:
+        """Go back to what is committed: everything fetched so far counts no more (C3)."""
+        self._seeks += 1
+        self.rule.forget()
+        await super().perform_seek()
+        self._adrift = False
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Let running work end and be committed, then forget the partitions."""
+        await super().on_partitions_revoked(revoked)
+        self.rule.forget(revoked)
+
+    # Committing: T1
+
+    def ack(self, message: Any) -> bool:
+        """Note that the whole chunk is done; only ``CommitRule`` decides what that means."""
+        if message.acked:
+            return False
+        message.acked = True
+        message.value.range.done = True
+        self._unacked_messages.discard(message)
+        notify(self._waiting_for_ack)
+        return True
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return iter([tp for tp in self._ready() if topics is None or tp in topics or tp.topic in topics])
+
+    def _ready(self) -> Iterable[TP]:
+        return (tp for tp in self.rule.ready() if isinstance(tp, TP))
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self.rule.committable(tp)
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Do nothing: gaps between chunks need no list of their own."""
+
+
+class Transport(stock.Transport):
+    """``logflume://host:port`` as a Faust broker URL."""
+
+    Consumer = Consumer

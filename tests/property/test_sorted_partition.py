@@ -1,0 +1,223 @@
+"""SortedPartition against a model: sorters that crash, cut anew and go on as zombies; readers that start again anywhere.
+
+The model is the ingest log itself. A reader that has read all must have returned each row exactly once, in any history
+that stop-and-wait sorters can write.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from logflume.block.schema import sorted_schema
+from logflume.block.sorted import Coordinate, Runs, SortedMeta, Source, encode_sorted
+from logflume.errors import Hole, Refused
+from logflume.kafka.position import Position
+from logflume.kafka.reader import SortedPartition
+from logflume.model import Dataset, Field, FieldType
+
+DATASET = Dataset("d", (Field("t", FieldType.TIMESTAMP), Field("n", FieldType.INT)), time_field="t")
+SCHEMA = sorted_schema(DATASET)
+WHOLE = 2**31 - 1
+TENANTS = ["ada", "bob", "cyd"]
+Row = tuple[str, int, int, int]
+"""Tenant, ingest partition, offset, row number."""
+
+
+def rows_of(partition: int, offset: int) -> list[Row]:
+    """What one ingest message holds: a pure function of its place; some hold nothing for this sorted partition."""
+    return [(TENANTS[(offset * 7 + row) % 3], partition, offset, row) for row in range((offset * 5 + partition) % 4)]
+
+
+def block(rows: list[Row], sources: tuple[Source, ...], session: str = "s") -> tuple[bytes, list[tuple[str, bytes]]]:
+    rows = sorted(rows, key=lambda row: row[0])
+    counts = Counter(row[0] for row in rows)
+    columns = {
+        "_received": pa.array([0] * len(rows), pa.int64()).cast(SCHEMA.field("_received").type),
+        "t": pa.nulls(len(rows), SCHEMA.field("t").type),
+        "n": pa.array([row[2] for row in rows], pa.int64()),
+        "_extra": pa.nulls(len(rows), pa.string()),
+        "_src_topic": pa.DictionaryArray.from_arrays(pa.array([0] * len(rows), pa.int8()), pa.array(["topic"])),
+        "_src_partition": pa.array([row[1] for row in rows], pa.int32()),
+        "_src_offset": pa.array([row[2] for row in rows], pa.int64()),
+        "_src_row": pa.array([row[3] for row in rows], pa.int32()),
+    }
+    batch = pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+    runs = Runs(list(counts), list(counts.values()))
+    return encode_sorted(batch, SortedMeta("d", session, sources, runs))
+
+
+def returned(read: object) -> list[Row]:
+    """Every row of a SortedBlock, its tenant taken from the runs."""
+    if read is None:
+        return []
+    tenants = np.repeat(read.runs.tenants, read.runs.rows).tolist()  # type: ignore[attr-defined]
+    columns = [read.batch.column(name).to_pylist() for name in SCHEMA.names[-3:]]  # type: ignore[attr-defined]
+    return [(tenant, *place) for tenant, *place in zip(tenants, *columns, strict=True)]  # type: ignore[misc]
+
+
+@dataclass
+class Session:
+    """A sorter: where it goes on reading each ingest partition, and where its ranges for this partition ended."""
+
+    name: str
+    position: dict[int, int]
+    previous: dict[int, Coordinate] = field(default_factory=dict)
+
+
+class SortedPartitionMachine(RuleBasedStateMachine):
+    """Two ingest partitions, one sorted partition, any number of sessions alive at once."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.log: list[tuple[bytes, list[tuple[str, bytes]]]] = []
+        self.committed = {0: 0, 1: 0}
+        self.produced = {0: 0, 1: 0}
+        self.sessions: list[Session] = [Session("s0", {0: 0, 1: 0})]
+        self.stored = Position(0)
+        self.reader = SortedPartition("sorted", "sid", 0, Position(0))
+        self.durable: list[Row] = []
+        self.since: list[Row] = []
+
+    def produce(self, session: Session, ranges: dict[int, tuple[Coordinate, Coordinate]], cut: int) -> None:
+        rows = [
+            row
+            for partition, (first, last) in ranges.items()
+            for offset in range(first[0], last[0] + 1)
+            for row in rows_of(partition, offset)
+            if first <= (row[2], row[3]) <= last
+        ]
+        if not rows:
+            return
+        if 0 < cut < len(rows) and len(ranges) == 1:  # cut by coordinates, inside a message if need be
+            [(partition, (first, last))] = ranges.items()
+            end, begin = rows[cut - 1][2:], rows[cut][2:]
+            self.produce(session, {partition: (first, end)}, 0)
+            self.produce(session, {partition: (begin, last)}, 0)
+            return
+        sources = tuple(
+            Source("topic", partition, first, last, session.previous.get(partition))
+            for partition, (first, last) in ranges.items()
+        )
+        self.log.append(block(rows, sources, session.name))
+        for partition, (_, last) in ranges.items():
+            session.previous[partition] = last
+
+    @rule(which=st.integers(0, 9), sizes=st.tuples(st.integers(0, 4), st.integers(0, 4)), cut=st.integers(0, 6))
+    def a_sorter_produces_its_next_range(self, which: int, sizes: tuple[int, int], cut: int) -> None:
+        session = self.sessions[which % len(self.sessions)]
+        starts = {p: session.position[p] for p, size in enumerate(sizes) if size}
+        self.produce(
+            session, {p: ((start, 0), (start + sizes[p] - 1, WHOLE)) for p, start in starts.items()}, cut
+        )
+        for partition, start in starts.items():
+            session.position[partition] = end = start + sizes[partition]
+            self.produced[partition] = max(self.produced[partition], end)
+
+    @rule(which=st.integers(0, 9))
+    def a_sorter_commits_what_it_has_produced(self, which: int) -> None:
+        session = self.sessions[which % len(self.sessions)]
+        for partition, offset in session.position.items():
+            self.committed[partition] = max(self.committed[partition], offset)
+
+    @rule()
+    def a_new_sorter_begins_at_the_commit_and_the_old_ones_go_on_as_zombies(self) -> None:
+        self.sessions.append(Session(f"s{len(self.sessions)}", dict(self.committed)))
+
+    @rule(which=st.integers(0, 9))
+    def a_sorter_gets_its_partitions_back(self, which: int) -> None:
+        self.sessions[which % len(self.sessions)].position = dict(self.committed)
+
+    @rule(count=st.integers(1, 5))
+    def the_reader_reads_on(self, count: int) -> None:
+        for _ in range(count):
+            offset = self.reader.position.offset
+            if offset < len(self.log):
+                self.since += returned(self.reader.read(offset, 0, *self.log[offset]))
+
+    @rule()
+    def the_reader_stores_its_position(self) -> None:
+        self.stored = self.reader.position
+        self.durable += self.since
+        self.since = []
+
+    @rule()
+    def the_reader_crashes_and_starts_from_what_is_stored(self) -> None:
+        self.reader = SortedPartition("sorted", "sid", 0, self.stored)
+        self.since = []
+
+    @invariant()
+    def no_row_is_returned_twice(self) -> None:
+        if hasattr(self, "since"):
+            rows = self.durable + self.since
+            assert len(rows) == len(set(rows))
+
+    def teardown(self) -> None:
+        if not hasattr(self, "log"):
+            return
+        self.the_reader_reads_on(len(self.log))
+        expected = {
+            row
+            for partition, end in self.produced.items()
+            for offset in range(end)
+            for row in rows_of(partition, offset)
+        }
+        assert set(self.durable + self.since) == expected
+
+
+SortedPartitionMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestSortedPartition = SortedPartitionMachine.TestCase
+
+
+def one(first: int, last: int, previous: Coordinate | None, partition: int = 0) -> tuple[bytes, list[tuple[str, bytes]]]:
+    rows = [(TENANTS[0], partition, offset, 0) for offset in range(first, last + 1)]
+    return block(rows, (Source("topic", partition, (first, 0), (last, WHOLE), previous),))
+
+
+def test_a_missing_range_is_a_hole_and_nothing_is_read_past_it() -> None:
+    reader = SortedPartition("sorted", "sid", 0, Position(0))
+    reader.read(0, 0, *one(0, 9, None))
+    with pytest.raises(Hole, match=r"sorted\[0\]@1.*\(19, 2147483647\).*\(9, 2147483647\)"):
+        reader.read(1, 0, *one(20, 29, (19, WHOLE)))
+    assert reader.position.offset == 1
+
+
+def test_a_range_that_retention_removed_is_no_hole_but_the_next_missing_one_is() -> None:
+    start = Position(0).advanced(1, ((("topic", 0), (9, WHOLE)),)).lost_until(5)
+    reader = SortedPartition("sorted", "sid", 0, start)
+    assert reader.read(5, 0, *one(20, 29, (19, WHOLE))) is not None
+    with pytest.raises(Hole):
+        reader.read(6, 0, *one(40, 49, (39, WHOLE)))
+
+
+def test_rows_of_a_range_cut_anew_come_once() -> None:
+    reader = SortedPartition("sorted", "sid", 0, Position(0))
+    assert len(returned(reader.read(0, 0, *one(0, 9, None)))) == 10
+    again = reader.read(1, 0, *one(5, 14, None))
+    assert [row[2] for row in returned(again)] == [10, 11, 12, 13, 14]
+    assert reader.read(2, 0, *one(0, 14, None)) is None
+    assert reader.position.offset == 3
+
+
+def test_the_same_offsets_of_another_topic_id_are_other_rows() -> None:
+    reader = SortedPartition("sorted", "sid", 0, Position(0).advanced(0, ((("older", 0), (99, WHOLE)),)))
+    assert len(returned(reader.read(0, 0, *one(0, 9, None)))) == 10
+
+
+def test_a_reader_never_goes_back() -> None:
+    reader = SortedPartition("sorted", "sid", 0, Position(7))
+    with pytest.raises(Refused, match="never goes back"):
+        reader.read(6, 0, *one(0, 9, None))
+
+
+def test_what_is_no_sorted_block_names_its_place() -> None:
+    reader = SortedPartition("sorted", "sid", 3, Position(0))
+    with pytest.raises(Refused, match=r"sorted\[3\]@0"):
+        reader.read(0, 0, b"nonsense", [("logflume-block", b"1")])

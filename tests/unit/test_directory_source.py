@@ -1,0 +1,124 @@
+"""The configuration from a directory: whole, or a typed refusal; never blank."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from logflume import contract
+from logflume.config import Source
+from logflume.config.directory import DirectorySource
+from logflume.errors import Misconfigured, Refused
+from logflume.model import load
+
+DATASETS = load(contract.find())
+
+
+def source(folder: Path, **files: str) -> Source:
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return DirectorySource(folder, DATASETS)
+
+
+def test_a_tenant_gets_what_its_file_says_and_nothing_else(tmp_path: Path) -> None:
+    found = source(
+        tmp_path,
+        acme="name: acme\ndatasets:\n  events: {retention_days: 7}\n  audit_logs:\n",
+        idle="name: idle\ndatasets: {}\n",
+    ).current()
+    assert found.generation == 1
+    assert set(found.tenants) == {"acme", "idle"}
+    assert found.tenants["acme"].datasets["events"].retention_days == 7
+    assert found.tenants["acme"].datasets["audit_logs"].retention_days == DATASETS["audit_logs"].retention_days
+    assert found.wants("acme", "events")
+    assert not found.wants("acme", "http_requests")
+    assert not found.wants("idle", "events")
+    assert not found.wants("nobody", "events")
+
+
+def test_a_generation_cannot_be_changed(tmp_path: Path) -> None:
+    found = source(tmp_path, acme="name: acme\ndatasets: {events: }\n").current()
+    with pytest.raises(TypeError):
+        found.tenants["other"] = found.tenants["acme"]  # type: ignore[index]
+    with pytest.raises(TypeError):
+        del found.tenants["acme"].datasets["events"]  # type: ignore[attr-defined]
+
+
+def test_files_changed_after_the_start_are_not_seen(tmp_path: Path) -> None:
+    made = source(tmp_path, acme="name: acme\ndatasets: {events: }\n")
+    (tmp_path / "acme.yaml").unlink()
+    assert made.current().wants("acme", "events")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"acme": "name: acme\ndatasets: {}\n"},
+        {"acme": "name: acme\ndatasets: {}\n", "other": "name: other\ndatasets: {}\n"},
+    ],
+)
+def test_a_blank_configuration_is_refused(tmp_path: Path, files: dict[str, str]) -> None:
+    with pytest.raises(Refused, match="blank"):
+        source(tmp_path, **files)
+
+
+def test_a_missing_directory_is_a_mistake_and_not_a_blank_configuration(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="tenants_dir"):
+        DirectorySource(tmp_path / "none", DATASETS)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("name: other\ndatasets: {events: }\n", "acme.yaml:1: name: 'other' is not the file's name 'acme'"),
+        ("name: ../x\ndatasets: {events: }\n", "acme.yaml:1: name: '../x' is no tenant's name"),
+        ("name: acme\n", "acme.yaml:1: datasets: is missing"),
+        ("name: acme\ndatasets:\n", "acme.yaml:2: datasets: a mapping"),
+        ("name: acme\ndatasets:\n  event: \n", "acme.yaml:3: datasets.event: there is no such dataset"),
+        ("name: acme\ndatasets:\n  events: 30\n", "acme.yaml:3: datasets.events: nothing"),
+        ("name: acme\ndatasets:\n  events: {days: 3}\n", "acme.yaml:3: datasets.events.days: is not known"),
+        (
+            "name: acme\ndatasets:\n  events:\n    retention_days: -1\n",
+            "acme.yaml:4: datasets.events.retention_days: -1",
+        ),
+        ("name: acme\ndatasets:\n  events: \n  events: \n", "acme.yaml:4: datasets.events: stands twice"),
+        ("name: acme\njobs: 3\n", "acme.yaml:2: jobs: is not known"),
+    ],
+)
+def test_a_mistake_is_told_with_file_line_and_field(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(Misconfigured) as error:
+        source(tmp_path, acme=text, good="name: good\ndatasets: {events: }\n")
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "-x", "a/b", "a b", "ä", "a\n", "x" * 129])
+def test_a_name_that_is_no_safe_path_segment_is_no_tenants(name: str) -> None:
+    from logflume.model import check_tenant_name
+
+    with pytest.raises(Misconfigured, match="no tenant's name"):
+        check_tenant_name(name)
+
+
+@pytest.mark.parametrize("name", ["a", "0", "ACME-1", "a.b_c-d", "x" * 128])
+def test_other_names_are_taken_as_they_are(name: str) -> None:
+    from logflume.model import check_tenant_name
+
+    assert check_tenant_name(name) == name
+
+
+def test_equal_configurations_have_equal_hashes_and_others_have_not(tmp_path: Path) -> None:
+    def hash_of(name: str, **files: str) -> str:
+        folder = tmp_path / name
+        folder.mkdir()
+        return source(folder, **files).current().hash
+
+    one = hash_of("one", a="name: a\ndatasets: {events: , dns_logs: }\n", b="name: b\ndatasets: {events: }\n")
+    same = hash_of("same", b="datasets: {events: }\nname: b\n", a="name: a\ndatasets: {dns_logs: , events: }\n")
+    days = hash_of(
+        "days", a="name: a\ndatasets: {events: , dns_logs: }\n", b="name: b\ndatasets: {events: {retention_days: 9}}\n"
+    )
+    fewer = hash_of("fewer", a="name: a\ndatasets: {events: , dns_logs: }\n")
+    assert one == same
+    assert len({one, days, fewer}) == 3

@@ -10,7 +10,7 @@ from logflume import contract
 from logflume.config import Source
 from logflume.config.directory import DirectorySource
 from logflume.errors import Misconfigured, Refused
-from logflume.model import load
+from logflume.model import check_tenant_name, load
 
 DATASETS = load(contract.find())
 
@@ -95,16 +95,12 @@ def test_a_mistake_is_told_with_file_line_and_field(tmp_path: Path, text: str, t
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "-x", "a/b", "a b", "ä", "a\n", "x" * 129])
 def test_a_name_that_is_no_safe_path_segment_is_no_tenants(name: str) -> None:
-    from logflume.model import check_tenant_name
-
     with pytest.raises(Misconfigured, match="no tenant's name"):
         check_tenant_name(name)
 
 
 @pytest.mark.parametrize("name", ["a", "0", "ACME-1", "a.b_c-d", "x" * 128])
 def test_other_names_are_taken_as_they_are(name: str) -> None:
-    from logflume.model import check_tenant_name
-
     assert check_tenant_name(name) == name
 
 

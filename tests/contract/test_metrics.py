@@ -1,0 +1,65 @@
+"""Every metric is declared once, named by the conventions, documented and used."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from prometheus_client import Counter, Gauge, Histogram, generate_latest
+
+from logflume import metrics
+from logflume.metrics import DECLARED, Kind
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "metrics.md"
+CONSTANTS = {name: value for name, value in vars(metrics).items() if isinstance(value, Counter | Gauge | Histogram)}
+
+
+def test_the_docs_page_is_current() -> None:
+    assert PAGE.read_text() == metrics.page(), "run `make docs`"
+
+
+def test_every_metric_stands_in_the_page_once() -> None:
+    page = PAGE.read_text()
+    assert [metric.name for metric in DECLARED if page.count(f"`{metric.name}`") < 1] == []
+    assert page.count("\n| `logflume_") == len(DECLARED)
+
+
+def test_names_say_stage_and_unit() -> None:
+    for metric in DECLARED:
+        words = metric.name.split("_")
+        assert words[0] == "logflume"
+        assert words[1] in metrics.STAGES, metric.name
+        if metric.kind is Kind.COUNTER:
+            assert words.pop() == "total", metric.name
+        assert words[-1] == metric.unit, metric.name
+        assert metric.unit in metrics.UNITS, metric.name
+
+
+def test_meanings_and_remedies_are_sentences() -> None:
+    for metric in DECLARED:
+        assert metric.meaning.endswith("."), metric.name
+        assert metric.remedy.endswith((".", "?")), metric.name
+        assert metric.meaning != metric.remedy
+
+
+def test_no_label_grows_with_the_number_of_tenants() -> None:
+    """Ten thousand tenants times every metric would be more series than rows."""
+    assert {label for metric in DECLARED for label in metric.labels}.isdisjoint({"tenant", "partition", "offset"})
+
+
+def test_each_declared_metric_is_exported_under_its_name() -> None:
+    text = generate_latest(metrics.REGISTRY).decode()
+    for metric in DECLARED:
+        name = metric.name.removesuffix("_total") if metric.kind is Kind.COUNTER else metric.name
+        assert f"# TYPE {metric.name} " in text or f"# TYPE {name} " in text, metric.name
+    assert len(CONSTANTS) == len(DECLARED)
+
+
+def test_each_metric_is_used_by_the_stage_it_belongs_to() -> None:
+    used: dict[str, set[str]] = {}
+    for path in (ROOT / "streams" / "logflume").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "metrics":
+                used.setdefault(node.attr, set()).add(path.parent.name)
+    assert sorted(set(CONSTANTS) - set(used)) == []

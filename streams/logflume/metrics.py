@@ -14,7 +14,20 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 STAGES = ("edge", "sort", "sink", "table", "explore", "config")
-UNITS = ("rows", "bytes", "seconds", "blocks", "messages", "commits", "files", "errors", "pairs", "ratio", "info")
+UNITS = (
+    "rows",
+    "bytes",
+    "seconds",
+    "blocks",
+    "messages",
+    "commits",
+    "files",
+    "errors",
+    "partitions",
+    "pairs",
+    "ratio",
+    "info",
+)
 
 
 class Kind(StrEnum):
@@ -146,6 +159,13 @@ SORT_DEADLETTERS = _counter(
     "Records (or whole unreadable messages) sent to the dead-letter topic.",
     "logflume deadletter list shows them with coordinates and reason.",
 )
+SORT_LOST = _counter(
+    "logflume_sort_lost_messages_total",
+    "messages",
+    ("topic",),
+    "Messages that retention removed before they were read; the log names partition and offsets.",
+    "Anything above 0 is a loss: lengthen retention, add sort workers, and look at the lag's history.",
+)
 SORT_SECONDS = _histogram(
     "logflume_sort_unit_seconds",
     ("step",),
@@ -195,13 +215,13 @@ SINK_BYTES = _counter(
     "bytes",
     ("dataset",),
     "Bytes of data files written to the store.",
-    "Much more a row than before: small flushes; see logflume_sink_flush_rows_total.",
+    "Much more a row than before: small flushes; see logflume_sink_flush_commits_total.",
 )
 SINK_FLUSHES = _counter(
     "logflume_sink_flush_commits_total",
     "commits",
     ("dataset", "cause"),
-    "Flushes of a tenant's rows to its table; cause is age, rows, bytes, memory or drain.",
+    "Flushes of a tenant's rows to its table; cause is age, rows, bytes, memory, behind or drain.",
     "Mostly memory: raise sink_memory_bytes or add sinks. Mostly age: small tenants, as it should be.",
 )
 SINK_FLUSH_SECONDS = _histogram(
@@ -243,6 +263,20 @@ SINK_COMMIT_AGE = _gauge(
     (),
     "Age of the oldest block that is read and not yet committed.",
     "Grows without end: a flush is stuck and /ready fails; the log names the table.",
+)
+SINK_STOPPED = _gauge(
+    "logflume_sink_stopped_partitions",
+    "partitions",
+    ("reason",),
+    "Assigned partitions that are not read on, as that could lose, repeat or mix up rows.",
+    "The worker's log and /ready say why and what to do: docs/sink.md lists the reasons.",
+)
+SINK_LOST = _counter(
+    "logflume_sink_lost_messages_total",
+    "messages",
+    ("dataset",),
+    "Sorted messages that retention deleted before they were read.",
+    "A dead letter (reason retention) has the exact offsets. Raise the sorted topic's retention, or add sinks.",
 )
 SINK_ERRORS = _counter(
     "logflume_sink_errors_total",

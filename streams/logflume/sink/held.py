@@ -52,7 +52,8 @@ class Held:
     @property
     def bytes_per_row(self) -> float:
         """Each row's even share."""
-        return self._bytes / self.batch.num_rows
+        rows: int = self.batch.num_rows
+        return self._bytes / rows
 
     def release(self) -> None:
         """Note that one segment is done."""

@@ -1,0 +1,63 @@
+"""``logflume sink``: run a sink worker until SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from logflume import contract, health, logs
+from logflume.clock import SystemClock
+from logflume.config.directory import DirectorySource
+from logflume.model import dataset
+from logflume.settings import Settings
+from logflume.sink.worker import Sink
+from logflume.table.probe import probe
+from logflume.table.store import Store
+
+_STRAGGLER_SECONDS = 5.0
+
+
+def command(
+    adopt: Annotated[
+        list[str] | None,
+        typer.Option(help="A sorted topic that was made again on purpose: read the new one from its start."),
+    ] = None,
+) -> None:
+    """Bring the rows of all sorted topics to rest in the tenants' tables; ends on SIGTERM or Ctrl-C, drained."""
+    settings = Settings()
+    logs.setup(settings.log_format, settings.log_level)
+    datasets = dataset.load(contract.find(settings.topics_dir))
+    source = DirectorySource(Path(settings.require("tenants_dir")), datasets)
+    store = Store.from_settings(settings)
+    probe(store)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    sink = Sink(settings, datasets, source, store, SystemClock(), seed=time.time_ns(), adopt=adopt or ())
+    server = None
+    if settings.http_port:
+        server = health.serve(settings.http_host, settings.http_port, sink.health.live, sink.health.ready)
+    log = structlog.get_logger("logflume.sink")
+    log.info("sink.started", pid=os.getpid(), group=settings.sink_group, http=server.address if server else None)
+    try:
+        sink.run(stop)
+    finally:
+        if server is not None:
+            server.close()
+    log.info("sink.ended")
+    _leave(sink)
+
+
+def _leave(sink: Sink) -> None:
+    """End now when a flush still hangs in the store: Python would wait for its thread. Its rows are read again."""
+    if not sink.settled(_STRAGGLER_SECONDS):
+        sys.stderr.flush()
+        os._exit(0)

@@ -1,0 +1,71 @@
+"""One commit: what was done to the partitions since the last, put together as one transaction.
+
+Positions, the dead letters below them, the configuration's generation and the group's offsets move together or not at
+all (DESIGN §6c).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confluent_kafka import Consumer, TopicPartition
+
+from logflume import crash, metrics
+from logflume.clock import Clock
+from logflume.kafka import cursors, topics
+from logflume.kafka.cursors import Cursor
+from logflume.kafka.position import Position
+from logflume.kafka.topics import Topic
+from logflume.kafka.transaction import Outgoing, Transactions, membership
+from logflume.settings import Settings
+from logflume.sink.flushes import SameTopics
+from logflume.sink.partition import Partition
+
+
+class Committer:
+    """Commits partitions. Used by the worker's thread."""
+
+    def __init__(self, settings: Settings, cursors_topic: Topic, same: SameTopics, clock: Clock) -> None:
+        self._group = settings.sink_group
+        self._cursors = cursors_topic
+        self._letters = topics.deadletter_topic(settings)
+        self._codec = cursors.Codec(settings)
+        self._transactions = Transactions(settings)
+        self._same = same
+        self._clock = clock
+
+    def commit(self, partitions: Iterable[Partition], consumer: Consumer, generation: int) -> bool:
+        """Commit what is durable of ``partitions``; returns whether there was anything new.
+
+        Raises what ``Transactions.commit`` does, and ``TopicChanged``: nothing was committed then.
+        """
+        moved = [(p, position) for p in partitions if (position := p.committable()) is not None]
+        if not moved:
+            return False
+        began = self._clock.monotonic()
+        for partition, _ in moved:
+            self._same.check(partition.topic, partition.topic_id, began)
+        messages = [
+            message for partition, position in moved for message in self._messages(partition, position, generation)
+        ]
+        offsets = [TopicPartition(partition.topic, partition.number, at.offset) for partition, at in moved]
+        crash.point("sink.before-transaction")
+        self._transactions.commit(messages, offsets, lambda: membership(consumer))
+        for partition, position in moved:
+            partition.commit(position)
+        metrics.SINK_TRANSACTION_SECONDS.observe(self._clock.monotonic() - began)
+        return True
+
+    def close(self) -> None:
+        """Let go of the producer."""
+        self._transactions.close()
+
+    def _messages(self, partition: Partition, position: Position, generation: int) -> list[Outgoing]:
+        of = cursors.key(self._group, partition.topic, partition.number)
+        cursor = Cursor(partition.topic, partition.topic_id, partition.number, position, generation)
+        home = cursors.home(of, self._cursors.partitions)
+        letters = partition.letters(position)
+        return [
+            Outgoing(self._cursors.name, home, of, self._codec.encode(cursor)),
+            *(Outgoing(self._letters, None, *message) for letter in letters for message in letter.messages),
+        ]

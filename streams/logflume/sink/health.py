@@ -1,0 +1,33 @@
+"""What a sink worker says of itself on ``/live`` and ``/ready``; written by its thread, read by the HTTP server's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from logflume.clock import Clock
+
+LIVE_SECONDS = 240.0
+"""The poll loop may block for two minutes to open partitions, and for a transaction; Kafka expels it at 300 s."""
+
+
+class Health:
+    """The last word of the worker's loop."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen = clock.monotonic()
+        self._troubles: Sequence[str] = ("it has not joined its group yet",)
+
+    def tick(self, troubles: Sequence[str]) -> None:
+        """Say that the loop runs, and what is wrong with the work (nothing: ready)."""
+        self._seen = self._clock.monotonic()
+        self._troubles = tuple(troubles)
+
+    def live(self) -> str | None:
+        """Return why the process should be restarted, or None."""
+        silent = self._clock.monotonic() - self._seen
+        return f"the poll loop has not turned for {silent:.0f} s" if silent > LIVE_SECONDS else None
+
+    def ready(self) -> str | None:
+        """Return everything that an operator should look at, a line each, or None."""
+        return self.live() or "\n".join(self._troubles) or None

@@ -1,0 +1,152 @@
+"""One sorted partition in the hands of this sink: its reader, its rows, its letters, and how far it may be committed.
+
+A1  Rows that some table wants are buffered, all others become dead letters; no row is passed over.
+A2  A dead letter goes out in the transaction whose position passes its offset, and in no other: counted exactly once.
+A3  A stopped partition reads nothing more; what it read before the stop is stored and committed as ever.
+A4  A closed partition holds nothing, and whatever a flight of it still does is not heard.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from logflume.kafka.deadletters import DeadLetter, Message, to_messages
+from logflume.kafka.position import Position
+from logflume.kafka.reader import SortedBlock, SortedPartition
+from logflume.model.dataset import Dataset
+from logflume.sink import unwanted
+from logflume.sink.budget import Budget
+from logflume.sink.buffers import Buffers, Pair
+from logflume.sink.columns import conformed
+from logflume.sink.held import Run, hold
+from logflume.sink.placing import Start, Stop
+from logflume.sink.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter as it goes out: its messages, and the sorted offset that the commit must have passed."""
+
+    offset: int
+    messages: Sequence[Message]
+    bytes: int
+
+
+class Partition:
+    """The state between assignment and revocation. Used by the worker's thread alone."""
+
+    def __init__(
+        self, topic: str, topic_id: str, number: int, dataset: Dataset, schema: pa.Schema, start: Start, budget: Budget
+    ) -> None:
+        self.topic = topic
+        self.topic_id = topic_id
+        self.number = number
+        self.dataset = dataset
+        self.schema = schema
+        self.stopped: Stop | None = None
+        self.closed = False
+        self.buffers = Buffers(budget)
+        self.progress = Progress(start.position)
+        self._reader = SortedPartition(topic, topic_id, number, start.position)
+        self._letters: deque[Letter] = deque()
+        self._budget = budget
+        # A start that is not stored yet is committed too, with the record of what was lost before it.
+        self._stored = start.position.offset if start.stored else -1
+        if start.lost is not None:
+            self._record_loss(*start.lost)
+
+    @property
+    def app_id(self) -> str:
+        """Under which a table keeps how far it holds this partition (DESIGN §6b)."""
+        return f"logflume/{self.topic_id}/{self.number}"
+
+    @property
+    def position(self) -> Position:
+        """Where the reader is."""
+        return self._reader.position
+
+    @property
+    def where(self) -> str:
+        """The partition for people."""
+        return f"{self.topic}[{self.number}]"
+
+    def read(
+        self,
+        offset: int,
+        timestamp_ms: int,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes]],
+        wants: Callable[[str, str], bool],
+        now: float,
+    ) -> tuple[SortedBlock | None, list[Pair]]:
+        """Take the message at ``offset``; returns its new rows, if any, and the pairs that have got some.
+
+        Raises ``Hole`` or ``Refused`` and leaves everything as it was: the partition must stop.
+        """
+        before = self._reader.position
+        block = self._reader.read(offset, timestamp_ms, value, headers)
+        touched: list[Pair] = []
+        if block is not None:
+            batch = conformed(block.batch, self.schema, f"{self.where}@{offset}")
+            wanted: list[Run] = []
+            others: list[Run] = []
+            start = 0
+            for tenant, rows in zip(block.runs.tenants, block.runs.rows, strict=True):
+                (wanted if wants(tenant, block.dataset) else others).append(Run(tenant, start, rows))
+                start += rows
+            touched = self.buffers.add(hold(batch, offset, wanted, self._budget), now)
+            for run in others:
+                self._add(unwanted.letter(block, run), offset)
+        if self._reader.position is not before:
+            self.progress.read(self._reader.position, len(value), now)
+        return block, touched
+
+    def committable(self) -> Position | None:
+        """Return the position to commit now; None when there is nothing new."""
+        position = self.progress.committable(self.buffers.held)
+        return position if position.offset > self._stored else None
+
+    def letters(self, position: Position) -> list[Letter]:
+        """Return the dead letters that go out with ``position`` (A2)."""
+        return [letter for letter in self._letters if letter.offset < position.offset]
+
+    def commit(self, position: Position) -> None:
+        """Note that ``position`` and its letters are committed."""
+        self.progress.commit(position)
+        self._stored = position.offset
+        while self._letters and self._letters[0].offset < position.offset:
+            self._budget.free(self._letters.popleft().bytes)
+
+    def close(self) -> None:
+        """Forget everything (A4)."""
+        self.closed = True
+        self.buffers.clear()
+        while self._letters:
+            self._budget.free(self._letters.popleft().bytes)
+
+    def _add(self, letter: DeadLetter, offset: int) -> None:
+        messages = to_messages(letter)
+        size = sum(len(message.value) + len(message.key) + 1000 for message in messages)
+        self._budget.charge(size)
+        self._letters.append(Letter(offset, messages, size))
+
+    def _record_loss(self, first: int, end: int) -> None:
+        self._add(
+            DeadLetter(
+                reason="retention",
+                stage="sink",
+                tenant=None,
+                dataset=self.dataset.name,
+                raw=b"",
+                detail=f"sorted offsets {first} to {end - 1} of {self.where} were deleted before they were read",
+                topic=self.topic,
+                topic_id=self.topic_id,
+                partition=self.number,
+                offset=first,
+            ),
+            first,
+        )

@@ -1,0 +1,101 @@
+"""Which tenants' rows are flushed next.
+
+W1  Rows past their age go first, the oldest before all: otherwise the smallest tenants never flush, and a restart
+    reads hours again.
+W2  Then the pairs with rows or bytes enough for a good file; when memory presses, the largest ones, whatever they have.
+W3  A pair whose flush failed comes again when its time to retry has come, and keeps its place by age.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from logflume.sink.buffers import Pair
+from logflume.sink.partition import Partition
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a pair is flushed."""
+
+    age_seconds: float
+    rows: int
+    bytes: int
+
+
+class Due(NamedTuple):
+    """A pair to be flushed now, and why: ``age``, ``rows``, ``bytes``, ``memory``, ``behind`` or ``drain``."""
+
+    partition: Partition
+    pair: Pair
+    cause: str
+
+
+class _Waiting(NamedTuple):
+    since: float
+    partition: Partition
+    pair: Pair
+
+
+class Schedule:
+    """The order of flushes over all partitions. Used by one thread."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._ages: deque[_Waiting] = deque()
+        self._ripe: dict[Pair, Due] = {}
+
+    def added(self, partition: Partition, pairs: Iterable[Pair]) -> None:
+        """Note that ``pairs`` have got rows of one more block."""
+        limits = self._limits
+        for pair in pairs:
+            if len(pair.segments) == 1:
+                self._ages.append(_Waiting(pair.since, partition, pair))
+            if pair.rows >= limits.rows:
+                self.ripen(partition, pair, "rows")
+            elif pair.bytes >= limits.bytes:
+                self.ripen(partition, pair, "bytes")
+
+    def ripen(self, partition: Partition, pair: Pair, cause: str) -> None:
+        """Have ``pair`` flushed as soon as it can be."""
+        if pair not in self._ripe:
+            self._ripe[pair] = Due(partition, pair, cause)
+
+    def due(self, now: float) -> Iterator[Due]:
+        """Give the pairs that may be flushed now, in order; each is forgotten here as it is given."""
+        self._ripen_aged(now)
+        ready = [due for due in self._ripe.values() if _free(due, now) or not _alive(due)]
+        for due in sorted(ready, key=_order):
+            del self._ripe[due.pair]
+            if _alive(due):
+                yield due
+
+    def _ripen_aged(self, now: float) -> None:
+        """Pairs stand in the order in which their first row came, so only the front is looked at."""
+        while self._ages and self._ages[0].since + self._limits.age_seconds <= now:
+            waiting = self._ages.popleft()
+            pair = waiting.pair
+            if pair.segments and pair.since == waiting.since:
+                self._ripe.pop(pair, None)
+                self.ripen(waiting.partition, pair, "age")
+
+
+def largest(partitions: Iterable[Partition], now: float) -> list[Due]:
+    """Return all pairs that could be flushed, the largest first: what to do when memory presses."""
+    found = [Due(partition, pair, "memory") for partition in partitions for pair in partition.buffers]
+    return sorted((due for due in found if _free(due, now) and _alive(due)), key=lambda due: -due.pair.bytes)
+
+
+def _order(due: Due) -> tuple[bool, float]:
+    return due.cause != "age", due.pair.since
+
+
+def _free(due: Due, now: float) -> bool:
+    return due.pair.flight is None and due.pair.retry_at <= now
+
+
+def _alive(due: Due) -> bool:
+    return bool(due.pair.segments) and not due.partition.closed

@@ -1,0 +1,438 @@
+"""The sink worker: one thread that polls, buffers and commits; a pool of threads that flush.
+
+The two meet in ``FlushPool``; everything else is the polling thread's alone, rebalance callbacks included (they run
+inside ``poll``). Its promises:
+
+I1  A row is stored exactly once: reading is repeatable, a table knows how far it holds each partition, and positions
+    move in transactions that a zombie can't complete.
+I2  No flush of a partition begins after its revocation began; one that runs is waited for. A straggler's result is not
+    heard, and can only be rows that the successor finds stored (table, T5).
+I5  The stored position never passes a row that is not durable.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+import structlog
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, Message, TopicPartition
+
+from logflume import metrics
+from logflume.block.schema import sorted_schema
+from logflume.clock import Clock
+from logflume.config import Source
+from logflume.errors import Fatal, LogflumeError, Refused, Retryable
+from logflume.kafka import client, topics
+from logflume.kafka.transaction import Stale
+from logflume.model.dataset import Datasets
+from logflume.settings import Settings
+from logflume.sink.budget import Budget
+from logflume.sink.commit import Committer
+from logflume.sink.flushes import Flush, FlushPool, Landing, SameTopics, Tables, TopicChanged
+from logflume.sink.health import Health
+from logflume.sink.opening import Opening, Place
+from logflume.sink.partition import Partition
+from logflume.sink.placing import Start, Stop
+from logflume.sink.schedule import Due, Limits, Schedule, largest
+from logflume.table.store import Store
+
+COMMIT_SECONDS = 1.0
+"""A commit costs 12 to 15 ms; what a crash reads again grows with the time between two."""
+
+_TICK_SECONDS = 0.02
+_IDLE_SECONDS = 0.1
+_REVOKE_SECONDS = 30.0  # the group waits for us up to max.poll.interval.ms, 300 s
+_DRAIN_SECONDS = 50.0  # supervisors give 60 s and more
+_PRESSING = 0.5  # above this part of the budget the largest are flushed, so that reading need not stop at 1.0
+_FAILING_SHARE = 0.25  # of the budget; with more held by tenants that can't be stored, their partitions pause
+_STORE_BACKOFF_SECONDS = (0.5, 30.0)
+_REFUSED_BACKOFF_SECONDS = 60.0  # someone must change something first
+_FAILURES_TOLD = 3  # one failed flush is weather
+
+_log = structlog.get_logger(__name__)
+
+
+class Sink:
+    """One worker. ``run`` blocks until it is told to stop; a process has one."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        datasets: Datasets,
+        source: Source,
+        store: Store,
+        clock: Clock,
+        seed: int,
+        adopt: Collection[str] = (),
+    ) -> None:
+        self._settings = settings
+        self._source = source
+        self._clock = clock
+        self._random = random.Random(seed)
+        declared = {topic.name: topic for topic in topics.declared(settings)}
+        self._datasets = {topics.sorted_topic(settings, name): datasets[name] for name in datasets}
+        admin = client.admin(settings)
+        self._same = SameTopics(admin, clock)
+        self._opening = Opening(settings, admin, declared, adopt)
+        self._committer = Committer(settings, declared[topics.cursors_topic(settings)], self._same, clock)
+        self._pool = FlushPool(settings.sink_flush_threads, Tables(store, self._same, clock).append)
+        self._budget = Budget(settings.sink_memory_bytes)
+        limits = Limits(settings.sink_flush_age_seconds, settings.sink_flush_rows, settings.sink_flush_bytes)
+        self._schedule = Schedule(limits)
+        self._open: dict[Place, Partition] = {}
+        self._stops: dict[Place, Stop] = {}
+        self._paused: set[Place] = set()
+        self._joined = False
+        self._draining = False
+        self._commit_error = ""
+        self._next_tick = self._next_commit = 0.0
+        self._failure: BaseException | None = None
+        self._consumer = Consumer(_consumer_config(settings))
+        self.health = Health(clock)
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop`` is set; then flush, commit and leave the group. Raises ``Fatal`` when it can't go on."""
+        consumer = self._consumer
+        consumer.subscribe(
+            list(self._datasets), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+        try:
+            while not stop.is_set():
+                self._turn(self._take)
+            self._drain()
+        finally:
+            # Leaving calls _on_revoke: what is durable by then is committed.
+            consumer.close()
+            self._committer.close()
+            self._pool.close()
+        self._raise_failure()
+
+    def settled(self, seconds: float) -> bool:
+        """Wait for flushes that still run after ``run``; returns whether there are none left."""
+        return self._pool.settle(None, seconds)
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    def _turn(self, take: Callable[[Message], None]) -> None:
+        message = self._consumer.poll(_TICK_SECONDS if self._pool.busy else _IDLE_SECONDS)
+        self._raise_failure()
+        if message is not None:
+            error = message.error()
+            if error is None:
+                take(message)
+            else:
+                self._event(error, _place(message))
+        now = self._clock.monotonic()
+        if now >= self._next_tick:
+            self._next_tick = now + _TICK_SECONDS
+            self._tick(now)
+
+    def _tick(self, now: float) -> None:
+        self._land()
+        self._launch(now)
+        if now >= self._next_commit:
+            self._next_commit = now + COMMIT_SECONDS
+            self._commit(self._open.values())
+        self._steer()
+        self._tell(now)
+
+    def _take(self, message: Message) -> None:
+        """Read one sorted message into the buffers."""
+        at = _place(message)
+        partition = self._open.get(at)
+        if partition is None or at in self._stops:
+            return
+        now = self._clock.monotonic()
+        offset, value, headers = message.offset(), message.value(), _headers(message)
+        if offset != partition.position.offset:
+            lack = f"offset {offset} came where {partition.position.offset} was next: the log has a gap"
+            self._stop(at, Stop("gap", f"{lack}; sorted topics have none unless somebody deleted or compacted records"))
+            return
+        wants = self._source.current().wants
+        try:
+            block, pairs = partition.read(offset, message.timestamp()[1], value or b"", headers, wants, now)
+        except Refused as error:
+            self._stop(at, Stop(type(error).__name__.lower(), str(error)))
+            return
+        self._schedule.added(partition, pairs)
+        sent = int(dict(headers)["rows"])
+        metrics.SINK_REPEATS.labels(partition.dataset.name).inc(sent - (block.batch.num_rows if block else 0))
+
+    def _event(self, error: KafkaError, at: Place) -> None:
+        """Act on what librdkafka says instead of a message."""
+        if error.code() == KafkaError._AUTO_OFFSET_RESET and at in self._open:
+            where = f"offset {self._open[at].position.offset} is not in the log any more"
+            self._stop(at, Stop("out-of-range", f"{where}; a restart records what was lost and goes on: {error.str()}"))
+        elif error.fatal():
+            raise Fatal(f"the consumer cannot go on: {error.name()}: {error.str()}")
+        else:
+            _log.warning("sink.kafka", error=error.name(), detail=error.str(), topic=at[0], partition=at[1])
+
+    # --- flushes ------------------------------------------------------------------------------------------------------
+
+    def _launch(self, now: float) -> None:
+        """Hand out flushes while the pool has use for them."""
+        if self._behind >= self._settings.sink_behind_bytes:
+            self._hurry()
+        if self._draining:
+            for partition in self._open.values():
+                for pair in partition.buffers:
+                    self._schedule.ripen(partition, pair, "drain")
+        self._submit(self._schedule.due(now), now)
+        if self._pool.room and self._budget.used >= _PRESSING * self._budget.limit_bytes:
+            self._submit(largest(self._open.values(), now), now)
+
+    def _submit(self, dues: Iterable[Due], now: float) -> None:
+        if not self._pool.room:
+            return
+        for due in dues:
+            partition = due.partition
+            flight = partition.buffers.take(due.pair, partition.position.offset)
+            self._pool.submit(Flush(partition, due.pair, flight, due.cause, now))
+            if not self._pool.room:
+                return
+
+    def _hurry(self) -> None:
+        """Too much lies behind the commit: flush whoever holds it back, partition by partition."""
+        for partition in self._open.values():
+            holder = partition.buffers.holder()
+            if holder is not None:
+                self._schedule.ripen(partition, holder, "behind")
+
+    def _land(self) -> None:
+        for landing in self._pool.landings():
+            if landing.flush.partition.closed:
+                continue
+            if landing.error is None:
+                self._landed(landing)
+            else:
+                self._failed(landing.flush, landing.error)
+
+    def _landed(self, landing: Landing) -> None:
+        flush, appended = landing.flush, landing.appended
+        assert appended is not None  # a landing has one of the two
+        flush.partition.buffers.landed(flush.pair)
+        dataset = flush.partition.dataset.name
+        metrics.SINK_ROWS.labels(dataset).inc(appended.rows)
+        metrics.SINK_BYTES.labels(dataset).inc(appended.bytes)
+        metrics.SINK_FLUSHES.labels(dataset, flush.cause).inc()
+        metrics.SINK_FLUSH_SECONDS.observe(landing.seconds)
+        metrics.TABLE_FILES.labels(dataset).inc(appended.files)
+        metrics.TABLE_SKIPPED.labels(dataset).inc(appended.skipped)
+
+    def _failed(self, flush: Flush, error: Exception) -> None:
+        metrics.SINK_ERRORS.labels(type(error).__name__).inc()
+        if isinstance(error, Fatal):
+            raise error
+        if isinstance(error, TopicChanged):
+            self._drop_topic(error)
+            return
+        pair, partition = flush.pair, flush.partition
+        least, most = _STORE_BACKOFF_SECONDS
+        passing = isinstance(error, Retryable)
+        pause = min(most, least * 2.0 ** min(pair.failures, 10)) if passing else _REFUSED_BACKOFF_SECONDS
+        pause *= self._random.uniform(0.5, 1.0)  # a store that comes back is not met by all tenants at once
+        partition.buffers.failed(pair, self._clock.monotonic() + pause, f"{type(error).__name__}: {error}")
+        self._schedule.ripen(partition, pair, "age")
+        _log.warning(
+            "sink.flush-failed",
+            tenant=pair.tenant,
+            dataset=partition.dataset.name,
+            partition=partition.where,
+            rows=pair.rows,
+            failures=pair.failures,
+            again_seconds=round(pause, 1),
+            error=pair.trouble,
+            exc_info=None if isinstance(error, LogflumeError) else error,
+        )
+
+    # --- commits ------------------------------------------------------------------------------------------------------
+
+    def _commit(self, partitions: Iterable[Partition]) -> None:
+        """Try to commit what is durable; what could not be comes with the next one."""
+        try:
+            self._committer.commit(list(partitions), self._consumer, self._source.current().generation)
+            self._commit_error = ""
+        except TopicChanged as error:
+            metrics.SINK_ERRORS.labels(type(error).__name__).inc()
+            self._drop_topic(error)
+        except (Stale, Retryable) as error:
+            # Stale: a rebalance is under way, or we are out; poll calls back and says which.
+            metrics.SINK_ERRORS.labels(type(error).__name__).inc()
+            self._commit_error = str(error)
+            _log.warning("sink.not-committed", error=str(error))
+
+    # --- the group ----------------------------------------------------------------------------------------------------
+
+    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        self._guarded(lambda: self._assign(consumer, [(p.topic, p.partition) for p in assigned]))
+
+    def _assign(self, consumer: Consumer, assigned: Sequence[Place]) -> None:
+        self._joined = True
+        found = self._opening.places(assigned, self._source.current().generation)
+        where = []
+        for at, (topic_id, start) in found.items():
+            if isinstance(start, Start):
+                where.append(TopicPartition(*at, start.position.offset))
+                self._open[at] = self._opened(at, topic_id, start)
+            else:
+                where.append(TopicPartition(*at, OFFSET_END))
+                self._stop(at, start)
+        consumer.incremental_assign(where)
+        self._steer()
+        _log.info("sink.assigned", partitions=len(assigned), now=len(self._open), stopped=len(self._stops))
+
+    def _opened(self, at: Place, topic_id: str, start: Start) -> Partition:
+        topic, number = at
+        dataset = self._datasets[topic]
+        if start.lost is not None:
+            first, end = start.lost
+            metrics.SINK_LOST.labels(dataset.name).inc(end - first)
+            _log.error("sink.lost-to-retention", topic=topic, partition=number, first=first, end=end)
+        return Partition(topic, topic_id, number, dataset, sorted_schema(dataset), start, self._budget)
+
+    def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
+        self._guarded(lambda: self._revoke(consumer, revoked))
+
+    def _revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
+        theirs = [self._open[at] for p in revoked if (at := (p.topic, p.partition)) in self._open]
+        if not self._pool.settle(theirs, _REVOKE_SECONDS):
+            _log.warning("sink.straggler", seconds=_REVOKE_SECONDS)
+        self._land()
+        self._commit(partition for partition in theirs if not partition.closed)
+        self._forget(revoked)
+        consumer.incremental_unassign(revoked)
+        _log.info("sink.revoked", partitions=len(revoked), now=len(self._open))
+
+    def _on_lost(self, consumer: Consumer, lost: list[TopicPartition]) -> None:
+        """Somebody else may own them already: nothing is committed, whoever is next reads it again."""
+        _log.warning("sink.lost", partitions=len(lost))
+        self._guarded(lambda: self._abandon(consumer, lost))
+
+    def _abandon(self, consumer: Consumer, lost: list[TopicPartition]) -> None:
+        self._forget(lost)
+        consumer.incremental_unassign(lost)
+
+    def _forget(self, partitions: Iterable[TopicPartition]) -> None:
+        for p in partitions:
+            at = (p.topic, p.partition)
+            self._stops.pop(at, None)
+            self._paused.discard(at)
+            if (partition := self._open.pop(at, None)) is not None:
+                partition.close()
+
+    def _guarded(self, work: Callable[[], object]) -> None:
+        """An exception must not pass through librdkafka's callback; ``_turn`` raises it."""
+        try:
+            work()
+        except BaseException as error:
+            self._failure = error
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    # --- stopping, pausing, telling -----------------------------------------------------------------------------------
+
+    def _stop(self, at: Place, stop: Stop) -> None:
+        """Read no more of this partition; the others go on."""
+        self._stops[at] = stop
+        _log.error("sink.stopped", topic=at[0], partition=at[1], reason=stop.reason, detail=stop.detail)
+
+    def _drop_topic(self, error: TopicChanged) -> None:
+        """Forget all that was read of a topic that is not the same any more; nothing of it is committed."""
+        for at in [at for at in self._open if at[0] == error.topic]:
+            self._open.pop(at).close()
+            self._stop(at, Stop("topic-changed", str(error)))
+
+    def _steer(self) -> None:
+        """Pause and resume so that memory, and what a restart reads again, stay bounded."""
+        failing = {p: size for p in self._open.values() if (size := p.buffers.failing_bytes)}
+        burdened = sum(failing.values()) > _FAILING_SHARE * self._budget.limit_bytes
+        far = self._behind >= self._settings.sink_behind_bytes
+        everything = self._budget.full or self._draining
+        wanted = {
+            at for at, partition in self._open.items() if everything or ((burdened or far) and partition in failing)
+        } | set(self._stops)
+        if pause := wanted - self._paused:
+            self._consumer.pause([TopicPartition(*at) for at in pause])
+        if resume := self._paused - wanted:
+            self._consumer.resume([TopicPartition(*at) for at in resume])
+        self._paused = wanted
+
+    @property
+    def _behind(self) -> int:
+        return sum(partition.progress.behind_bytes for partition in self._open.values())
+
+    def _tell(self, now: float) -> None:
+        oldest = min((p.progress.oldest for p in self._open.values() if p.progress.oldest is not None), default=now)
+        held = len(self._open) + sum(at not in self._open for at in self._stops)
+        metrics.SINK_BUFFERED_BYTES.set(self._budget.used)
+        metrics.SINK_BEHIND_BYTES.set(self._behind)
+        metrics.SINK_COMMIT_AGE.set(now - oldest)
+        metrics.SINK_PAUSED.set(len(self._paused) / held if held else 0)
+        metrics.SINK_STOPPED.clear()
+        for stop in self._stops.values():
+            metrics.SINK_STOPPED.labels(stop.reason).inc()
+        self.health.tick(self._troubles(now - oldest))
+
+    def _troubles(self, commit_age: float) -> list[str]:
+        troubles = [] if self._joined else ["it has not joined its group yet"]
+        if commit_age > self._settings.stall_seconds:
+            troubles.append(f"nothing was committed for {commit_age:.0f} s. {self._commit_error}")
+        for (topic, number), stop in self._stops.items():
+            troubles.append(f"{topic}[{number}] is stopped ({stop.reason}): {stop.detail}")
+        for partition in self._open.values():
+            for pair in partition.buffers.failing():
+                if pair.failures >= _FAILURES_TOLD:
+                    troubles.append(
+                        f"{pair.tenant}/{partition.dataset.name} of {partition.where} cannot be stored: {pair.trouble}"
+                    )
+        return troubles
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        """Flush and commit everything that was read, as far as the time goes; nothing is lost otherwise."""
+        self._draining = True
+        deadline = self._clock.monotonic() + _DRAIN_SECONDS
+        self._steer()
+        while self._unfinished() and self._clock.monotonic() < deadline:
+            self._next_tick = 0.0
+            self._turn(lambda message: None)
+        if self._unfinished():
+            _log.warning("sink.not-drained", behind_bytes=self._behind)
+
+    def _unfinished(self) -> bool:
+        if any(len(partition.buffers) for partition in self._open.values()):
+            return True
+        self._next_commit = 0.0
+        return any(partition.committable() is not None for partition in self._open.values())
+
+
+def _place(message: Message) -> Place:
+    return str(message.topic()), int(message.partition() or 0)
+
+
+def _headers(message: Message) -> list[tuple[str, bytes]]:
+    pairs = message.headers() or []
+    return [(name, value) for name, value in pairs if isinstance(value, bytes)]
+
+
+def _consumer_config(settings: Settings) -> dict[str, object]:
+    session = settings.sink_session_timeout_ms
+    return client.consumer_config(
+        settings,
+        settings.sink_group,
+        client_id="logflume-sink",
+        partition_assignment_strategy="cooperative-sticky",
+        session_timeout_ms=session,
+        heartbeat_interval_ms=min(3000, session // 3),
+        max_poll_interval_ms=max(300_000, session),
+        # Fetched and not yet polled comes on top of the budget; librdkafka's own bounds are 64 MB and 50 MB a request.
+        queued_max_messages_kbytes=32 * 1024,
+        fetch_max_bytes=16 * 1024 * 1024,
+    )

@@ -26,6 +26,7 @@ CHECKPOINT_EVERY = 25
 """Commits between checkpoints: see docs/tables.md for the measurement."""
 
 _CONFIGURATION = {
+    # For Delta's other writers; ours asks for its checkpoints itself.
     "delta.checkpointInterval": str(CHECKPOINT_EVERY),
     # Entries older than their checkpoint are only for readers of an older snapshot; a write is over in minutes.
     "delta.logRetentionDuration": "interval 6 hours",
@@ -121,7 +122,7 @@ def create(
             mode="error",
             partition_by=[schema.DATE],
             name=path.removeprefix("tables/"),
-            configuration=_CONFIGURATION,
+            configuration={**_CONFIGURATION, "delta.dataSkippingStatsColumns": ",".join(schema.bounded(dataset))},
             storage_options=store.delta_options,
             commit_properties=CommitProperties(app_transactions=[Transaction(app_id, upto)]),
         )
@@ -140,11 +141,7 @@ def commit(
         return None  # deleted by hand: an entry put now would have no table before it
     place = entry_path(path, head.version + 1)
     entry = _entry(files, app_id, upto, clock.now_ns() // 1_000_000)
-    try:
-        made = store.put_if_absent(place, entry)
-    except FileNotFoundError:
-        return None
-    if not made:
+    if not store.put_if_absent(place, entry):
         return None
     return Head(head.version + 1, (place, len(entry)), head.columns, {**head.progress, app_id: upto})
 

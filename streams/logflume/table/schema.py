@@ -6,6 +6,8 @@ type is refused, since the rows at rest can't change.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import orjson
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -31,16 +33,24 @@ OWN = (
 )
 """Logflume's own columns, after the dataset's fields."""
 
+_COORDINATES = ("_src_partition", "_src_offset", "_src_row")
+
 _REFUSED_PROPERTIES = {
     "delta.setTransactionRetentionDuration": "it hides how far a table has come, and rows would be stored twice",
 }
 _WRITER_VERSION = 2  # of the Delta protocol: what tables are made with, and what the commits of log.py keep to
 
 
+@lru_cache(maxsize=256)
 def file_schema(dataset: Dataset) -> pa.Schema:
     """Return the columns of a data file: the dataset's fields in its order, then Logflume's own."""
     fields = [f.with_type(TIMESTAMP) if pa.types.is_timestamp(f.type) else f for f in dataset.schema]
     return pa.schema([*fields, *OWN])
+
+
+def bounded(dataset: Dataset) -> list[str]:
+    """Return the columns whose bounds the log holds for each file, to skip files by: times and coordinates."""
+    return [f.name for f in file_schema(dataset) if f.type == TIMESTAMP or f.name in _COORDINATES]
 
 
 def delta_schema(dataset: Dataset) -> DeltaSchema:

@@ -46,14 +46,13 @@ class Held:
         self.offsets = offsets
         self._users = users
         self._budget = budget
-        self._bytes = batch.get_total_buffer_size() + COLUMN_BYTES * batch.num_columns + SEGMENT_BYTES * users
+        self._bytes: int = batch.get_total_buffer_size() + COLUMN_BYTES * batch.num_columns + SEGMENT_BYTES * users
         budget.charge(self._bytes)
 
     @property
     def bytes_per_row(self) -> float:
         """Each row's even share."""
-        rows: int = self.batch.num_rows
-        return self._bytes / rows
+        return self._bytes / int(self.batch.num_rows)
 
     def release(self) -> None:
         """Note that one segment is done."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
 import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, Message, TopicPartition
@@ -418,8 +419,8 @@ def _place(message: Message) -> Place:
 
 
 def _headers(message: Message) -> list[tuple[str, bytes]]:
-    pairs = message.headers() or []
-    return [(name, value) for name, value in pairs if isinstance(value, bytes)]
+    headers: Any = message.headers() or ()
+    return [(name, value or b"") for name, value in headers]
 
 
 def _consumer_config(settings: Settings) -> dict[str, object]:

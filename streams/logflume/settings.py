@@ -21,6 +21,7 @@ from logflume.errors import Misconfigured
 
 PREFIX = "LOGFLUME_"
 SETTINGS_VARIABLE = "LOGFLUME_SETTINGS"
+STACK_VARIABLE = "LOGFLUME_STACK"  # marks the processes of a local stack
 TEST_PREFIX = "LOGFLUME_TEST_"  # variables of the test suite, which no setting may take
 STACK_FILE = "stack.toml"
 
@@ -172,14 +173,18 @@ class Settings(BaseSettings):
         state_dir = (
             init.get("state_dir") or os.environ.get(PREFIX + "STATE_DIR") or file.get("state_dir") or state_home()
         )
-        stack = _read_toml(_absolute(Path(str(state_dir))) / STACK_FILE)
-        known = {name: value for name, value in stack.items() if name in cls.model_fields}
+        stack = cls._stack(_absolute(Path(str(state_dir))))
         return (
             init_settings,
             env_settings,
             InitSettingsSource(settings_cls, file),
-            InitSettingsSource(settings_cls, known),
+            InitSettingsSource(settings_cls, stack),
         )
+
+    @classmethod
+    def _stack(cls, state_dir: Path) -> dict[str, Any]:
+        """What the local stack says that runs in ``state_dir``."""
+        return _read_toml(state_dir / STACK_FILE)
 
     def require(self, name: str) -> str:
         """The value of a setting that has no default; Misconfigured, naming its variable, when it is empty."""
@@ -203,6 +208,17 @@ class Settings(BaseSettings):
             else:
                 found[variable(name)] = str(value)
         return found
+
+
+class GivenSettings(Settings):
+    """The settings as the user gave them, without what a running local stack says of itself."""
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+
+    @classmethod
+    def _stack(cls, state_dir: Path) -> dict[str, Any]:
+        return {}
 
 
 def variable(name: str) -> str:
@@ -280,7 +296,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 def _refuse_unknown_variables() -> None:
     """A mistyped variable would otherwise be a silent default."""
-    known = {variable(name) for name in Settings.model_fields} | {SETTINGS_VARIABLE}
+    known = {variable(name) for name in Settings.model_fields} | {SETTINGS_VARIABLE, STACK_VARIABLE}
     for name in os.environ:
         if name.startswith(PREFIX) and name.upper() not in known and not name.startswith(TEST_PREFIX):
             near = difflib.get_close_matches(name.upper(), known, n=1)

@@ -1,0 +1,319 @@
+"""The stack of one machine: services and workers under supervisord, all in one folder (``state_dir``).
+
+L1  A process belongs to the stack when its environment carries the stack's token; nothing else is ever signalled.
+L2  The token is on disk before the first process starts, so that ``down`` finds them all after a crash of anything.
+L3  At most one ``up`` or ``down`` works in a folder at a time, and an ``up`` joins a stack that runs.
+L4  ``stack.toml`` is there while the stack is: other commands take its addresses from it (see ``settings``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from logflume import contract
+from logflume.errors import Misconfigured, Retryable
+from logflume.kafka import topics
+from logflume.local import family
+from logflume.local.kafka import VERSION, Broker
+from logflume.local.process import Process, free_ports, is_free
+from logflume.local.record import Record, write_toml
+from logflume.local.store import PORTS, STOP_SECONDS, ObjectStore
+from logflume.local.supervisor import DRAIN_SECONDS, Program, Supervisor
+from logflume.model import dataset
+from logflume.settings import PREFIX, SETTINGS_VARIABLE, STACK_FILE, STACK_VARIABLE, GivenSettings, Settings
+
+BUCKET = "logflume"
+READY_SECONDS = 90.0
+KAFKA_STOP_SECONDS = 30
+END_SECONDS = 5.0  # for what a crash left, which cannot drain in order any more
+SAMPLE_TENANTS = ("acme", "globex")
+
+Say = Callable[[str], None]
+
+
+def _quiet(_: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A line of ``status``."""
+
+    name: str
+    state: str
+    pid: int | None
+    uptime_seconds: int
+    restarts: int
+    address: str
+    log: str
+
+
+class Stack:
+    """The stack in the folder of some settings. ``given``: what the user set, without what a running stack says."""
+
+    def __init__(self, given: GivenSettings) -> None:
+        self._given = given
+        self.folder = given.state_dir
+
+    def up(self, say: Say = _quiet) -> Settings:
+        """Start what does not run yet, and return when everything is ready: the settings to use it with.
+
+        Misconfigured: another Kafka or store is given than the running stack has, or a tool is missing. Retryable:
+        something did not become ready; what runs is left for a look, until ``down``.
+        """
+        with self._alone():
+            record = Record.read(self.folder)
+            if record is None or not self._supervisor(record).answers():
+                if record is not None:
+                    family.end(record.token, END_SECONDS)  # what a crashed stack left; its ports are wanted again
+                record = self._new(record)
+                record.write(self.folder)
+                self._launch(record, say)
+            elif record.given != self._outside():
+                raise Misconfigured(
+                    f"The stack in {self.folder} runs with {record.given or 'its own Kafka and store'}, "
+                    f"now given is {self._outside() or 'neither'}. Stop it first: logflume local down"
+                )
+            return self._bring_up(record, say)
+
+    def down(self, say: Say = _quiet) -> list[str]:
+        """Stop everything that ``up`` started here, workers first, and return the names of what ran; data stay."""
+        with self._alone():
+            record = Record.read(self.folder)
+            if record is None:
+                return []
+            names = [part.name for part in self._parts(record) if part.pid]
+            supervisor = self._supervisor(record)
+            if supervisor.answers():
+                say(f"Stopping; workers have {DRAIN_SECONDS} s to drain.")
+                supervisor.shut_down()
+                family.wait(record.token, DRAIN_SECONDS + KAFKA_STOP_SECONDS + STOP_SECONDS + 10)
+            left = family.end(record.token, END_SECONDS)
+            (self.folder / STACK_FILE).unlink(missing_ok=True)
+            return names + [name for name in left if name not in names]
+
+    def delete(self) -> None:
+        """Delete the data of a stack that is down: topics, objects, keys, logs; not the files of tenants."""
+        with self._alone():
+            if Record.read(self.folder) is None:
+                return  # not a folder of ours
+            for name in ("kafka", "seaweedfs", "logs"):
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+            for name in ("stack.json", "supervisord.conf", "supervisord.pid"):
+                (self.folder / name).unlink(missing_ok=True)
+
+    def status(self) -> list[Part]:
+        """Every part of the stack, or nothing when it does not run."""
+        record = Record.read(self.folder)
+        return [] if record is None else self._parts(record)
+
+    # --- what it is made of ---------------------------------------------------------------------------------------
+
+    def _outside(self) -> dict[str, str]:
+        """Kafka and the store as the user gave them."""
+        pairs = {"kafka_bootstrap": self._given.kafka_bootstrap, "store_url": self._given.store_url}
+        return {name: value for name, value in pairs.items() if value}
+
+    def _new(self, old: Record | None) -> Record:
+        """Keys and ports of the folder's last stack, where they are still free; else fresh ones."""
+        given = self._outside()
+        names = [f"sort-{n + 1}" for n in range(self._given.local_sorters)]
+        names += [f"sink-{n + 1}" for n in range(self._given.local_sinks)]
+        return Record(
+            token=secrets.token_hex(16),
+            password=secrets.token_hex(16),
+            supervisor_port=free_ports(1)[0],
+            kafka_ports=() if "kafka_bootstrap" in given else _again(old.kafka_ports if old else (), 2),
+            store_ports=() if "store_url" in given else _again(old.store_ports if old else (), len(PORTS)),
+            worker_ports=dict(zip(names, free_ports(len(names)), strict=True)),
+            access_key=old.access_key if old else secrets.token_hex(10),
+            secret_key=old.secret_key if old else secrets.token_hex(20),
+            given=given,
+        )
+
+    def _settings(self, record: Record) -> Settings:
+        """The given settings with the addresses of this stack."""
+        return self._given.model_copy(update=self._addresses(record))
+
+    def _addresses(self, record: Record) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        broker, store = self._broker(record), self._store(record)
+        if broker is not None:
+            found["kafka_bootstrap"] = broker.bootstrap
+        if store is not None:
+            found |= {"store_url": f"s3://{BUCKET}", "store_endpoint": store.endpoint}
+            found |= {"store_access_key": store.access_key, "store_secret_key": SecretStr(store.secret_key)}
+        if not self._given.tenants_dir:
+            found["tenants_dir"] = str(self.folder / "tenants")
+        return found
+
+    def _broker(self, record: Record) -> Broker | None:
+        if not record.kafka_ports:
+            return None
+        port, controller_port = record.kafka_ports
+        return Broker(self.folder / "kafka", port, controller_port, self._given.cache_dir)
+
+    def _store(self, record: Record) -> ObjectStore | None:
+        if not record.store_ports:
+            return None
+        return ObjectStore(self.folder / "seaweedfs", record.store_ports, record.access_key, record.secret_key)
+
+    def _supervisor(self, record: Record) -> Supervisor:
+        return Supervisor(self.folder, record.supervisor_port, record.password)
+
+    def _services(self, record: Record) -> list[Program]:
+        found = []
+        broker, store = self._broker(record), self._store(record)
+        if broker is not None:
+            found.append(Program("kafka", broker.command(), KAFKA_STOP_SECONDS))
+        if store is not None:
+            found.append(Program("seaweedfs", store.command(), int(STOP_SECONDS)))
+        return found
+
+    def _workers(self, record: Record) -> list[Program]:
+        return [
+            Program(
+                name,
+                [sys.executable, "-m", "logflume", name.partition("-")[0]],
+                DRAIN_SECONDS,
+                worker=True,
+                environment={f"{PREFIX}HTTP_PORT": str(port)},
+            )
+            for name, port in record.worker_ports.items()
+        ]
+
+    # --- starting and stopping ------------------------------------------------------------------------------------
+
+    def _launch(self, record: Record, say: Say) -> None:
+        """Prepare the services and start supervisord, in a session of its own, with exactly these settings."""
+        broker, store, supervisor = self._broker(record), self._store(record), self._supervisor(record)
+        if broker is not None:
+            say(f"Preparing Kafka {VERSION} (its jars are fetched once, into {self._given.cache_dir}).")
+            broker.prepare()
+        if store is not None:
+            store.prepare()
+        supervisor.configure([*self._services(record), *self._workers(record)])
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        own = {SETTINGS_VARIABLE: os.devnull, STACK_VARIABLE: record.token}
+        environment = inherited | self._settings(record).environment() | own
+        process = Process.start(supervisor.command(), supervisor.log, environment)
+        deadline = time.monotonic() + READY_SECONDS
+        while not supervisor.answers():
+            if not process.alive() or time.monotonic() > deadline:
+                raise Retryable(f"supervisord did not start; its log is {supervisor.log}:\n{process.tail()}")
+            time.sleep(0.05)
+
+    def _bring_up(self, record: Record, say: Say) -> Settings:
+        """Start what does not run, in order, each when what it needs is ready."""
+        settings, supervisor = self._settings(record), self._supervisor(record)
+        services, workers = self._services(record), self._workers(record)
+        for program in services:
+            supervisor.start(program)
+        broker, store = self._broker(record), self._store(record)
+        if store is not None:
+            say(f"Starting the object store at {store.endpoint}.")
+            store.wait_ready(BUCKET)
+        if broker is not None:
+            say(f"Starting Kafka at {broker.bootstrap}.")
+            broker.wait_ready()
+        self._sample_tenants(settings)
+        say("Creating topics.")
+        topics.apply(settings)
+        write_toml(self.folder, settings)
+        for program in workers:
+            supervisor.start(program)
+        say(f"Starting {len(workers)} workers.")
+        for program in workers:
+            self._wait_ready(supervisor, program, record.worker_ports[program.name])
+        return settings
+
+    def _wait_ready(self, supervisor: Supervisor, program: Program, port: int) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while (reason := _not_ready(port)) is not None:
+            state = next(state for state in supervisor.states() if state.name == program.name)
+            if state.state == "FATAL" or time.monotonic() > deadline:
+                raise Retryable(
+                    f"{program.name} is not ready ({state.state}): {reason}. Its log, {state.log}:\n{_tail(state.log)}"
+                )
+            time.sleep(0.1)
+
+    def _sample_tenants(self, settings: Settings) -> None:
+        """Two tenants that want every dataset, when the user has named no tenants."""
+        folder = self.folder / "tenants"
+        if settings.tenants_dir != str(folder) or list(folder.glob("*.yaml")):
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = "".join(f"  {name}:\n" for name in dataset.load(contract.find(settings.topics_dir)))
+        for name in SAMPLE_TENANTS:
+            (folder / f"{name}.yaml").write_text(f"name: {name}\ndatasets:\n{wanted}")
+
+    # --- what is on disk ------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _parts(self, record: Record) -> list[Part]:
+        supervisor = self._supervisor(record)
+        if not supervisor.answers():
+            # supervisord is gone; what it started may still run, and ``down`` or ``up`` ends it.
+            left = [each for each in family.members(record.token) if family.name(each) != family.SUPERVISORD]
+            return [Part(family.name(each), "ORPHAN", each.pid, 0, 0, "", "") for each in left]
+        restarts = supervisor.restarts()
+        addresses = {name: f"http://127.0.0.1:{port}" for name, port in record.worker_ports.items()}
+        broker, store = self._broker(record), self._store(record)
+        addresses["kafka"] = broker.bootstrap if broker is not None else ""
+        addresses["seaweedfs"] = store.endpoint if store is not None else ""
+        given = [Part(name, "GIVEN", None, 0, 0, value, "") for name, value in record.given.items()]
+        return given + [
+            Part(
+                name=state.name,
+                state=state.state,
+                pid=state.pid or None,
+                uptime_seconds=state.uptime_seconds,
+                restarts=restarts.get(state.name, 0),
+                address=addresses[state.name],
+                log=state.log,
+            )
+            for state in supervisor.states()
+        ]
+
+
+def _not_ready(port: int) -> str | None:
+    """Why the worker at ``port`` is not ready."""
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5).close()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.read().decode(errors="replace").strip() or str(error)
+    except OSError as error:
+        return f"nobody answers at port {port} ({error})"
+    return None
+
+
+def _again(ports: Sequence[int], count: int) -> tuple[int, ...]:
+    """The same ports when all are free, so that addresses outlive a restart; else fresh ones."""
+    return tuple(ports) if len(ports) == count and all(map(is_free, ports)) else tuple(free_ports(count))
+
+
+def _tail(log: str, lines: int = 20) -> str:
+    with contextlib.suppress(FileNotFoundError):
+        return "\n".join(Path(log).read_text(errors="replace").splitlines()[-lines:])
+    return ""

@@ -19,14 +19,14 @@ ATTACKER = "203.0.113.77"
 
 _CHROME = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0"
 _AGENTS = (
-    ("desktop", f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {_CHROME} Safari/537.36"),
-    ("desktop", f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {_CHROME} Safari/537.36"),
-    ("desktop", "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0"),
-    ("mobile", "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"),
-    ("mobile", f"Mozilla/5.0 (Linux; Android 15; Pixel 9) {_CHROME} Mobile Safari/537.36"),
-    ("desktop", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"),
-    ("desktop", "curl/8.11.0"),
-    ("desktop", "python-requests/2.32.3"),
+    f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {_CHROME} Safari/537.36",
+    f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {_CHROME} Safari/537.36",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)",
+    f"Mozilla/5.0 (Linux; Android 15; Pixel 9) {_CHROME} Mobile Safari/537.36",
+    "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+    "curl/8.11.0",
+    "python-requests/2.32.3",
 )
 _PLACES = (
     ("us", 7018), ("us", 7922), ("de", 3320), ("gb", 2856),
@@ -34,11 +34,10 @@ _PLACES = (
     ("au", 1221), ("za", 3741), ("sg", 9506), ("pl", 5617),
 )  # fmt: skip
 _COLOS = ("ORD", "DFW", "FRA", "LHR", "CDG", "GRU", "BOM", "NRT", "SYD", "CPT", "SIN", "WAW")
-_KINDS_OF_PATH = (
-    ("/", "text/html", "GET"), ("/products/{}", "text/html", "GET"), ("/search?q=item{}", "text/html", "GET"),
-    ("/static/js/app.{}.js", "application/javascript", "GET"), ("/static/img/{}.webp", "image/webp", "GET"),
-    ("/api/v2/cart/{}", "application/json", "GET"), ("/api/v2/orders/{}", "application/json", "POST"),
-    ("/login?next=/account/{}", "text/html", "POST"), ("/blog/2026/post-{}", "text/html", "GET"),
+_TARGETS = (
+    ("GET", "/"), ("GET", "/products/{}"), ("GET", "/search?q=item{}"), ("GET", "/static/js/app.{}.js"),
+    ("GET", "/static/img/{}.webp"), ("GET", "/api/v2/cart/{}"), ("POST", "/api/v2/orders/{}"),
+    ("POST", "/login?next=/account/{}"), ("GET", "/blog/2026/post-{}"),
 )  # fmt: skip
 _ATTACK_PATHS = (
     "/login?user=admin'+OR+1=1--", "/products/1+UNION+SELECT+name,pass+FROM+users", "/static/../../../../etc/passwd",
@@ -98,15 +97,15 @@ def clients(rng: np.random.Generator, count: int) -> list[dict[str, Any]]:
     made = []
     for i in range(count):
         country, asn = _PLACES[rng.integers(len(_PLACES))]
-        device, agent = _AGENTS[rng.integers(len(_AGENTS))]
+        agent = _AGENTS[rng.integers(len(_AGENTS))]
         a, b, c = rng.integers(1, 255, 3).tolist()
         made.append(
             {
                 "ClientIP": f"100.{64 + a % 64}.{b}.{c}" if i else ATTACKER,  # RFC 6598 and RFC 5737: nobody's
                 "ClientASN": asn,
                 "ClientCountry": country,
-                "ClientDeviceType": device,
                 "ClientRequestUserAgent": agent,
+                "JA3Hash": rng.bytes(16).hex(),
             }
         )
     return made
@@ -114,14 +113,12 @@ def clients(rng: np.random.Generator, count: int) -> list[dict[str, Any]]:
 
 def paths(rng: np.random.Generator, count: int) -> list[dict[str, Any]]:
     """``count`` targets of requests; the last ``len(attack_paths)`` are what attackers ask for."""
-    made: list[dict[str, Any]] = []
-    for i in range(count):
-        uri, kind, method = _KINDS_OF_PATH[rng.integers(len(_KINDS_OF_PATH))]
-        if attack := i - (count - len(_ATTACK_PATHS)) + 1 > 0:
-            uri, kind, method = _ATTACK_PATHS[i - (count - len(_ATTACK_PATHS))], "text/html", "GET"
-        uri = uri if attack else uri.format(rng.integers(100_000, 1_000_000))
+    targets = [_TARGETS[i] for i in rng.integers(len(_TARGETS), size=count - len(_ATTACK_PATHS)).tolist()]
+    filled = [(method, uri.format(rng.integers(100_000, 1_000_000))) for method, uri in targets]
+    made = []
+    for method, uri in [*filled, *(("GET", uri) for uri in _ATTACK_PATHS)]:
         path, _, query = uri.partition("?")
-        made.append({"method": method, "path": path, "uri": uri, "query": f"?{query}" if query else "", "type": kind})
+        made.append({"method": method, "path": path, "uri": uri, "query": f"?{query}" if query else ""})
     return made
 
 

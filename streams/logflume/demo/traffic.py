@@ -6,7 +6,7 @@ the id by which a judge knows the record again. One tenant is under the attack o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,7 +19,7 @@ from logflume.demo import scenes
 
 Ids = NDArray[np.uint64]
 _HEX = np.frombuffer("".join(f"{i:02x}" for i in range(256)).encode(), np.uint16)
-_CLIENTS = 4_000
+_CLIENTS = 10_000
 _PATHS = 3_000
 _NESTED = 64
 
@@ -151,6 +151,8 @@ class Traffic:
         return _joined(
             '{"RayID":"',
             text_ids(plan.ids),
+            '","ParentRayID":"',
+            text_ids(rng.integers(0, 1 << 63, rows, np.uint64)),
             '","EdgeStartTimestamp":"',
             *self._time(plan.time_ms),
             '","EdgeEndTimestamp":"',
@@ -159,6 +161,8 @@ class Traffic:
             p.clients.take(pa.array(plan.client)),
             p.hosts.take(pa.array(plan.tenant)),
             p.targets.take(pa.array(plan.path)),
+            text_ids(rng.integers(0, 1 << 63, rows, np.uint64)),
+            '",',
             p.colos.take(pa.array(rng.integers(0, len(p.colos), rows))),
             p.outcomes.take(pa.array(outcome)),
             p.origin_bytes.take(pa.array(from_origin)),
@@ -168,6 +172,8 @@ class Traffic:
             p.numbers.take(pa.array(rng.integers(200, 60_000, rows))),
             ',"ClientRequestBytes":',
             p.numbers.take(pa.array(rng.integers(300, 4_000, rows))),
+            ',"ClientSrcPort":',
+            p.numbers.take(pa.array(rng.integers(1_024, 65_536, rows))),
             ',"BotScore":',
             p.numbers.take(pa.array(rng.integers(1, 100, rows))),
             ',"WAFAttackScore":',
@@ -201,21 +207,16 @@ class Traffic:
         # A few seconds more than the span: the last requests end after it.
         first = np.datetime64(self.start_ms // 1000, "s")
         seconds = first + np.arange(self.shape.span_seconds + 5)
-        protocol = {"ClientRequestProtocol": "HTTP/2"}
         rules = (scenes.NO_RULE, *scenes.RULES)
         hosts = [f"www.{name}.example" for name in self.tenants]
         return _Pools(
             clients=scenes.pool(clients),
-            hosts=scenes.pool(
-                {"ClientRequestHost": host, "OriginIP": f"192.0.2.{i % 254 + 1}"} for i, host in enumerate(hosts)
-            ),
-            targets=scenes.pool(
+            hosts=scenes.pool({"ClientRequestHost": host} for host in hosts),
+            targets=_open(
                 {
                     "ClientRequestMethod": path["method"],
-                    "ClientRequestURI": path["uri"],
-                    "EdgeResponseContentType": path["type"],
+                    "ClientRequestURI": f"{path['uri']}{'&' if path['query'] else '?'}rid=",
                 }
-                | protocol
                 for path in paths
             ),
             colos=scenes.pool(scenes.colos()),
@@ -241,8 +242,8 @@ class Traffic:
                     "ClientRequestMethod": path["method"],
                     "ClientRequestPath": path["path"],
                     "ClientRequestQuery": path["query"],
+                    "ClientRequestProtocol": "HTTP/2",
                 }
-                | protocol
                 for path in paths
             ),
             event_rules=pa.array([event_end(rule) for rule in rules], pa.string()),
@@ -315,6 +316,11 @@ def text_ids(ids: Ids) -> pa.StringArray:
     digits = _HEX[ids.astype(">u8").view(np.uint8)].view(np.uint8)
     offsets = np.arange(len(ids) + 1, dtype=np.int32) * 16
     return pa.StringArray.from_buffers(len(ids), pa.py_buffer(offsets), pa.py_buffer(digits))
+
+
+def _open(records: Iterable[Mapping[str, object]]) -> pa.StringArray:
+    """A pool whose last string is still open: what follows in the row goes on with it."""
+    return pa.array([text[: -len('",')] for text in scenes.pool(records).to_pylist()], pa.string())
 
 
 def _joined(*parts: pa.StringArray | str) -> pa.StringArray:

@@ -46,7 +46,12 @@ def check(column: pa.Array) -> None:
     if column.null_count == len(column):
         return
     for text in column.drop_null().to_pylist():
-        loads(text)
+        try:
+            value = orjson.loads(text)
+        except ValueError:
+            value = _parse_exactly(text)
+        if type(value) is not dict:
+            raise ValueError(f"{text[:80]} is no JSON object")
 
 
 def merge(column: pa.Array | None, names: Sequence[str], values: Sequence[Sequence[Any]]) -> pa.Array:

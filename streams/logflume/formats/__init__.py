@@ -1,0 +1,7 @@
+"""Formats in and out: text to columns that fit a dataset, and columns back to records; nothing is lost for its shape."""
+
+from logflume.formats.ndjson import JsonParser
+from logflume.formats.parsed import BadLine, Parsed
+from logflume.formats.records import to_records
+
+__all__ = ["BadLine", "JsonParser", "Parsed", "to_records"]

@@ -1,0 +1,1 @@
+"""Search a tenant's tables: SQL, and one record by its id."""

@@ -1,0 +1,108 @@
+"""Which SQL may run: exactly one SELECT that names no table but the tenant's own. Told with line and column.
+
+The engine must never see what could read or write anything else, so what is not understood here is refused. It is the
+first of two guards: ``query`` has DataFusion itself plan the text with all but plain queries switched off.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ParseError, TokenError
+from sqlglot.tokens import TokenType
+
+from logflume.errors import Refused
+
+MOST_CHARACTERS = 100_000
+_DIALECT = "postgres"  # the nearest to DataFusion's
+
+# It warns on stderr of what it parses as a mere command; we refuse that with a message of our own.
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A query that may run. ``tables``: those it names; ``limited``: it has a LIMIT of its own, outermost."""
+
+    sql: str
+    tables: frozenset[str]
+    limited: bool
+
+
+def check(sql: str, tables: Collection[str]) -> Checked:
+    """Return ``sql`` without its closing semicolon, and what it names; raise ``Refused`` when it must not run."""
+    query = _parse(sql)
+    for node in query.walk():
+        if isinstance(node, exp.DML | exp.DDL | exp.Command | exp.Into | exp.Lock) and not isinstance(node, exp.Query):
+            raise Refused(f"only SELECT may run here, no {node.key.upper()}{_place(node)}")
+    local = {cte.alias for cte in query.find_all(exp.CTE)}
+    named = set()
+    for table in query.find_all(exp.Table):
+        name = _name(table)
+        if name in local:
+            continue
+        if name not in tables:
+            near = get_close_matches(name.lower(), tables, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(tables))}"
+            raise Refused(f"there is no table {name!r}{_place(table)}; {hint}")
+        named.add(name)
+    limited = query.args.get("limit") is not None or query.args.get("fetch") is not None
+    return Checked(_without_semicolon(sql), frozenset(named), limited)
+
+
+def _without_semicolon(sql: str) -> str:
+    """The one statement alone; a comment may follow its semicolon, so the text's end tells nothing."""
+    ends = [t.start for t in sqlglot.tokenize(sql, dialect=_DIALECT) if t.token_type is TokenType.SEMICOLON]
+    return sql[: ends[0]] if ends else sql
+
+
+def _parse(sql: str) -> exp.Query:
+    if len(sql) > MOST_CHARACTERS:
+        raise Refused(f"the query has {len(sql)} characters; {MOST_CHARACTERS} may be")
+    try:
+        statements = [s for s in sqlglot.parse(sql, dialect=_DIALECT) if s is not None]
+    except ParseError as error:
+        first = error.errors[0]
+        raise Refused(
+            f"not understood at line {first['line']}, column {_column(first)}: {first['description']}: "
+            f"{first['start_context'][-40:]}»{first['highlight']}«{first['end_context'][:40]}"
+        ) from None
+    except TokenError as error:
+        raise Refused(f"not understood: {error}") from None
+    except RecursionError:
+        raise Refused("the query is nested too deeply") from None
+    if len(statements) != 1:
+        raise Refused(f"exactly one SELECT may run, these are {len(statements)} statements")
+    query = statements[0]
+    if not isinstance(query, exp.Query):
+        raise Refused(f"only SELECT may run here, no {sql.split(maxsplit=1)[0].upper()}, at line 1, column 1")
+    return query
+
+
+def _name(table: exp.Table) -> str:
+    """The plain name of a table; a function, a file or another schema's table is none of the tenant's."""
+    if not isinstance(table.this, exp.Identifier):
+        raise Refused(f"only tables may stand after FROM, no functions{_place(table)}")
+    if table.args.get("db") is not None or table.args.get("catalog") is not None:
+        raise Refused(f"a table is named by its dataset alone, not {table.sql(dialect=_DIALECT)!r}{_place(table)}")
+    return table.name
+
+
+def _place(node: Any) -> str:
+    """`` at line L, column C`` of the first of a node's parts that knows where it stood, or nothing."""
+    for part in node.walk():
+        if "line" in part.meta:
+            width = part.meta["end"] - part.meta["start"]
+            return f" at line {part.meta['line']}, column {part.meta['col'] - width}"
+    return ""
+
+
+def _column(error: dict[str, object]) -> int:
+    """sqlglot gives the column of a token's last character."""
+    return int(str(error["col"])) - max(len(str(error["highlight"])) - 1, 0)

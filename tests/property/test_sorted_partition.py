@@ -1,4 +1,4 @@
-"""SortedPartition against a model: sorters that crash, cut anew and go on as zombies; readers that start again anywhere.
+"""SortedPartition against a model: sorters crash, cut anew and go on as zombies; readers start again anywhere.
 
 The model is the ingest log itself. A reader that has read all must have returned each row exactly once, in any history
 that stop-and-wait sorters can write.
@@ -114,9 +114,7 @@ class SortedPartitionMachine(RuleBasedStateMachine):
     def a_sorter_produces_its_next_range(self, which: int, sizes: tuple[int, int], cut: int) -> None:
         session = self.sessions[which % len(self.sessions)]
         starts = {p: session.position[p] for p, size in enumerate(sizes) if size}
-        self.produce(
-            session, {p: ((start, 0), (start + sizes[p] - 1, WHOLE)) for p, start in starts.items()}, cut
-        )
+        self.produce(session, {p: ((start, 0), (start + sizes[p] - 1, WHOLE)) for p, start in starts.items()}, cut)
         for partition, start in starts.items():
             session.position[partition] = end = start + sizes[partition]
             self.produced[partition] = max(self.produced[partition], end)
@@ -176,9 +174,9 @@ SortedPartitionMachine.TestCase.settings = settings(max_examples=60, stateful_st
 TestSortedPartition = SortedPartitionMachine.TestCase
 
 
-def one(first: int, last: int, previous: Coordinate | None, partition: int = 0) -> tuple[bytes, list[tuple[str, bytes]]]:
-    rows = [(TENANTS[0], partition, offset, 0) for offset in range(first, last + 1)]
-    return block(rows, (Source("topic", partition, (first, 0), (last, WHOLE), previous),))
+def one(first: int, last: int, previous: Coordinate | None) -> tuple[bytes, list[tuple[str, bytes]]]:
+    rows = [(TENANTS[0], 0, offset, 0) for offset in range(first, last + 1)]
+    return block(rows, (Source("topic", 0, (first, 0), (last, WHOLE), previous),))
 
 
 def test_a_missing_range_is_a_hole_and_nothing_is_read_past_it() -> None:

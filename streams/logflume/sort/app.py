@@ -9,8 +9,10 @@ import asyncio
 import logging
 import os
 import sys
+import tempfile
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -44,7 +46,7 @@ _CHECK_SECONDS = 5.0
 _COMMIT_SECONDS = 1.0
 
 
-class _Chunks(faust.Schema):
+class _Chunks(faust.Schema[Any, Any]):
     """Hands an agent the chunk as it is. Decoding here would acknowledge what can't be read before anyone saw it."""
 
     def loads_key(self, app: Any, message: Any, *, loads: Any = None, serializer: Any = None) -> None:
@@ -65,7 +67,7 @@ def build(settings: Settings, datasets: Datasets | None = None) -> App:
         settings.sort_group,
         broker=[f"logflume://{host}" for host in settings.require("kafka_bootstrap").split(",")],
         store="memory://",
-        datadir=str(settings.state_dir / "faust"),
+        datadir=str(Path(tempfile.gettempdir()) / "logflume-faust"),  # Faust wants one; nothing is kept in it
         web_enabled=False,
         processing_guarantee="at_least_once",
         topic_allow_declare=False,

@@ -31,8 +31,8 @@ _NAMES_REMEMBERED = 200_000
 class Gathered:
     """Rows in the order of their arrival.
 
-    ``batch`` has ``_received``, the dataset's fields and ``_extra``. Beside it, row by row: ``codes`` (int32, index into
-    ``tenants``) and the coordinates ``partitions`` (int32), ``offsets`` (int64) and ``rows`` (int32).
+    ``batch`` has ``_received``, the dataset's fields and ``_extra``. Beside it, row by row: ``codes`` (int32, an index
+    into ``tenants``) and the coordinates ``partitions`` (int32), ``offsets`` (int64) and ``rows`` (int32).
     """
 
     batch: pa.RecordBatch

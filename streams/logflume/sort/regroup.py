@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -106,7 +107,7 @@ class Regrouper:
                 rounds[number].append(piece)
         return rounds
 
-    def _ranked(self, gathered: Gathered) -> tuple[npt.NDArray[np.unsignedinteger], list[str], npt.NDArray[np.int64]]:
+    def _ranked(self, gathered: Gathered) -> tuple[npt.NDArray[Any], list[str], npt.NDArray[np.int64]]:
         """Return each row's rank by (partition, tenant), the tenants by rank, and their partitions (ascending)."""
         present = np.bincount(gathered.codes, minlength=len(gathered.tenants)) > 0
         placed = sorted(

@@ -21,7 +21,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
@@ -63,6 +63,10 @@ class Chunk:
 class ConsumerThread(stock.AIOKafkaConsumerThread):
     """The thread that talks to Kafka: explicit placing, commits with the topic's id."""
 
+    @property
+    def _owner(self) -> Consumer:
+        return cast("Consumer", self.consumer)
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # T3; read when the consumer starts
@@ -88,12 +92,10 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
             places[TP(*partition)] = place
         return places
 
-    def _place(
-        self, partition: TopicPartition, committed: OffsetAndMetadata | None, beginning: int, end: int
-    ) -> int:
-        topic_id = self.consumer.topic_id(partition.topic)
+    def _place(self, partition: TopicPartition, committed: OffsetAndMetadata | None, beginning: int, end: int) -> int:
+        topic_id = self._owner.topic_id(partition.topic)
         where = {"topic": partition.topic, "partition": partition.partition, "topic_id": topic_id}
-        self.consumer.stopped.pop(TP(*partition), None)
+        self._owner.stopped.pop(TP(*partition), None)
         if committed is None or committed.offset < 0:
             log.info("group placed at the beginning of a partition", offset=beginning, **where)
             return beginning
@@ -103,7 +105,7 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
         if committed.offset > end:
             reason = f"committed offset {committed.offset} lies beyond the log's end {end}"
             log.error("partition stopped", reason=reason, **where)
-            self.consumer.stopped[TP(*partition)] = reason
+            self._owner.stopped[TP(*partition)] = reason
             return end
         if committed.offset < beginning:
             log.error("range lost to retention", first=committed.offset, last=beginning - 1, **where)
@@ -114,7 +116,7 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         kafka = self._ensure_consumer()
         mine = {
-            TopicPartition(*tp): OffsetAndMetadata(offset, self.consumer.topic_id(tp.topic))
+            TopicPartition(*tp): OffsetAndMetadata(offset, self._owner.topic_id(tp.topic))
             for tp, offset in offsets.items()
             if tp in self.assignment()
         }
@@ -155,7 +157,7 @@ class Consumer(stock.Consumer):
 
     async def on_start(self) -> None:
         """Learn the topics' ids before the first message is read; they stay for the life of this consumer."""
-        self._topic_ids = await self.app.stage.prepare()
+        self._topic_ids = await cast(Any, self.app).stage.prepare()
         await super().on_start()
 
     # Fetching: T2
@@ -189,7 +191,7 @@ class Consumer(stock.Consumer):
             newest.timestamp_type,
             [],
             None,
-            chunk,
+            cast(Any, chunk),
             None,
             -1,
             chunk.wire_bytes,

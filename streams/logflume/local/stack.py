@@ -225,10 +225,10 @@ class Stack:
             supervisor.start(program)
         broker, store = self._broker(record), self._store(record)
         if store is not None:
-            say(f"Starting the object store at {store.endpoint}.")
+            say(f"Waiting for the object store at {store.endpoint}.")
             store.wait_ready(BUCKET)
         if broker is not None:
-            say(f"Starting Kafka at {broker.bootstrap}.")
+            say(f"Waiting for Kafka at {broker.bootstrap}.")
             broker.wait_ready()
         self._sample_tenants(settings)
         say("Creating topics.")
@@ -236,7 +236,7 @@ class Stack:
         write_toml(self.folder, settings)
         for program in workers:
             supervisor.start(program)
-        say(f"Starting {len(workers)} workers.")
+        say(f"Waiting for {len(workers)} workers.")
         for program in workers:
             self._wait_ready(supervisor, program, record.worker_ports[program.name])
         return settings

@@ -1,4 +1,4 @@
-"""Formats in and out: text to columns that fit a dataset, and columns back to records; nothing is lost for its shape."""
+"""Formats in and out: text to columns that fit a dataset, columns back to records. Nothing is lost for its shape."""
 
 from logflume.formats.ndjson import JsonParser
 from logflume.formats.parsed import BadLine, Parsed

@@ -13,9 +13,8 @@ from difflib import get_close_matches
 from typing import Any
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import TokenType, exp
 from sqlglot.errors import ParseError, TokenError
-from sqlglot.tokens import TokenType
 
 from logflume.errors import Refused
 

@@ -19,6 +19,7 @@ from deltalake import DeltaTable, QueryBuilder
 from logflume.errors import LogflumeError, Refused, Retryable
 from logflume.explore.check import Checked, check
 from logflume.model.dataset import Dataset
+from logflume.model.tenant import check_tenant_name
 from logflume.table import log
 from logflume.table.store import Store
 
@@ -68,6 +69,7 @@ def query(store: Store, datasets: Mapping[str, Dataset], tenant: str, sql: str, 
     ``limit`` applies when the query has no LIMIT of its own. Raises ``Refused`` for what must not run, ``NoTable`` when
     nothing has come to rest in a table that it names, ``Retryable`` when the store fails.
     """
+    check_tenant_name(tenant)
     checked = check(sql, datasets)
     tables = {name: _open(store, tenant, name) for name in sorted(checked.tables)}
     _plan(checked, tables)

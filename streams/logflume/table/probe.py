@@ -16,8 +16,8 @@ import pyarrow as pa
 from logflume.errors import Refused
 from logflume.table.store import Store
 
-_ROUNDS = 4
-_CALLERS = 16  # a server that looks first and writes then was caught by 16 within 4 rounds each time it was tried
+_ROUNDS = 3
+_CALLERS = 8  # SeaweedFS lets the losers wait, a second or more; a store that ignores the header lets all win
 
 
 @dataclass(frozen=True, slots=True)

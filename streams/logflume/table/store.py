@@ -21,6 +21,7 @@ import pyarrow.fs as pafs
 import s3fs
 
 from logflume.errors import Misconfigured, Retryable
+from logflume.model.tenant import check_tenant_name
 from logflume.settings import Settings
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ class Store:
         )
 
     def table(self, tenant: str, dataset: str) -> str:
-        """Return the path of a tenant's table."""
-        return f"tables/{tenant}/{dataset}"
+        """Return the path of a tenant's table; ``Misconfigured`` for a name that is no tenant's."""
+        return f"tables/{check_tenant_name(tenant)}/{dataset}"
 
     def uri(self, path: str) -> str:
         """Return the address of ``path`` as delta-rs takes it."""

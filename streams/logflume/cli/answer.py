@@ -1,0 +1,163 @@
+"""How rows are printed: a table for people, NDJSON or CSV for programs. What is in a row never steers the terminal."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
+from typing import Any
+
+import orjson
+import pyarrow as pa
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from logflume.errors import Misconfigured
+from logflume.explore.query import Scanned
+
+_PIPE_WIDTH = 100_000  # characters; into a pipe nothing is cut or folded
+_CELL = 300  # characters of one value that people are shown
+_JSON = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Form(StrEnum):
+    """How an answer is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def form(as_json: bool, as_csv: bool) -> Form:
+    """Return what the two flags ask for."""
+    if as_json and as_csv:
+        raise Misconfigured("--json and --csv exclude each other")
+    return Form.JSON if as_json else Form.CSV if as_csv else Form.TABLE
+
+
+def show(batches: Iterable[pa.RecordBatch], schema: pa.Schema, form: Form) -> int:
+    """Print rows to stdout as they come (a table when they all are there), and return how many they were."""
+    names = _distinct(schema.names)
+    rows = _rows(batches)
+    if form is Form.JSON:
+        return _show_json(names, rows)
+    if form is Form.CSV:
+        return _show_csv(names, rows)
+    numbers = [pa.types.is_integer(f.type) or pa.types.is_floating(f.type) for f in schema]
+    return _show_table(names, numbers, rows)
+
+
+def show_record(record: dict[str, Any]) -> None:
+    """Print one record for people, a field a line."""
+    table = Table("field", "value", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, value in record.items():
+        table.add_row(Text(printable(name)), Text(printable(_cell(value))))
+    _console().print(table)
+
+
+def say_scanned(scanned: Scanned, rows: int, seconds: float) -> None:
+    """Tell people, on stderr, what an answer took."""
+    print(
+        f"{rows:,} {'row' if rows == 1 else 'rows'} in {seconds:.2f} s; opened {scanned.files:,} of "
+        f"{scanned.of_files:,} files, {megabytes(scanned.bytes)} of {megabytes(scanned.of_bytes)}",
+        file=sys.stderr,
+    )
+
+
+def megabytes(size: int) -> str:
+    """Spell a size for people."""
+    return f"{size / 1e6:,.1f} MB"
+
+
+def printable(text: str) -> str:
+    """Spell out what a terminal would obey or hide: control characters, escapes, changes of direction."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _rows(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
+    for batch in batches:
+        columns = [_values(column) for column in batch.columns]
+        yield from zip(*columns, strict=True) if columns else ()
+
+
+def _values(column: pa.Array) -> list[Any]:
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)  # Python's have no nanoseconds
+    values: list[Any] = column.to_pylist()
+    if pa.types.is_map(column.type):
+        return [None if value is None else dict(value) for value in values]
+    return values
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """A join may give one name to two columns; as keys of an object the later one would hide the earlier."""
+    seen: Counter[str] = Counter()
+    distinct = []
+    for name in names:
+        seen[name] += 1
+        distinct.append(name if seen[name] == 1 else f"{name}:{seen[name]}")
+    return distinct
+
+
+def _show_json(names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> int:
+    count = 0
+    for row in rows:
+        line = orjson.dumps(dict(zip(names, row, strict=True)), default=str, option=_JSON)
+        sys.stdout.write(line.decode() + "\n")
+        count += 1
+    return count
+
+
+def _show_csv(names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> int:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(names)
+    count = 0
+    for row in rows:
+        writer.writerow([_harmless(value) for value in row])
+        count += 1
+    return count
+
+
+def _harmless(value: Any) -> str:
+    """A spreadsheet runs text that begins like a formula; an apostrophe before it makes it text."""
+    text = "" if value is None else _spell(value)
+    return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA) else text
+
+
+def _show_table(names: Sequence[str], numbers: Sequence[bool], rows: Iterable[tuple[Any, ...]]) -> int:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, number in zip(names, numbers, strict=True):
+        table.add_column(Text(printable(name)), justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(_cell(value))) for value in row))  # Text: brackets in data are no markup
+    if table.row_count:
+        _console().print(table)
+    return table.row_count
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    text = _spell(value)
+    return text if len(text) <= _CELL else f"{text[:_CELL]}… ({len(text):,} characters)"
+
+
+def _spell(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float | datetime.timedelta):
+        return str(value)
+    text = orjson.dumps(value, default=str, option=_JSON).decode()
+    return text[1:-1] if text.startswith('"') else text
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)

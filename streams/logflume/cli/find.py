@@ -1,0 +1,50 @@
+"""``logflume find``: a tenant's records by their id."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated
+
+import orjson
+import typer
+
+from logflume import contract
+from logflume.cli import answer
+from logflume.cli.listing import AsJson
+from logflume.errors import LogflumeError
+from logflume.explore.find import find
+from logflume.formats.records import to_records
+from logflume.model import dataset as datasets
+from logflume.settings import Settings
+from logflume.table.store import Store
+
+
+def command(
+    id: Annotated[str, typer.Argument(help="The record's id, such as a RayID.")],
+    tenant: Annotated[str, typer.Option(help="Whose tables.")],
+    dataset: Annotated[str | None, typer.Option(help="Only this dataset's.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find a tenant's records by their id, in all datasets that have one; exit with 1 when there is none.
+
+    With --json: one array of records, each with its dataset.
+    """
+    settings = Settings()
+    contracted = datasets.load(contract.find(settings.topics_dir))
+    start = time.monotonic()
+    records = []
+    for found in find(Store.from_settings(settings), contracted, tenant, id, dataset):
+        here = to_records(found.rows)
+        records += [{"dataset": found.dataset, "record": record} for record in here]
+        if as_json:
+            continue
+        for record in here:
+            print(found.dataset)
+            answer.show_record(record)
+        print(f"{found.dataset}: ", end="", file=sys.stderr)
+        answer.say_scanned(found.scanned, len(here), time.monotonic() - start)
+    if as_json:
+        print(orjson.dumps(records, option=orjson.OPT_INDENT_2).decode())
+    if not records:
+        raise LogflumeError(f"no record of the tenant {tenant!r} has the id {answer.printable(id)!r}")

@@ -1,0 +1,38 @@
+"""``logflume query``: one SELECT over a tenant's tables."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from logflume import contract
+from logflume.cli import answer
+from logflume.explore import query
+from logflume.model import dataset
+from logflume.settings import Settings
+from logflume.table.store import Store
+
+
+def command(
+    sql: Annotated[str, typer.Argument(help="One SELECT; tables are named as the datasets.")],
+    tenant: Annotated[str, typer.Option(help="Whose tables.")],
+    limit: Annotated[int, typer.Option(min=1, help="Rows at most, when the query has no LIMIT.")] = query.LIMIT,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV; text that a spreadsheet would run gets a ' before it.")
+    ] = False,
+) -> None:
+    """Ask a tenant's tables with SQL. Besides the dataset's fields there are _received, _extra, _src_* and _date."""
+    form = answer.form(as_json, as_csv)
+    settings = Settings()
+    datasets = dataset.load(contract.find(settings.topics_dir))
+    start = time.monotonic()
+    result = query.query(Store.from_settings(settings), datasets, tenant, sql, limit)
+    rows = answer.show(result.batches, result.schema, form)
+    if form is answer.Form.TABLE or result.limited:
+        answer.say_scanned(result.scanned, rows, time.monotonic() - start)
+    if result.limited:
+        print(f"There are more rows: this is the limit of {limit:,}. Write a LIMIT, or give --limit.", file=sys.stderr)

@@ -14,11 +14,11 @@ import pyarrow.json as pj
 import pyarrow.parquet as pq
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-import records
+from benchmarks import records
+from benchmarks.measure import own, report
 from logflume import contract, model
 from logflume.settings import Settings
 from logflume.table.store import Store
-from measure import own, report
 
 FILE_ROWS = 100_000
 

@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 from aiokafka.structs import ConsumerRecord
 
-import records
+from benchmarks import records
+from benchmarks.measure import own, report
 from logflume import contract, model
 from logflume.block.sorted import decode_sorted
 from logflume.edge.buffer import Buffer, Cut
@@ -27,9 +28,9 @@ from logflume.sort.regroup import Cover, Piece, Regrouper
 from logflume.sort.routing import Routing
 from logflume.sort.transport import Chunk, Range
 from logflume.table import parquet
-from measure import own, report
 
 BLOCK_ROWS = 4_000
+BLOCK_BYTES = 4_000_000
 UNIT_BYTES = 16_000_000
 FILE_ROWS = 100_000
 PARTITIONS = 16
@@ -43,7 +44,7 @@ def cuts(folder: Path) -> list[Cut]:
     for piece in records.read(folder):
         lines = Lines(piece.data)
         buffer.add_lines(piece.tenant, lines.data, len(lines), time.time_ns(), lines.numbers)
-        if buffer.rows >= BLOCK_ROWS or buffer.size >= 1_000_000:
+        if buffer.rows >= BLOCK_ROWS or buffer.size >= BLOCK_BYTES:
             made.append(buffer.cut(len(made)))
     return [*made, buffer.cut(len(made))] if buffer.rows else made
 
@@ -53,15 +54,17 @@ def chunks(messages: list[Message]) -> list[list[Chunk]]:
     units: list[list[ConsumerRecord]] = [[]]
     size = 0
     for offset, message in enumerate(messages):
-        size += len(message.value)
+        size += message.raw_bytes
         if size > UNIT_BYTES:
             units.append([])
-            size = len(message.value)
+            size = message.raw_bytes
         headers = tuple((name, value) for name, value in message.headers)
         units[-1].append(
             ConsumerRecord(message.topic, 0, offset, 0, 1, None, message.value, None, 0, len(message.value), headers)
         )
-    return [[Chunk("ingest", "A" * 22, 0, unit, UNIT_BYTES, Range(unit[0].offset, unit[-1].offset))] for unit in units]
+    return [
+        [Chunk("ingest", "A" * 22, 0, unit, UNIT_BYTES, Range(unit[0].offset, unit[-1].offset, 0.0))] for unit in units
+    ]
 
 
 def main(folder: Path) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+ROOT = Path(__file__).parents[1]
+
 
 @dataclass(frozen=True, slots=True)
 class Used:
@@ -70,8 +72,8 @@ def report(found: Own) -> None:
     print(json.dumps(asdict(found)))
 
 
-def child(script: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Own:
+def child(part: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Own:
     """Run a part of the bench in a process of its own and return what it reports; its errors end the bench."""
-    command = [sys.executable, str(Path(__file__).with_name(script)), *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    command = [sys.executable, "-m", f"benchmarks.{part}", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment, cwd=ROOT)
     return Own(**json.loads(done.stdout.splitlines()[-1]))

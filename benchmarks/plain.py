@@ -7,10 +7,10 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
-import records
+from benchmarks import records
+from benchmarks.measure import own, report
 from logflume.kafka import client
 from logflume.settings import Settings
-from measure import own, report
 
 
 def main(folder: Path, topic: str) -> None:

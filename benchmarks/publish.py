@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import records
+from benchmarks import records
+from benchmarks.measure import own, report
 from logflume.edge import Client
 from logflume.settings import Settings
-from measure import own, report
 
 
 def main(folder: Path) -> None:

@@ -39,7 +39,7 @@ class Services:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for tenant in tenants:
-            (folder / f"{tenant}.yaml").write_text(f"tenant: {tenant}\ndatasets:\n  http_requests: {{}}\n")
+            (folder / f"{tenant}.yaml").write_text(f"name: {tenant}\ndatasets:\n  http_requests:\n")
         values: dict[str, Any] = {
             "kafka_bootstrap": self.broker.bootstrap,
             "topic_prefix": f"{name}.",

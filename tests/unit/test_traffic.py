@@ -100,4 +100,4 @@ def test_making_traffic_is_never_what_a_demo_waits_for() -> None:
     next(iter(traffic.batches(10)))  # the pools are made on first use
     start = time.process_time()
     rows = sum(b.rows for b in traffic.batches())
-    assert rows / (time.process_time() - start) > 50_000  # about 200,000 on a quiet core
+    assert rows / (time.process_time() - start) > 20_000  # about 200,000 on a quiet core

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
@@ -65,7 +66,16 @@ class Files:
     dataset: str
     paths: tuple[str, ...]
     """Paths in the filesystem that was listed."""
-    bytes: int
+    sizes: tuple[int, ...]
+    """Bytes of each file."""
+    rows: int
+    """As the table's log says; ``judge`` counts the rows themselves."""
+    version: int
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(self.sizes)
 
 
 def active_files(
@@ -82,9 +92,10 @@ def active_files(
             delta_url = f"{url.rstrip('/')}/tables/{tenant.base_name}/{table.base_name}"
             delta = DeltaTable(delta_url, storage_options=dict(options or {}))
             actions = pa.table(delta.get_add_actions(flatten=True))
-            paths = [f"{table.path}/{path}" for path in actions["path"].to_pylist()]
-            size = sum(actions["size_bytes"].to_pylist())
-            found.append(Files(tenant.base_name, table.base_name, tuple(paths), size))
+            paths = tuple(f"{table.path}/{unquote(path)}" for path in actions["path"].to_pylist())
+            sizes = tuple(actions["size_bytes"].to_pylist())
+            rows = sum(actions["num_records"].to_pylist())
+            found.append(Files(tenant.base_name, table.base_name, paths, sizes, rows, delta.version()))
     return sorted(found, key=lambda f: (f.tenant, f.dataset))
 
 

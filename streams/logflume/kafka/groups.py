@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from logflume.errors import Retryable
@@ -16,7 +16,7 @@ from logflume.kafka import client, topics
 from logflume.settings import Settings
 
 _Partition = tuple[str, int]
-_COORDINATOR_SECONDS = 15.0  # a broker that has just started loads its groups first, and says so until it has
+_ANSWER_SECONDS = 10.0  # a broker that has just started loads its groups first: asked again until REQUEST_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,43 +48,60 @@ def lag(settings: Settings, admin: AdminClient | None = None) -> list[Lag]:
         settings.sink_group: [topic.name for topic in declared if topic.template == "sorted.<dataset>"],
     }
     present = topics.partitions(admin, [name for names in read.values() for name in names])
-    # The offsets first and the ends after: the other way round a lag could come out negative.
-    committed = {group: _committed(admin, group) for group in read}
     everything = [(name, partition) for name, count in present.items() for partition in range(count)]
+    # The offsets first and the ends after: the other way round a lag could come out negative.
+    reached = {
+        group: committed(settings, group, [place for place in everything if place[0] in names])
+        for group, names in read.items()
+    }
     starts = _offsets(admin, everything, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
     ends = _offsets(admin, everything, OffsetSpec.latest())  # type: ignore[no-untyped-call]
     rows = []
     for group, names in read.items():
         for name, partition in everything:
             if name in names:
-                offset = committed[group].get((name, partition))
+                offset = reached[group].get((name, partition))
                 start, end = starts[name, partition], ends[name, partition]
                 rows.append(_lag(group, name, partition, offset, start, end))
     return rows
+
+
+def committed(settings: Settings, group: str, places: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """Return the group's committed offset of each (topic, partition); those without one are left out.
+
+    Offsets inside a transaction that is still open don't count and are not waited for: a sink that was killed there
+    must not keep anyone from seeing how far it was. Raises ``Retryable`` when Kafka does not answer in time.
+
+    Asked by a consumer that joins nothing: librdkafka 2.16's ``AdminClient.list_consumer_group_offsets`` ends the
+    process with a segmentation fault when the coordinator is loading or has moved (it has no group to refresh).
+    """
+    if not places:
+        return {}
+    consumer = Consumer(client.consumer_config(settings, group, isolation_level="read_uncommitted"))  # waits for none
+    asked = [TopicPartition(topic, partition) for topic, partition in places]
+    deadline = time.monotonic() + client.REQUEST_SECONDS
+    try:
+        while True:
+            try:
+                found = consumer.committed(asked, timeout=_ANSWER_SECONDS)
+                break
+            except KafkaException as error:
+                typed = client.typed(error, f"group {group}")
+                if not isinstance(typed, Retryable) or time.monotonic() > deadline:
+                    raise typed from error
+                time.sleep(0.2)
+    finally:
+        consumer.close()
+    for place in found:
+        if place.error is not None:
+            raise client.typed(place.error, f"group {group}, {place.topic} partition {place.partition}")
+    return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
 
 
 def _lag(group: str, topic: str, partition: int, offset: int | None, start: int, end: int) -> Lag:
     behind = start if offset is None else max(offset, start)
     lost = 0 if offset is None else max(0, start - offset)
     return Lag(group, topic, partition, offset, end, max(0, end - behind), lost)
-
-
-def _committed(admin: AdminClient, group: str) -> dict[_Partition, int]:
-    deadline = time.monotonic() + _COORDINATOR_SECONDS
-    while True:
-        asked = admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group)], request_timeout=client.REQUEST_SECONDS
-        )
-        try:
-            found = _result(asked[group], f"group {group}")
-            break
-        except Retryable:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
-    if found is None:
-        return {}
-    return {(place.topic, place.partition): place.offset for place in found.topic_partitions if place.offset >= 0}
 
 
 def _offsets(admin: AdminClient, partitions: Collection[_Partition], spec: OffsetSpec) -> dict[_Partition, int]:
@@ -104,6 +121,4 @@ def _result(future: Future[Any], about: str) -> Any:
     try:
         return future.result()
     except KafkaException as error:
-        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:  # nobody has joined it yet
-            return None
         raise client.typed(error, about) from error

@@ -201,7 +201,7 @@ def topic_ids(admin: AdminClient, names: Collection[str]) -> dict[str, str]:
 
 def partitions(admin: AdminClient, names: Collection[str]) -> dict[str, int]:
     """Return the partition count of each topic that is there; those that are not are left out."""
-    return {name: len(topic.partitions) for name, topic in _describe(admin, names).items()}
+    return {name: topic.partitions for name, topic in present(admin, names).items()}
 
 
 def diff(settings: Settings, admin: AdminClient | None = None) -> list[Difference]:
@@ -212,7 +212,7 @@ def diff(settings: Settings, admin: AdminClient | None = None) -> list[Differenc
     configs = _configs(admin, list(found))
     differences: list[Difference] = []
     for topic in topics:
-        if topic.name in found:
+        if topic.name in found and topic.name in configs:
             differences += _compare(topic, found[topic.name], configs[topic.name])
         else:
             text = f"{topic.partitions} partitions, {topic.replication} replicas"
@@ -223,7 +223,8 @@ def diff(settings: Settings, admin: AdminClient | None = None) -> list[Differenc
 def apply(settings: Settings, admin: AdminClient | None = None) -> list[Difference]:
     """Bring Kafka in line with the declaration and return what was done; a second call returns an empty list.
 
-    Raises ``Refused``, before anything is changed, when a partition count would have to change that must not.
+    When it returns, Kafka shows the topics as declared. ``Refused``, before anything is changed, when a partition
+    count would have to change that must not, and ``Retryable`` when Kafka does not answer or does not show the changes.
     """
     admin = admin or client.admin(settings)
     differences = diff(settings, admin)
@@ -238,7 +239,10 @@ def apply(settings: Settings, admin: AdminClient | None = None) -> list[Differen
     _create(admin, [topics[item.topic] for item in of(Action.CREATE)])
     _grow(admin, [topics[item.topic] for item in of(Action.GROW)])
     _alter(admin, of(Action.ALTER))
-    return [difference for difference in differences if difference.action is not Action.LEAVE]
+    done = [difference for difference in differences if difference.action is not Action.LEAVE]
+    if done:
+        _await(settings, admin)
+    return done
 
 
 def _compare(topic: Topic, found: TopicDescription, config: Mapping[str, ConfigEntry]) -> list[Difference]:
@@ -298,7 +302,11 @@ def _describe(admin: AdminClient, names: Collection[str]) -> dict[str, TopicDesc
     """Return the topics that exist, described."""
     if not names:
         return {}
-    asked = admin.describe_topics(TopicCollection(list(names)), request_timeout=client.REQUEST_SECONDS)
+    return _existing(admin.describe_topics(TopicCollection(list(names)), request_timeout=client.REQUEST_SECONDS))
+
+
+def _existing(asked: Mapping[str, Future[Any]]) -> dict[str, Any]:
+    """Return the answers about topics that exist; one broker may not know yet what another does."""
     found = {}
     for name, future in asked.items():
         try:
@@ -314,7 +322,7 @@ def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, Config
         return {}
     resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
     asked = admin.describe_configs(resources, request_timeout=client.REQUEST_SECONDS)
-    return {resource.name: _result(future, resource.name) for resource, future in asked.items()}
+    return _existing({resource.name: future for resource, future in asked.items()})
 
 
 def _create(admin: AdminClient, topics: list[Topic]) -> None:
@@ -345,6 +353,15 @@ def _await_leaders(admin: AdminClient, topics: list[Topic]) -> None:
         if time.monotonic() > deadline:
             raise Retryable(f"{at.topic}[{at.partition}] was created and does not serve yet: {error}") from error
         waiting = set(failed)
+        time.sleep(0.05)
+
+
+def _await(settings: Settings, admin: AdminClient) -> None:
+    """Wait until Kafka shows what was done: brokers hear of it from the controller a moment after it answered."""
+    deadline = time.monotonic() + client.REQUEST_SECONDS
+    while any(difference.action is not Action.LEAVE for difference in diff(settings, admin)):
+        if time.monotonic() > deadline:
+            raise Retryable("Kafka took the changes and does not show them yet; see `logflume topics diff`")
         time.sleep(0.05)
 
 

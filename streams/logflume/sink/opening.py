@@ -12,11 +12,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 import structlog
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from logflume.errors import Fatal, Refused, Retryable
-from logflume.kafka import client, cursors, topics
+from logflume.kafka import cursors, groups, topics
 from logflume.kafka.cursors import Cursor
 from logflume.kafka.topics import Present, Topic
 from logflume.settings import Settings
@@ -60,7 +59,7 @@ class Opening:
         starts = self._patiently(lambda: self._by_topic(cursors.starts, assigned, present))
         ends = self._patiently(lambda: self._by_topic(cursors.ends, assigned, present))
         unknown = [at for at in assigned if not isinstance(stored[at], Cursor)]
-        committed = self._patiently(lambda: self._committed(unknown))
+        committed = self._patiently(lambda: groups.committed(self._settings, self._settings.sink_group, unknown))
         found: dict[Place, tuple[str, Start | Stop]] = {}
         for at in assigned:
             topic = present.get(at[0])
@@ -121,20 +120,6 @@ class Opening:
             for topic in present
             for number, offset in look_up(self._admin, topic, [p for t, p in assigned if t == topic]).items()
         }
-
-    def _committed(self, places: Sequence[Place]) -> dict[Place, int]:
-        if not places:
-            return {}
-        group = self._settings.sink_group
-        asked = self._admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group, [TopicPartition(*at) for at in places])],
-            request_timeout=client.REQUEST_SECONDS,
-        )
-        try:
-            answer = asked[group].result()
-        except KafkaException as error:
-            raise client.typed(error, f"offsets of the group {group}") from error
-        return {(p.topic, p.partition): p.offset for p in answer.topic_partitions if p.offset >= 0}
 
     def _patiently(self, call: Callable[[], _T]) -> _T:
         deadline = time.monotonic() + _OPEN_SECONDS

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], seconds: float = 30.0, what: str = "", pause: float = 0.05) -> T:
+def until(condition: Callable[[], T | None], seconds: float = 30.0, what: str = "", pause: float = 0.05) -> T:
     """Call ``condition`` until it returns something true, and return that; AssertionError after ``seconds``."""
     deadline = time.monotonic() + seconds
     while True:

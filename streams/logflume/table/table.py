@@ -133,7 +133,7 @@ class Table:
 
     def _checkpoint(self, head: Head) -> None:
         """Keep the log quick to read. The rows are at rest already, so a failure is only told."""
-        if head.version % log.CHECKPOINT_EVERY:
+        if head.version == 0 or head.version % log.CHECKPOINT_EVERY:
             return
         try:
             log.checkpoint(self._store, self.path)

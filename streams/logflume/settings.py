@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     )
     edge_block_rows: int = Field(4000, ge=1, le=100_000, description="Rows after which a block is closed.")
     edge_block_bytes: ByteSize = Field(
-        _mb(1), ge=1, le=64_000_000, description="Bytes of records as they came, likewise."
+        _mb(4), ge=1, le=64_000_000, description="Bytes of records as they came, likewise."
     )
     edge_linger_seconds: float = Field(0.2, ge=0, description="Age at which a block is closed, full or not.")
     edge_memory_bytes: ByteSize = Field(_mb(64), ge=1, description="Memory for records not yet acknowledged by Kafka.")

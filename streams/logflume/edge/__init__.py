@@ -1,7 +1,8 @@
 """Publishing from an application: ``Client`` for records of any kind, ``LogHandler`` for Python's logging."""
 
-from logflume.edge.client import Accepted, Client, NotAccepted
+from logflume.edge.client import Accepted, Client
 from logflume.edge.handler import LogHandler
+from logflume.edge.intake import NotAccepted
 from logflume.edge.packing import BadRecord
 from logflume.edge.spool import Message, Spool
 

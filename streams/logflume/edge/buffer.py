@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+
+class Format(StrEnum):
+    """How a line is to be read."""
+
+    NDJSON = "ndjson"
+    COMBINED = "combined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +31,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What becomes a block (or several, if it would be too large): NDJSON lines, or an Arrow table of one tenant."""
+    """What becomes a block (or several, if it would be too large): lines, or an Arrow table of one tenant."""
 
     id: int
     dataset: str
@@ -31,22 +39,22 @@ class Cut:
     rows: int
     size: int
     """Bytes of the records as they came; what the client's memory counts for them."""
+    format: Format = Format.NDJSON
     lines: tuple[bytes, ...] = field(default=(), repr=False)
     table: pa.RecordBatch | None = field(default=None, repr=False)
     """The dataset's fields and ``_extra``; instead of ``lines``."""
 
 
 class Buffer:
-    """An open block of one dataset. Not thread-safe: the client's lock guards it.
+    """An open block of one dataset, its records all in one format. Not thread-safe: the client's lock guards it.
 
     BU1  Every line added is in exactly one cut, in the order of adding, under the tenant it was added for.
     BU2  ``rows`` and ``size`` are those of the lines added since the last cut.
     """
 
-    __slots__ = ("_lines", "_received_ns", "_run_rows", "_runs", "_tenant", "dataset", "opened", "rows", "size")
-
-    def __init__(self, dataset: str) -> None:
+    def __init__(self, dataset: str, format: Format = Format.NDJSON) -> None:
         self.dataset = dataset
+        self.format = format
         self.opened = 0.0
         """Monotonic time of the first line since the last cut."""
         self.rows = 0
@@ -81,7 +89,7 @@ class Buffer:
     def cut(self, id: int) -> Cut:
         """Close the block and begin anew."""
         self._close_run()
-        cut = Cut(id, self.dataset, tuple(self._runs), self.rows, self.size, tuple(self._lines))
+        cut = Cut(id, self.dataset, tuple(self._runs), self.rows, self.size, self.format, tuple(self._lines))
         self.rows = 0
         self.size = 0
         self._lines = []

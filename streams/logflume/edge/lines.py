@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NEWLINE = 10
 _BLANKS = np.array([_NEWLINE, 13, 32, 9], dtype=np.uint8)
 
@@ -18,14 +19,15 @@ class Lines:
     __slots__ = ("_ends", "data", "numbers")
 
     def __init__(self, data: bytes, first: int = 1) -> None:
-        """Find the lines of ``data``; a last line without newline is a line."""
+        """Find the lines of ``data``; a last line without newline is a line, a byte order mark at the start is none."""
+        data = data.removeprefix(BYTE_ORDER_MARK)
         if data and data[-1] != _NEWLINE:
             data += b"\n"
         characters = np.frombuffer(data, dtype=np.uint8)
         ends = np.flatnonzero(characters == _NEWLINE) + 1
-        starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
+        starts = np.concatenate([[0], ends])[: len(ends)]
         numbers = np.arange(first, first + len(ends), dtype=np.int64)
-        suspects = np.flatnonzero(np.isin(characters[starts], _BLANKS)) if len(starts) else starts
+        suspects = np.flatnonzero(np.isin(characters[starts], _BLANKS))
         # A good line begins with "{"; only the others are looked at one by one.
         blank = [i for i in suspects.tolist() if not data[starts[i] : ends[i]].strip(b" \t\r\n")]
         if blank:

@@ -5,7 +5,7 @@ a dead letter. One thread's; nothing is kept between cuts but what the parsers l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,10 @@ import orjson
 import pyarrow as pa
 
 from logflume.block import reasons, wire
-from logflume.edge.buffer import Cut
+from logflume.edge.buffer import Cut, Format
+from logflume.edge.lines import BYTE_ORDER_MARK
 from logflume.edge.spool import Message
-from logflume.errors import Fatal
-from logflume.formats import JsonParser, to_records
+from logflume.formats import BadLine, JsonParser, Parsed, combined, to_records
 from logflume.kafka import deadletters
 from logflume.kafka.deadletters import DeadLetter
 from logflume.model import Dataset, Datasets
@@ -58,7 +58,7 @@ class _Rows:
     batch: pa.RecordBatch
     tenants: pa.Array
     received_ns: npt.NDArray[np.int64]
-    records: npt.NDArray[np.integer]
+    records: npt.NDArray[np.int32]
     """Which record of the cut each row is."""
 
     def slice(self, start: int, stop: int) -> _Rows:
@@ -109,19 +109,14 @@ class Packer:
 
     def _parse(self, cut: Cut, dataset: Dataset, bad: list[BadRecord]) -> _Rows:
         if cut.table is not None:
-            batch, records = cut.table, np.arange(cut.rows)
+            batch, records = cut.table, np.arange(cut.rows, dtype=np.int32)
         else:
-            parser = self._parsers.get(dataset.name)
-            if parser is None:
-                parser = self._parsers[dataset.name] = JsonParser(dataset)
-            parsed = parser.parse(b"".join(cut.lines))
+            lines = b"".join(cut.lines)
+            parsed = self._read(lines, cut.format, dataset)
+            if parsed.batch.num_rows + len(parsed.bad) != cut.rows:
+                # One record more or less would shift all that follow it under other tenants.
+                parsed = self._read_singly(lines, cut.format, dataset)
             batch, records = parsed.batch, parsed.rows
-            if batch.num_rows + len(parsed.bad) != cut.rows:
-                # A record more or less would shift the rest under other tenants: better no block than such a block.
-                raise Fatal(
-                    f"{cut.rows} records of {dataset.name} were read as {batch.num_rows} rows and {len(parsed.bad)} "
-                    "bad ones; please report this"
-                )
             origins = _Origins(cut)
             bad += [origins.bad(line.row, line.reason, line.detail, line.raw) for line in parsed.bad]
         names = list(dict.fromkeys(run.tenant for run in cut.runs))
@@ -131,6 +126,36 @@ class Packer:
         received = np.repeat(np.array([run.received_ns for run in cut.runs], dtype=np.int64), lengths)
         tenants = pa.DictionaryArray.from_arrays(pa.array(codes[records]), pa.array(names, pa.string()))
         return _Rows(batch, tenants, received[records], records)
+
+    def _read(self, lines: bytes, format: Format, dataset: Dataset) -> Parsed:
+        if format is Format.COMBINED:
+            return combined.parse(lines, dataset)
+        parser = self._parsers.get(dataset.name)
+        if parser is None:
+            parser = self._parsers[dataset.name] = JsonParser(dataset)
+        if lines.startswith(BYTE_ORDER_MARK):
+            # The parser leaves out a mark that a text begins with. Here it belongs to a record, and a record that was
+            # nothing else would be missing from the count.
+            return parser.parse(lines.split(b"\n")[:-1])
+        return parser.parse(lines)
+
+    def _read_singly(self, lines: bytes, format: Format, dataset: Dataset) -> Parsed:
+        """Read line by line: what is not read as exactly one record is a bad one."""
+        parts: list[pa.RecordBatch] = []
+        bad: list[BadLine] = []
+        rows: list[int] = []
+        for number, line in enumerate(lines.split(b"\n")[:-1]):
+            one = self._read(line + b"\n", format, dataset)
+            if len(one.bad) == 1 and not one.batch.num_rows:
+                bad.append(replace(one.bad[0], row=number))
+            elif one.batch.num_rows == 1 and not one.bad:
+                parts.append(one.batch)
+                rows.append(number)
+            else:
+                found = one.batch.num_rows + len(one.bad)
+                bad.append(BadLine(number, line, reasons.NOT_JSON, f"a line that reads as {found} records"))
+        batch = pa.concat_batches(parts or [self._read(b"", format, dataset).batch])
+        return Parsed(batch, np.array(rows, dtype=np.int32), bad)
 
     def _blocks(self, cut: Cut, dataset: Dataset, rows: _Rows, size: int, bad: list[BadRecord]) -> Iterator[Message]:
         count = rows.batch.num_rows

@@ -24,7 +24,7 @@ from confluent_kafka import KafkaError, KafkaException
 from logflume import crash
 from logflume.clock import Clock
 from logflume.edge.spool import Message, Spool
-from logflume.errors import LogflumeError, Unavailable
+from logflume.errors import Fatal, Unavailable
 from logflume.kafka.client import typed
 from logflume.kafka.deliveries import Producing
 
@@ -65,11 +65,16 @@ class Publisher:
         self,
         *,
         stored: Callable[[int, Message], None],
-        failed: Callable[[LogflumeError], None],
+        failed: Callable[[Fatal], None],
+        troubled: Callable[[str], None] = lambda trouble: None,
         clock: Clock,
         spool: Spool | None = None,
     ) -> None:
-        """``stored(ticket, message)`` and ``failed(error)`` are called from either thread, outside any lock of ours."""
+        """``stored(ticket, message)`` and ``failed(error)`` are called from either thread, outside any lock of ours.
+
+        ``troubled`` hears the last refusal or connection error, and "" once something is stored again.
+        """
+        self._troubled = troubled
         self._stored = stored
         self._failed = failed
         self._clock = clock
@@ -82,8 +87,7 @@ class Publisher:
         self._again: list[int] = []
         self._again_at = 0.0
         self._ended = threading.Event()
-        self.trouble = ""
-        """The last refusal or connection error, for the text of time-outs; empty once something was stored."""
+        self._trouble = ""
 
     def start(self, producer: Producing) -> None:
         """Use ``producer``, which is this publisher's alone; its ``error_cb`` must be ``on_error``."""
@@ -96,7 +100,7 @@ class Publisher:
                 with self._spooling:
                     self._spool.put(message)
             except Unavailable as full:
-                self.trouble = str(full)
+                self._note(str(full))
             else:
                 self._stored(ticket, message)
                 return
@@ -116,9 +120,9 @@ class Publisher:
 
     def on_error(self, error: KafkaError) -> None:
         """Kafka client's ``error_cb``: brokers come and go, only a fatal error counts (P3)."""
-        self.trouble = f"{error.name()}: {error.str()}"
+        self._note(f"{error.name()}: {error.str()}")
         if error.fatal():
-            self._end_with(typed(error, "producing blocks"))
+            self._end_with(f"{error.name()}: {error.str()}")
 
     def _launch(self, flight: _Flight) -> None:
         with self._lock:
@@ -150,7 +154,7 @@ class Publisher:
         if error is None:
             with self._lock:
                 del self._flying[number]
-            self.trouble = ""
+            self._note("")
             if flight.ticket is None:
                 assert self._spool is not None
                 with self._spooling:
@@ -160,18 +164,23 @@ class Publisher:
             return
         failure = typed(error, f"producing {len(flight.message.value)} bytes to {flight.message.topic}")
         if error.code() in _NOT_STORED and not error.fatal():
-            if self.trouble != str(failure):
+            if self._trouble != str(failure):
                 _LOG.warning("%s; it is kept and tried again", failure)
-            self.trouble = str(failure)
+            self._note(str(failure))
             with self._lock:
                 self._again.append(number)
                 self._again_at = self._clock.monotonic() + AGAIN_SECONDS
             return
-        self._end_with(failure)
+        self._end_with(f"{failure}; whether Kafka holds it is not known")
 
-    def _end_with(self, failure: LogflumeError) -> None:
+    def _note(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._troubled(trouble)
+
+    def _end_with(self, failure: str) -> None:
         self.end()
-        self._failed(failure)
+        self._failed(Fatal(f"{failure}. What no flush has confirmed may or may not be stored; make a new client"))
 
     def _relaunch(self) -> None:
         with self._lock:

@@ -27,6 +27,7 @@ def conformed(table: pa.Table | pa.RecordBatch, dataset: Dataset) -> pa.RecordBa
     if isinstance(table, pa.RecordBatch):
         table = pa.Table.from_batches([table])
     names = table.column_names
+    wanted = [*dataset.schema, pa.field(_EXTRA, pa.string())]
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise Poison(reasons.NOT_JSON, f"two columns are named {twice!r}")
@@ -39,7 +40,7 @@ def conformed(table: pa.Table | pa.RecordBatch, dataset: Dataset) -> pa.RecordBa
     rest = [name for name in names if name not in straight]
     read = _read_as_json(table.select(rest), dataset) if rest and table.num_rows else None
     columns = []
-    for field in [*dataset.schema, pa.field(_EXTRA, pa.string())]:
+    for field in wanted:
         column = straight.get(field.name)
         if column is None:
             column = read.column(field.name) if read is not None else pa.nulls(table.num_rows, field.type)

@@ -34,7 +34,16 @@ _SLICE_SECONDS = 0.5
 class Producing(Protocol):
     """What is used of ``confluent_kafka.Producer``; the producer belongs to one owner alone."""
 
-    def produce(self, topic: str, value: bytes | None = None, key: bytes | None = None, **more: Any) -> None:
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None = None,
+        key: bytes | None = None,
+        partition: int = -1,
+        *,
+        on_delivery: Any = None,
+        headers: Any = None,
+    ) -> None:
         """Enqueue one message; ``BufferError`` when the queue is full."""
         ...
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -30,6 +31,9 @@ class Entry:
     module: str
     help: str
 
+
+LOCAL_MODULES = frozenset({"duckdb", "psutil", "supervisor"})
+"""Modules that only the extra ``local`` brings."""
 
 # In the order in which a newcomer needs them.
 COMMANDS = {
@@ -75,12 +79,21 @@ def build(called: str | None) -> typer.Typer:
         if name != called:
             app.command(name, help=entry.help)(_not_loaded)
             continue
-        module = import_module(f"logflume.cli.{entry.module}")
+        module = _load(entry)
         if hasattr(module, "command"):
             app.command(name)(module.command)
         else:
             app.add_typer(module.app, name=name)
     return app
+
+
+def _load(entry: Entry) -> ModuleType:
+    try:
+        return import_module(f"logflume.cli.{entry.module}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in LOCAL_MODULES:
+            raise
+        raise Misconfigured(f"This command needs the extra `local`: pip install 'logflume[local]' ({error})") from None
 
 
 def _not_loaded() -> None:

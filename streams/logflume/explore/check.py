@@ -65,7 +65,7 @@ def _parse(sql: str) -> exp.Query:
     if len(sql) > MOST_CHARACTERS:
         raise Refused(f"the query has {len(sql)} characters; {MOST_CHARACTERS} may be")
     try:
-        statements = [s for s in sqlglot.parse(sql, dialect=_DIALECT) if s is not None]
+        parsed = sqlglot.parse(sql, dialect=_DIALECT)
     except ParseError as error:
         first = error.errors[0]
         raise Refused(
@@ -76,6 +76,7 @@ def _parse(sql: str) -> exp.Query:
         raise Refused(f"not understood: {error}") from None
     except RecursionError:
         raise Refused("the query is nested too deeply") from None
+    statements = [s for s in parsed if s is not None and not isinstance(s, exp.Semicolon)]  # that: a comment alone
     if len(statements) != 1:
         raise Refused(f"exactly one SELECT may run, these are {len(statements)} statements")
     query = statements[0]

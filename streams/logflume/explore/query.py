@@ -29,7 +29,7 @@ LIMIT = 10_000
 # A plain session folds RayID to rayid.
 _CONFIG = {"datafusion.sql_parser.enable_ident_normalization": "false"}
 _EXPLAIN = {**_CONFIG, "datafusion.explain.physical_plan_only": "true"}
-_FILE = re.compile(r"([^\[\],{}\s][^\[\],{}]*?\.parquet):(\d+)\.\.(\d+)")
+_FILE = re.compile(r"[^/\[\],{}]+\.parquet")
 
 _STORE_FAILED = re.compile(r"Object Store error|Generic \w+ error: .*Error performing", re.IGNORECASE)
 
@@ -115,12 +115,14 @@ def _scanned(sql: str, tables: Mapping[str, DeltaTable]) -> Scanned:
         plans = pa.table(_builder(_EXPLAIN, tables).execute(f"EXPLAIN VERBOSE {sql}").read_all())
     except Exception as error:
         raise _failed(error) from error
+    sizes: dict[str, int] = {}
+    for table in tables.values():
+        adds = pa.table(table.get_add_actions())
+        names = (path.rpartition("/")[2] for path in adds.column("path").to_pylist())
+        sizes |= dict(zip(names, adds.column("size_bytes").to_pylist(), strict=True))
     last = str(plans.column("plan")[-1].as_py())  # the only display that lists every file
-    parts = set(_FILE.findall(last))  # a table that is read twice is opened twice, and counted once
-    opened = {path for path, _, _ in parts}
-    size = sum(int(end) - int(start) for _, start, end in parts)
-    sizes = [pa.table(table.get_add_actions()).column("size_bytes").to_pylist() for table in tables.values()]
-    return Scanned(len(opened), sum(map(len, sizes)), size, sum(map(sum, sizes)))
+    opened = sizes.keys() & set(_FILE.findall(last))  # of names that hold a random part each
+    return Scanned(len(opened), len(sizes), sum(sizes[name] for name in opened), sum(sizes.values()))
 
 
 def _builder(config: Mapping[str, str], tables: Mapping[str, DeltaTable]) -> QueryBuilder:

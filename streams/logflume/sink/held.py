@@ -2,7 +2,7 @@
 
 H1  The bytes of a batch are charged once, when it is held, and given back when its last segment is released: a slice
     keeps the whole batch alive, so that is what it costs.
-H2  Small runs don't pin a block: when they make up at most half of it, they are copied out of it together.
+H2  Small runs don't pin a large block: when they make up at most half of it, they are copied out of it together.
 H3  The rows of a segment stand in the order of their sorted offsets.
 """
 
@@ -22,6 +22,9 @@ all, of which 12 kB are this; the rest are buffers padded to 64 bytes, which Arr
 
 SEGMENT_BYTES = 400
 """What one segment costs beside the rows."""
+
+SMALL_BLOCK_BYTES = 64 << 10
+"""What a block of this size pins is less than what a copy out of it would cost beside its rows."""
 
 LARGE_SHARE = 0.25
 """A run of this part of its block is large: it may pin the block, at most four times its own bytes."""
@@ -89,6 +92,8 @@ class Segment:
 
 def hold(batch: pa.RecordBatch, offset: int, runs: Sequence[Run], budget: Budget) -> list[tuple[str, Segment]]:
     """Hold those rows of the block at ``offset`` that ``runs`` name; returns (tenant, segment) in the order of runs."""
+    if batch.get_total_buffer_size() < SMALL_BLOCK_BYTES:
+        return _slices(batch, offset, runs, budget)
     large = [run for run in runs if run.rows >= LARGE_SHARE * batch.num_rows]
     small = [run for run in runs if run.rows < LARGE_SHARE * batch.num_rows]
     if small and 2 * sum(run.rows for run in small) <= batch.num_rows:

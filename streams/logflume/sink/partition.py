@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from logflume import metrics
 from logflume.kafka.deadletters import DeadLetter, Message, to_messages
 from logflume.kafka.position import Position
 from logflume.kafka.reader import SortedBlock, SortedPartition
@@ -101,6 +102,7 @@ class Partition:
             touched = self.buffers.add(hold(batch, offset, wanted, self._budget), now)
             for run in others:
                 self._add(unwanted.letter(block, run), offset)
+                metrics.SINK_UNWANTED.labels(block.dataset).inc(run.rows)
         if self._reader.position is not before:
             self.progress.read(self._reader.position, len(value), now)
         return block, touched

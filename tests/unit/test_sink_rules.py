@@ -1,0 +1,316 @@
+"""The sink's small rules: budget, progress, where a partition starts, what is flushed first."""
+
+from __future__ import annotations
+
+import itertools
+
+import pyarrow as pa
+import pytest
+
+from logflume.block.schema import sorted_schema
+from logflume.errors import Hole, Refused
+from logflume.kafka.cursors import Cursor
+from logflume.kafka.position import Position
+from logflume.sink.budget import Budget
+from logflume.sink.columns import conformed
+from logflume.sink.partition import Partition
+from logflume.sink.placing import Found, Start, Stop, place
+from logflume.sink.progress import Progress
+from logflume.sink.schedule import Limits, Schedule, largest
+from tests.support.sorted_log import EVENTS, sorted_message
+
+SCHEMA = sorted_schema(EVENTS)
+
+
+def partition(start: Start | None = None, budget: Budget | None = None) -> Partition:
+    return Partition("sorted", "id", 0, EVENTS, SCHEMA, start or Start(Position(0)), budget or Budget(1 << 30))
+
+
+def read(into: Partition, tenants: dict[str, int], now: float = 0.0, wanted: str = "abcdefg") -> list[str]:
+    offset = into.position.offset
+    value, headers = sorted_message(tenants, offset)
+    _, pairs = into.read(offset, 0, value, headers, lambda tenant, _: tenant in wanted, now)
+    return [pair.tenant for pair in pairs]
+
+
+# --- budget -----------------------------------------------------------------------------------------------------------
+
+
+def test_reading_stops_at_the_limit_and_goes_on_below_the_lower_mark() -> None:
+    budget = Budget(100)
+    budget.charge(99)
+    assert not budget.full
+    budget.charge(1)
+    assert budget.full
+    budget.free(20)
+    assert budget.full
+    budget.free(1)
+    assert not budget.full
+
+
+def test_more_than_was_charged_cannot_be_given_back() -> None:
+    budget = Budget(100)
+    budget.charge(1)
+    with pytest.raises(ValueError, match="given back"):
+        budget.free(2)
+
+
+# --- progress ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_commit_goes_up_to_the_first_offset_that_is_not_durable() -> None:
+    progress = Progress(Position(0))
+    for offset in (1, 2, 3):
+        progress.read(Position(offset), 10, float(offset))
+    assert progress.committable(0) == Position(0)
+    assert progress.committable(2) == Position(2)
+    assert progress.committable(None) == Position(3)
+    progress.commit(Position(2))
+    assert (progress.behind_bytes, progress.oldest) == (10, 3.0)
+    with pytest.raises(ValueError, match="go back"):
+        progress.commit(Position(1))
+
+
+# --- a partition ------------------------------------------------------------------------------------------------------
+
+
+def test_a_dead_letter_goes_out_with_the_commit_that_passes_it_and_with_no_other() -> None:
+    one = partition()
+    read(one, {"a": 1})
+    read(one, {"nobody": 2})
+    first = one.committable()
+    assert first == Position(0)
+    assert one.letters(first) == []
+    one.commit(first)
+    [pair] = one.buffers
+    one.buffers.take(pair, 2)
+    one.buffers.landed(pair)
+    position = one.committable()
+    assert position is not None
+    assert [letter.offset for letter in one.letters(position)] == [1]
+    one.commit(position)
+    read(one, {"nobody": 1})
+    later = one.committable()
+    assert later is not None
+    assert [letter.offset for letter in one.letters(later)] == [2]
+
+
+def test_an_unwanted_run_becomes_one_dead_letter_with_all_its_rows() -> None:
+    one = partition()
+    read(one, {"a": 1, "nobody": 2})
+    position = Position(1)
+    [letter] = one.letters(position)
+    [message] = letter.messages
+    fields = dict(message.headers)
+    assert (message.key, fields["reason"], fields["stage"], fields["row"]) == (b"nobody", b"unwanted", b"sink", b"1")
+    raw = pa.decompress(message.value, int(fields["size"]), codec="zstd", asbytes=True)
+    assert raw.count(b"\n") == 2
+    assert b'"m0.1"' in raw
+    assert b'"m0.2"' in raw
+
+
+def test_letters_count_in_the_budget_until_they_are_committed() -> None:
+    budget = Budget(1 << 30)
+    one = partition(budget=budget)
+    read(one, {"nobody": 2})
+    assert budget.used > 0
+    position = one.committable()
+    assert position is not None
+    one.commit(position)
+    assert budget.used == 0
+
+
+def test_what_retention_took_is_recorded_with_its_exact_offsets() -> None:
+    one = partition(Start(Position(0).lost_until(7), lost=(0, 7)))
+    position = one.committable()
+    assert position is not None
+    assert position.offset == 7
+    [letter] = one.letters(position)
+    fields = dict(letter.messages[0].headers)
+    assert fields["reason"] == b"retention"
+    assert fields["offset"] == b"0"
+    assert b"sorted offsets 0 to 6 of sorted[0]" in (fields["detail"] or b"")
+
+
+def test_a_stored_start_is_not_stored_again_and_a_fresh_one_is() -> None:
+    assert partition(Start(Position(4), stored=True)).committable() is None
+    assert partition(Start(Position(0))).committable() == Position(0)
+
+
+def test_a_hole_leaves_everything_as_it_was() -> None:
+    one = partition()
+    read(one, {"a": 1})
+    value, headers = sorted_message({"a": 1}, 9, previous=(8, 0))
+    with pytest.raises(Hole):
+        one.read(1, 0, value, headers, lambda *_: True, 0.0)
+    assert one.position.offset == 1
+    assert one.buffers.held == 0
+
+
+def test_a_message_of_repeats_moves_the_position_and_nothing_else() -> None:
+    one = partition()
+    read(one, {"nobody": 1})
+    value, headers = sorted_message({"nobody": 1}, 0)
+    block, pairs = one.read(1, 0, value, headers, lambda *_: True, 0.0)
+    assert (block, pairs) == (None, [])
+    assert one.progress.committable(one.buffers.held).offset == 2
+
+
+# --- columns ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_older_block_lacks_fields_and_they_are_null() -> None:
+    schema = pa.schema([("a", pa.int64()), ("new", pa.string())])
+    batch = pa.record_batch({"a": [1, 2]})
+    assert conformed(batch, schema, "here").to_pydict() == {"a": [1, 2], "new": [None, None]}
+
+
+def test_a_block_of_a_newer_contract_is_refused() -> None:
+    with pytest.raises(Refused, match="lacks the block's columns b"):
+        conformed(pa.record_batch({"a": [1], "b": [2]}), pa.schema([("a", pa.int64())]), "here")
+
+
+# --- where a partition starts -----------------------------------------------------------------------------------------
+
+STORED = Cursor("sorted", "id", 0, Position(5, {("in", 0): (3, 4)}), 1)
+
+
+def found(**facts: object) -> Found:
+    common: dict[str, object] = {
+        "topic": "sorted",
+        "partition": 0,
+        "topic_id": "id",
+        "partitions": 4,
+        "declared_partitions": 4,
+        "start": 0,
+        "end": 10,
+        "stored": STORED,
+        "committed": None,
+        "generation": 1,
+    }
+    return Found(**(common | facts))  # type: ignore[arg-type]
+
+
+def test_reading_starts_at_the_stored_position() -> None:
+    assert place(found()) == Start(STORED.position, stored=True)
+
+
+def test_a_new_group_starts_at_the_beginning_of_the_log() -> None:
+    assert place(found(stored=None)) == Start(Position(0))
+    assert place(found(stored=None, start=3)) == Start(Position(0).lost_until(3), lost=(0, 3))
+
+
+def test_a_position_below_the_log_loses_exactly_what_is_between() -> None:
+    start = place(found(start=8))
+    assert isinstance(start, Start)
+    assert start.lost == (5, 8)
+    assert (start.position.offset, start.position.floor, start.stored) == (8, 8, False)
+    assert start.position.watermarks == STORED.position.watermarks
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"topic_id": "other"}, "topic-changed"),
+        ({"end": 4}, "beyond-end"),
+        ({"partitions": 5}, "partition-count"),
+        ({"generation": 0}, "old-configuration"),
+        ({"stored": None, "committed": 5}, "position-lost"),
+    ],
+)
+def test_what_cannot_be_trusted_stops_the_partition(facts: dict[str, object], reason: str) -> None:
+    stop = place(found(**facts))
+    assert isinstance(stop, Stop)
+    assert stop.reason == reason
+
+
+def test_a_topic_made_again_on_purpose_starts_at_its_beginning_and_keeps_the_watermarks() -> None:
+    start = place(found(topic_id="other", adopted=True, end=2))
+    assert isinstance(start, Start)
+    assert start.position.offset == 0
+    assert start.position.watermarks == STORED.position.watermarks
+    assert start.position.may_have_lost(("in", 0))
+
+
+# --- what is flushed first --------------------------------------------------------------------------------------------
+
+
+def due(schedule: Schedule, now: float) -> list[tuple[str, str]]:
+    return [(due.pair.tenant, due.cause) for due in schedule.due(now)]
+
+
+def scheduled(*reads: tuple[float, dict[str, int]], limits: Limits) -> tuple[Schedule, Partition]:
+    schedule, one = Schedule(limits), partition()
+    for now, tenants in reads:
+        offset = one.position.offset
+        value, headers = sorted_message(tenants, offset)
+        _, pairs = one.read(offset, 0, value, headers, lambda *_: True, now)
+        schedule.added(one, pairs)
+    return schedule, one
+
+
+def test_rows_past_their_age_go_before_larger_ones() -> None:
+    limits = Limits(age_seconds=5, rows=10, bytes=1 << 30)
+    schedule, _ = scheduled((0.0, {"b": 1}), (1.0, {"a": 1}), (2.0, {"big": 10}), limits=limits)
+    assert due(schedule, 4.9) == [("big", "rows")]
+    schedule, _ = scheduled((0.0, {"b": 1}), (1.0, {"a": 1}), (2.0, {"big": 10}), limits=limits)
+    assert due(schedule, 6.5) == [("b", "age"), ("a", "age"), ("big", "rows")]
+
+
+def test_bytes_make_a_flush_too() -> None:
+    schedule, _ = scheduled((0.0, {"a": 1}), limits=Limits(age_seconds=5, rows=10, bytes=1))
+    assert due(schedule, 0.0) == [("a", "bytes")]
+
+
+def test_what_was_not_taken_stays_due() -> None:
+    schedule, one = scheduled((0.0, {"a": 1, "b": 1}), limits=Limits(1, 10, 1 << 30))
+    first = next(iter(schedule.due(2.0)))
+    one.buffers.take(first.pair, 1)
+    assert due(schedule, 2.0) == [("b", "age")]
+    assert due(schedule, 2.0) == []
+
+
+def test_a_failed_pair_comes_again_when_its_time_has_come() -> None:
+    schedule, one = scheduled((0.0, {"a": 1}), limits=Limits(1, 10, 1 << 30))
+    [only] = schedule.due(2.0)
+    one.buffers.take(only.pair, 1)
+    one.buffers.failed(only.pair, 4.0, "away")
+    schedule.ripen(one, only.pair, "age")
+    assert due(schedule, 3.9) == []
+    assert due(schedule, 4.0) == [("a", "age")]
+
+
+def test_rows_that_come_while_a_flight_is_under_way_wait_for_its_end() -> None:
+    schedule, one = scheduled((0.0, {"a": 1}), limits=Limits(1, 10, 1 << 30))
+    [only] = schedule.due(1.0)
+    one.buffers.take(only.pair, 1)
+    value, headers = sorted_message({"a": 1}, 1)
+    _, pairs = one.read(1, 0, value, headers, lambda *_: True, 1.5)
+    schedule.added(one, pairs)
+    assert due(schedule, 3.0) == []
+    one.buffers.landed(only.pair)
+    assert due(schedule, 3.0) == [("a", "age")]
+
+
+def test_a_closed_partition_is_flushed_no_more() -> None:
+    schedule, one = scheduled((0.0, {"a": 1}), limits=Limits(1, 10, 1 << 30))
+    one.close()
+    assert due(schedule, 9.0) == []
+
+
+def test_when_memory_presses_the_largest_go_first() -> None:
+    _, one = scheduled((0.0, {"a": 1, "b": 3, "c": 2}), limits=Limits(9, 99, 1 << 30))
+    assert [each.pair.tenant for each in largest([one], 0.0)] == ["b", "c", "a"]
+
+
+def test_the_same_row_order_comes_from_the_same_log_whatever_was_flushed_between() -> None:
+    one, other = partition(), partition()
+    for _ in range(30):
+        read(one, {"a": 2, "b": 1})
+        read(other, {"a": 2, "b": 1})
+        for pair in itertools.islice([p for p in other.buffers if p.segments], 1):
+            other.buffers.take(pair, other.position.offset)
+            other.buffers.failed(pair, 0.0, "")
+    for pair, same in zip(one.buffers, other.buffers, strict=True):
+        mine = one.buffers.take(pair, 30).table(SCHEMA)["message"].to_pylist()
+        assert mine == other.buffers.take(same, 30).table(SCHEMA)["message"].to_pylist()

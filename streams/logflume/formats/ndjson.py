@@ -21,6 +21,8 @@ _FEW: Final = 32
 _DOUBT_SHARE: Final = 4
 """When a quarter of the rows had to go the exact way, the rest follows: the fast way would be tried in vain."""
 _MOST_DISTRUST: Final = 16
+_SAMPLE: Final = 256
+"""Rows that the shape is learned from, of a range read exactly: enough for any that has a shape."""
 
 
 class JsonParser:
@@ -125,7 +127,7 @@ class _Work:
             except Poison as poison:
                 self.bad.append(BadLine(first + i, line, poison.reason, poison.detail))
         if records:
-            self._shape.learn(records)
+            self._shape.learn(records[:_SAMPLE])
             self.batches.append(conform(records, self._ds))
 
 

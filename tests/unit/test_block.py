@@ -274,6 +274,17 @@ def test_more_rows_than_any_block_has_are_refused() -> None:
     assert poison(stream(batch, codec="zstd"), [*HEADERS, ("rows", b"%d" % rows)]) == reasons.OVERSIZE
 
 
+def test_the_document_names_every_header_limit_and_reason() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "block.md").read_text()
+    for name in [*(name for name, _ in HEADERS), *(field.name for field in sorted_schema(DS) if field.name[0] == "_")]:
+        assert f"`{name}`" in text
+    assert {reason for reason in reasons.ALL if f"`{reason}`" in text} == {
+        reason for reason in reasons.ALL if reason.startswith("block-")
+    }
+    assert f"{wire.MOST_ROWS:,} rows" in text
+    assert f"{wire.MOST_BYTES // 10**6} MB" in text
+
+
 META = SortedMeta(
     dataset="requests",
     session="session-1",

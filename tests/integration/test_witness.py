@@ -54,12 +54,15 @@ def test_dead_letters_are_known_by_the_coordinates_of_what_they_hold(settings: S
         DeadLetter("version", "sort", None, "http_requests", b"?", **at),  # type: ignore[arg-type]
         DeadLetter("json", "edge", "acme", "http_requests", b"[", edge="e/1", row=1),
     ]
-    for letter in letters:
+    for letter in [*letters, letters[0]]:  # the first one twice: its sorter was killed
         for message in deadletters.to_messages(letter):
             produce(
                 settings, topics.deadletter_topic(settings), message.value, key=message.key, headers=message.headers
             )
-    assert sorted(witness.account(settings, before).dead.to_pylist(), key=str) == [
+    found = witness.account(settings, before)
+    assert found.letters == {"sort": 2, "edge": 1}
+    assert sorted(found.dead.to_pylist(), key=str) == [
+        {"topic": "id", "partition": 2, "offset": 9, "row": 7},
         {"topic": "id", "partition": 2, "offset": 9, "row": 7},
         {"topic": "id", "partition": 2, "offset": 9, "row": None},
     ]

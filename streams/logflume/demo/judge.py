@@ -7,15 +7,17 @@ tenant makes a ``Verdict`` that is not ``ok``. Nothing here writes.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
 import pyarrow.fs
 from deltalake import DeltaTable
-from fsspec.implementations.arrow import ArrowFSWrapper
 
 from logflume.demo.traffic import Batch, text_ids
 
@@ -135,12 +137,6 @@ class Verdict:
         return "\n".join([*wrong, *self.examples]) if wrong else ""
 
 
-class _StoreFiles(ArrowFSWrapper):  # type: ignore[misc]
-    """Arrow's filesystem as DuckDB takes one; DuckDB's own S3 client would be a download."""
-
-    protocol = "logflume"
-
-
 def judge(
     sent: Sent,
     files: Iterable[Files],
@@ -157,10 +153,10 @@ def judge(
     (schema ``DEAD``) coordinates are compared with Kafka's too. ``since`` gives by topic id and partition the offset at
     which this run began: rows before it are an earlier run's.
     """
-    with duckdb.connect() as db:
+    with tempfile.TemporaryDirectory(prefix="logflume-judge-") as folder, duckdb.connect() as db:
         db.execute("SET enable_progress_bar = false")
-        db.register_filesystem(_StoreFiles(filesystem))
-        _load(db, sent.table(), [f for f in files if f.paths], id_fields, since or {})
+        fetched = _fetched(files, filesystem, Path(folder))
+        _load(db, sent.table(), fetched, id_fields, since or {})
         checks = _by_id(db)
         dead_rows = 0
         if log is not None:
@@ -172,18 +168,40 @@ def judge(
         return Verdict(tuple(checks), stored, dead_rows, tuple(_examples(db)) if not all(c.ok for c in checks) else ())
 
 
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    filename: str
+    tenant: str
+    dataset: str
+
+
+def _fetched(files: Iterable[Files], filesystem: pa.fs.FileSystem, folder: Path) -> list[_Fetched]:
+    """Copies of the files in ``folder``: DuckDB's own S3 client would be a download, and it seeks and reads a Python
+    file from several threads at once, which now and then gives it another thread's bytes.
+    """
+    wanted = [(f, path, folder / f"{i}-{j}.parquet") for i, f in enumerate(files) for j, path in enumerate(f.paths)]
+
+    def fetch(one: tuple[Files, str, Path]) -> _Fetched:
+        owner, path, copy = one
+        with filesystem.open_input_stream(path) as stream:
+            copy.write_bytes(stream.read())
+        return _Fetched(str(copy), owner.tenant, owner.dataset)
+
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(fetch, wanted))
+
+
 def _load(
     db: duckdb.DuckDBPyConnection,
     sent: pa.Table,
-    files: Sequence[Files],
+    files: Sequence[_Fetched],
     id_fields: Mapping[str, str | None],
     since: Mapping[tuple[str, int], int],
 ) -> None:
     db.register("sent_arrow", sent)
     db.execute("CREATE TABLE sent AS SELECT * FROM sent_arrow")
-    owners = [(f"logflume://{p}", f.tenant, f.dataset) for f in files for p in f.paths]
-    names = [pa.array([owner[i] for owner in owners], pa.string()) for i in range(3)]
-    db.register("owner", pa.table(names, names=["filename", "tenant", "dataset"]))
+    names = ("filename", "tenant", "dataset")
+    db.register("owner", pa.table({name: pa.array([getattr(f, name) for f in files], pa.string()) for name in names}))
     db.register(
         "since",
         pa.table(
@@ -207,7 +225,7 @@ def _load(
             LEFT JOIN since ON since.topic = f._src_topic AND since."partition" = f._src_partition
             WHERE f._src_offset >= coalesce(since.start, 0)
             """,
-            {"paths": [f"logflume://{p}" for f in files if f.dataset == dataset for p in f.paths]},
+            {"paths": [f.filename for f in files if f.dataset == dataset]},
         )
 
 

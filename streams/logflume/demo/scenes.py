@@ -96,7 +96,7 @@ def clients(rng: np.random.Generator, count: int) -> list[dict[str, Any]]:
     """``count`` clients; the first is the attacker."""
     made = []
     for i in range(count):
-        country, asn = _PLACES[rng.integers(len(_PLACES))]
+        country, asn = _PLACES[rng.integers(len(_PLACES)) if i else 0]  # the attacker is the same in every run
         agent = _AGENTS[rng.integers(len(_AGENTS))]
         a, b, c = rng.integers(1, 255, 3).tolist()
         made.append(

@@ -6,6 +6,7 @@ Read from the log by a plain consumer: a block's rows are those of its header, n
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +44,9 @@ class Account:
     log: pa.Table
     """Messages of the ingest topics, schema ``judge.LOG``."""
     dead: pa.Table
-    """Dead letters that came from those topics, schema ``judge.DEAD``."""
+    """Dead letters by the coordinates of what they hold, schema ``judge.DEAD``."""
+    letters: Mapping[str, int]
+    """How many different dead letters each stage wrote."""
     log_bytes: int
     """Bytes of the messages' values."""
     offsets: int
@@ -65,6 +68,7 @@ def account(settings: Settings, since: Marks) -> Account:
     """Everything that came after ``since``, up to now."""
     log: list[tuple[str, int, int, int]] = []
     dead: list[tuple[str, int, int, int | None]] = []
+    letters: dict[bytes, str] = {}
     size = 0
     consumer = _consumer(settings)
     try:
@@ -74,12 +78,15 @@ def account(settings: Settings, since: Marks) -> Account:
             if topic in since.ids:
                 log.append((since.ids[topic], partition, offset, _rows(message)))
                 size += len(message.value() or b"")
-            elif (letter := _coordinates(message)) is not None:
+                continue
+            headers = _headers(message)
+            letters[headers["letter"]] = headers["stage"].decode()  # one that was written again counts once
+            if (letter := _coordinates(headers)) is not None:
                 dead.append(letter)
     finally:
         consumer.close()
     moved = sum(end - since.ends[at] for at, end in now.items() if at[0] in since.ids)
-    return Account(_table(log, LOG), _table(dead, DEAD), size, moved)
+    return Account(_table(log, LOG), _table(dead, DEAD), Counter(letters.values()), size, moved)
 
 
 def _rows(message: Message) -> int:
@@ -94,9 +101,8 @@ def _rows(message: Message) -> int:
     return max(lines, 1)
 
 
-def _coordinates(message: Message) -> tuple[str, int, int, int | None] | None:
+def _coordinates(headers: Mapping[str, bytes]) -> tuple[str, int, int, int | None] | None:
     """Where a dead letter came from; None for one of an edge, which never was in an ingest topic."""
-    headers = _headers(message)
     if not {"topic-id", "partition", "offset"} <= headers.keys():
         return None
     row = int(headers["row"]) if "row" in headers else None

@@ -21,7 +21,7 @@ from logflume import contract, model
 from logflume.cli.listing import AsJson
 from logflume.config.directory import DirectorySource
 from logflume.edge import BadRecord, Client
-from logflume.errors import Misconfigured, Poison
+from logflume.errors import LogflumeError, Misconfigured, Poison
 from logflume.settings import Settings
 
 _CHUNK_BYTES = 1 << 20
@@ -196,7 +196,12 @@ def _warn_unless_wanted(settings: Settings, tenant: str, dataset: str) -> None:
     if not settings.tenants_dir:
         return
     datasets = model.load(contract.find(settings.topics_dir))
-    if not DirectorySource(Path(settings.tenants_dir), datasets).current().wants(tenant, dataset):
+    try:
+        configuration = DirectorySource(Path(settings.tenants_dir), datasets).current()
+    except LogflumeError as error:  # the sinks' trouble, not this command's
+        print(f"warning: {error}", file=sys.stderr)
+        return
+    if not configuration.wants(tenant, dataset):
         print(
             f"warning: no file in {settings.tenants_dir} wants {dataset} of {tenant}; a sink would not store it",
             file=sys.stderr,

@@ -132,4 +132,3 @@ class SortedPartition:
             repeats = (offsets < offset) | ((offsets == offset) & (rows <= row))
             fresh &= ~((partitions == source.partition) & repeats)
         return fresh
-

@@ -49,9 +49,9 @@ class Cover:
     first: int
     last: int
 
-    def source(self, previous: Coordinate | None) -> Source:
-        """Return what a block says of this cover; ``previous`` is where the session's range before it ended."""
-        return Source(self.topic_id, self.partition, (self.first, 0), (self.last, WHOLE_MESSAGE), previous)
+    def source(self) -> Source:
+        """Return what a block says of this cover, but for the range before it."""
+        return Source(self.topic_id, self.partition, (self.first, 0), (self.last, WHOLE_MESSAGE), None)
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,10 @@ class Regrouper:
             first, last = np.searchsorted(targets, [target, target + 1]).tolist()
             runs = Runs(tenants[first:last], counts[first:last].tolist())
             start, end = int(ends[first] - counts[first]), int(ends[last - 1])
-            sources = tuple(cover.source(previous.get((target, cover.partition))) for cover in covers)
             sorted_rows = SortedRows(batch.slice(start, end - start), order[start:end], runs)
-            pieces = self._pieces(sorted_rows, sources, target, gathered.letters)
+            reached = {cover.partition: previous.get((target, cover.partition)) for cover in covers}
+            sources = tuple(cover.source() for cover in covers)
+            pieces = self._pieces(sorted_rows, sources, target, reached, gathered.letters)
             for number, piece in enumerate(pieces):
                 if number == len(rounds):
                     rounds.append([])
@@ -134,12 +135,21 @@ class Regrouper:
         return pa.RecordBatch.from_arrays(columns, schema=sorted_schema(self.dataset))
 
     def _pieces(
-        self, rows: SortedRows, sources: tuple[Source, ...], target: int, letters: list[DeadLetter]
+        self,
+        rows: SortedRows,
+        sources: tuple[Source, ...],
+        target: int,
+        ends: dict[int, Coordinate | None],
+        letters: list[DeadLetter],
     ) -> list[Piece]:
-        """Encode ``rows`` as one piece, or as several in the order of arrival when one would be too large."""
-        meta = SortedMeta(self.dataset.name, self.session, sources, rows.runs)
-        value, headers = encode_sorted(rows.batch, meta)
+        """Encode ``rows`` as one piece, or as several in the order of arrival when one would be too large.
+
+        ``ends`` says where the range before ended, by ingest partition, and moves with each piece that is made.
+        """
+        sources = tuple(replace(source, previous=ends[source.partition]) for source in sources)
+        value, headers = encode_sorted(rows.batch, SortedMeta(self.dataset.name, self.session, sources, rows.runs))
         if len(value) <= self.largest_bytes:
+            ends.update({source.partition: source.last for source in sources})
             return [Piece(target, value, headers, sources, rows.batch.num_rows)]
         if rows.batch.num_rows == 1:
             letters.append(self._too_large(rows, len(value)))
@@ -148,7 +158,8 @@ class Regrouper:
         early = rows.only(rows.arrival < middle)
         late = rows.only(rows.arrival >= middle)
         before, after = _divided(sources, early.batch, late.batch)
-        return self._pieces(early, before, target, letters) + self._pieces(late, after, target, letters)
+        first = self._pieces(early, before, target, ends, letters)
+        return first + self._pieces(late, after, target, ends, letters)
 
     def _too_large(self, rows: SortedRows, size: int) -> DeadLetter:
         [row] = rows.batch.to_pylist()
@@ -183,7 +194,7 @@ def _divided(
             after.append(source)
         else:
             before.append(replace(source, last=in_early[1]))
-            after.append(replace(source, first=in_late[0], previous=in_early[1]))
+            after.append(replace(source, first=in_late[0]))
     return tuple(before), tuple(after)
 
 

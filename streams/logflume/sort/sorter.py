@@ -187,6 +187,7 @@ class Sorter:
 
     def _count(self, done: Sorted) -> None:
         pieces = [piece for pieces in done.rounds for piece in pieces]
+        metrics.SORT_MESSAGES.labels(self._dataset).inc(sum(len(chunk.records) for chunk in done.unit.chunks))
         metrics.SORT_ROWS.labels(self._dataset).inc(sum(piece.rows for piece in pieces))
         metrics.SORT_BYTES.labels(self._dataset).inc(sum(len(piece.value) for piece in pieces))
         metrics.SORT_BLOCKS.labels(self._dataset).inc(len(pieces))

@@ -97,7 +97,7 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
         where = {"topic": partition.topic, "partition": partition.partition, "topic_id": topic_id}
         self._owner.stopped.pop(TP(*partition), None)
         if committed is None or committed.offset < 0:
-            log.info("group placed at the beginning of a partition", offset=beginning, **where)
+            log.debug("group placed at the beginning of a partition", offset=beginning, **where)
             return beginning
         if committed.metadata and committed.metadata != topic_id:
             log.warning("topic was made again: starting at its beginning", old_topic_id=committed.metadata, **where)

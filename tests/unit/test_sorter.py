@@ -1,0 +1,199 @@
+"""The sorter's invariants B1 to B5, with deliveries held in hand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from logflume import contract
+from logflume.block.sorted import decode_sorted
+from logflume.errors import Fatal, Retryable
+from logflume.kafka.deliveries import Deliveries
+from logflume.model import load
+from logflume.sort.gather import Gatherer
+from logflume.sort.regroup import Regrouper
+from logflume.sort.routing import Routing
+from logflume.sort.sorter import Limits, Sorter
+from logflume.sort.transport import Chunk
+from tests.support.ingest import TOPIC_ID, chunk, message
+
+EVENTS = load(contract.find())["events"]
+
+
+@dataclass
+class FakeEvent:
+    value: Chunk
+    acked: bool = False
+
+    def ack(self) -> bool:
+        self.acked = True
+        return True
+
+
+@dataclass
+class HeldDeliveries(Deliveries):
+    """Deliveries whose reports come when the test says so. The contract of the real ones: tests of Deliveries."""
+
+    sent: list[tuple[str, int | None, bytes]] = field(default_factory=list)
+    reports: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    broken: Exception | None = None
+
+    def send(self, topic: str, partition: int | None, key: Any, value: bytes | None, headers: Any = ()) -> None:
+        self.sent.append((topic, partition, value or b""))
+
+    def wait(self, timeout: float) -> None:
+        if not self.reports.acquire(timeout=0.05):
+            raise Retryable("no report yet")
+        if self.broken:
+            raise self.broken
+
+    @property
+    def failed(self) -> bool:
+        return self.broken is not None
+
+
+@dataclass
+class Running:
+    sorter: Sorter
+    deliveries: HeldDeliveries
+    failures: list[BaseException]
+
+    def blocks(self) -> list[tuple[str, int | None, bytes]]:
+        return [sent for sent in self.deliveries.sent if sent[0] == "sorted"]
+
+
+def start(held_bytes: int = 1 << 20, unit_bytes: int = 1 << 20) -> Running:
+    deliveries = HeldDeliveries()
+    failures: list[BaseException] = []
+    sorter = Sorter(
+        Gatherer(EVENTS),
+        Regrouper(EVENTS, "ingest.events", TOPIC_ID, "session", Routing("events", 1), 1 << 20),
+        deliveries,
+        sorted_topic="sorted",
+        deadletter_topic="dead",
+        limits=Limits(held_bytes, unit_bytes),
+        fail=failures.append,
+    )
+    return Running(sorter, deliveries, failures)
+
+
+def event(first: int, last: int, partition: int = 0) -> FakeEvent:
+    body = json.dumps({"message": "m"}).encode()
+    return FakeEvent(chunk([message(offset, body, partition=partition) for offset in range(first, last + 1)]))
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def settle() -> None:
+    """Let everything run that can: two report time-outs of HeldDeliveries and the threads' work."""
+    await asyncio.sleep(0.15)
+
+
+def scenario(play: Any, **limits: int) -> None:
+    async def main() -> None:
+        running = start(**limits)
+        tasks = running.sorter.start()
+        try:
+            await play(running)
+        finally:
+            running.deliveries.reports.release(1000)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_the_next_range_is_produced_only_after_the_reports_of_the_one_before() -> None:
+    async def play(running: Running) -> None:
+        first, second = event(0, 9), event(20, 29)
+        await running.sorter.submit(first)
+        await running.sorter.submit(second)
+        await until(lambda: len(running.blocks()) == 1)
+        await settle()
+        assert len(running.blocks()) == 1
+        assert not first.acked
+        running.deliveries.reports.release()
+        await until(lambda: len(running.blocks()) == 2)
+        assert first.acked
+        assert not second.acked
+        running.deliveries.reports.release()
+        await until(lambda: second.acked)
+
+    scenario(play)
+
+
+def test_a_failed_delivery_ends_the_process_before_anything_more_is_produced_or_committed() -> None:
+    async def play(running: Running) -> None:
+        first, second = event(0, 9), event(20, 29)
+        running.deliveries.broken = Fatal("MSG_SIZE_TOO_LARGE")
+        await running.sorter.submit(first)
+        await running.sorter.submit(second)
+        running.deliveries.reports.release(10)
+        await until(lambda: running.failures)
+        await settle()
+        assert isinstance(running.failures[0], Fatal)
+        assert len(running.blocks()) == 1
+        assert not first.acked
+        assert not second.acked
+
+    scenario(play)
+
+
+def test_a_chunk_of_poison_alone_is_acknowledged_only_when_its_dead_letters_are_safe() -> None:
+    async def play(running: Running) -> None:
+        poison = FakeEvent(chunk([message(0, b"{broken")]))
+        await running.sorter.submit(poison)
+        await until(lambda: running.deliveries.sent)
+        await settle()
+        assert [topic for topic, *_ in running.deliveries.sent] == ["dead"]
+        assert not poison.acked
+        running.deliveries.reports.release()
+        await until(lambda: poison.acked)
+
+    scenario(play)
+
+
+def test_blocks_name_the_end_of_the_sessions_range_before() -> None:
+    async def play(running: Running) -> None:
+        running.deliveries.reports.release(10)
+        for each in (event(0, 9), event(20, 29)):
+            await running.sorter.submit(each)
+            await until(lambda each=each: each.acked)
+        metas = [decode_sorted(value, [("logflume-block", b"1")])[0] for *_, value in running.blocks()]
+        assert [meta.sources[0].previous for meta in metas] == [None, metas[0].sources[0].last]
+        assert len({meta.session for meta in metas}) == 1
+
+    scenario(play)
+
+
+def test_submit_waits_while_the_budget_is_held() -> None:
+    async def play(running: Running) -> None:
+        first, second = event(0, 9), event(10, 19)
+        await running.sorter.submit(first)
+        waiting = asyncio.create_task(running.sorter.submit(second))
+        await settle()
+        assert not waiting.done()
+        running.deliveries.reports.release()
+        await asyncio.wait_for(waiting, 10)
+        running.deliveries.reports.release()
+        await until(lambda: second.acked)
+
+    size = event(0, 9).value.wire_bytes
+    scenario(play, held_bytes=size + size // 2)
+
+
+@pytest.mark.parametrize("name", ["sort", "sorter"])
+def test_the_stages_modules_need_no_settings_to_be_imported(name: str) -> None:
+    import importlib
+
+    importlib.import_module(f"logflume.sort.{'app' if name == 'sort' else name}")

@@ -13,7 +13,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-STAGES = ("edge", "sort", "sink", "table", "explore", "config")
+STAGES = ("edge", "sort", "sink", "table", "config")
 UNITS = (
     "rows",
     "bytes",
@@ -127,9 +127,9 @@ EDGE_ERRORS = _counter(
 SORT_MESSAGES = _counter(
     "logflume_sort_messages_total",
     "messages",
-    ("dataset", "kind"),
-    "Messages read from ingest topics; kind is block or plain.",
-    "Many plain messages of one producer: let it send blocks through edge.Client.",
+    ("dataset",),
+    "Messages of ingest topics, blocks and plain records, whose rows stand in sorted topics.",
+    "Nearly as many as rows: producers send plain records; let them send blocks through edge.Client.",
 )
 SORT_ROWS = _counter(
     "logflume_sort_rows_total",
@@ -207,7 +207,7 @@ SINK_UNWANTED = _counter(
     "logflume_sink_unwanted_rows_total",
     "rows",
     ("dataset",),
-    "Rows of tenants or datasets that the configuration in force does not name; they are not stored.",
+    "Rows of tenants or datasets that the configuration in force does not name: they go to the dead letters.",
     "If they should be kept, add the dataset to the tenant's file and restart the sinks.",
 )
 SINK_BYTES = _counter(
@@ -308,15 +308,6 @@ TABLE_SKIPPED = _counter(
     ("dataset",),
     "Rows that a table held already, known by its txn, and that were not written again.",
     "Some after a crash are normal: this is the exactly-once rule at work.",
-)
-
-# --- explore ----------------------------------------------------------------------------------------------------------
-
-EXPLORE_QUERY_SECONDS = _histogram(
-    "logflume_explore_query_seconds",
-    (),
-    "Time of one query.",
-    "Slow: narrow the time range, so that files are pruned by their statistics.",
 )
 
 # --- config -----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from logflume import contract
+from logflume import contract, metrics
 from logflume.config import Source
 from logflume.config.directory import DirectorySource
 from logflume.errors import Misconfigured, Refused
@@ -28,6 +28,7 @@ def test_a_tenant_gets_what_its_file_says_and_nothing_else(tmp_path: Path) -> No
         idle="name: idle\ndatasets: {}\n",
     ).current()
     assert found.generation == 1
+    assert metrics.REGISTRY.get_sample_value("logflume_config_active_pairs") == 2
     assert set(found.tenants) == {"acme", "idle"}
     assert found.tenants["acme"].datasets["events"].retention_days == 7
     assert found.tenants["acme"].datasets["audit_logs"].retention_days == DATASETS["audit_logs"].retention_days

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from logflume import contract
+from logflume import contract, metrics
 from logflume.errors import Misconfigured, Refused
 from logflume.model.dataset import Dataset
 from logflume.model.tenant import Configuration, Tenant, TenantDataset, check_tenant_name, fingerprint
@@ -22,6 +22,7 @@ class DirectorySource:
 
     def __init__(self, path: Path, datasets: Mapping[str, Dataset]) -> None:
         tenants = _read_all(path, datasets)
+        metrics.CONFIG_PAIRS.set(sum(len(tenant.datasets) for tenant in tenants.values()))
         self._current = Configuration(1, fingerprint(tenants), MappingProxyType(tenants))
 
     def current(self) -> Configuration:

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import structlog
 
-from logflume import crash
+from logflume import crash, metrics
 from logflume.clock import Clock, SystemClock
 from logflume.errors import Retryable
 from logflume.model.dataset import Dataset
@@ -91,6 +91,7 @@ class Table:
             if done is not None:
                 self._checkpoint(done)
                 return Appended(done.version, len(files), sum(f.size for f in files), len(offsets) - start, start)
+            metrics.TABLE_CONFLICTS.labels(self._dataset.name).inc()
             self._pause(attempt)
             head = self._load(app_id)
         raise Retryable(

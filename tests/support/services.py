@@ -52,7 +52,7 @@ class Run:
         """Kill everything that was started in this run and free its space; logs stay."""
         for record in self.folder.glob("processes/*.json"):
             Process(**json.loads(record.read_text())).kill()
-            record.unlink()
+            record.unlink(missing_ok=True)  # another run may be tidying up as well
         for data in self.folder.glob("*/data"):
             shutil.rmtree(data, ignore_errors=True)
 

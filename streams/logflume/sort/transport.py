@@ -169,7 +169,7 @@ class Consumer(stock.Consumer):
         fetched = await super()._getmany(active_partitions, timeout)
         if fetched and seeks != self._seeks:
             log.info("a seek overtook a fetch: going back to what is committed")
-            return {}
+            return {}  # still adrift: the next fetch seeks first
         self._adrift = False
         return {TP(*tp): [self._chunk(TP(*tp), records)] for tp, records in self._readable(fetched)}
 
@@ -204,7 +204,6 @@ class Consumer(stock.Consumer):
         self._seeks += 1
         self.rule.forget()
         await super().perform_seek()
-        self._adrift = False
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Let running work end and be committed, then forget the partitions."""

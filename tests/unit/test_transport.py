@@ -1,0 +1,213 @@
+"""What the transport changes of Faust, piece by piece; tests of whole processes are in tests/integration/test_sort.py."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.metadata import version
+from typing import Any
+
+import aiokafka
+import pytest
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import CommitFailedError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.transport import consumer as base
+from faust.transport.drivers import aiokafka as stock
+from faust.types import TP
+
+from logflume.sort.commit import CommitRule
+from logflume.sort.transport import Consumer, ConsumerThread, Transport
+from tests.support.ingest import message
+
+HERE = TP("ingest.events", 0)
+
+
+def test_the_private_parts_are_those_that_the_transport_was_checked_against() -> None:
+    assert version("faust-streaming") == "0.15.3"
+    assert version("aiokafka").startswith("0.14.")
+    for name in ("_getmany", "_new_offset", "_filter_tps_with_pending_acks", "_add_gap", "ack", "perform_seek"):
+        assert name in vars(base.Consumer) or name in vars(base.ThreadDelegateConsumer), name
+    for name in ("_create_worker_consumer", "seek_to_committed", "_commit", "_fetch_records"):
+        assert name in vars(stock.AIOKafkaConsumerThread), name
+    assert "_isolation_level" in aiokafka.AIOKafkaConsumer.__init__.__code__.co_names
+    assert "_isolation_level" in aiokafka.AIOKafkaConsumer.start.__code__.co_names
+    assert hasattr(GroupCoordinator, "fetch_committed_offsets")
+
+
+def test_faust_finds_the_transport_by_its_url() -> None:
+    from faust.transport import by_url
+
+    assert by_url("logflume://localhost:9092") is Transport
+
+
+class HeldThread:
+    """Stands for the consumer thread: fetches what the test gives it, notes seeks."""
+
+    def __init__(self) -> None:
+        self.fetches: list[Any] = []
+        self.seeks = 0
+        self.during_fetch: Any = None
+
+    async def getmany(self, partitions: Any, timeout: float) -> Any:
+        if self.during_fetch:
+            await self.during_fetch()
+        found = self.fetches.pop(0)
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    async def seek_to_committed(self) -> dict[TP, int]:
+        self.seeks += 1
+        return {HERE: 0}
+
+
+def held() -> tuple[Consumer, HeldThread]:
+    """A consumer without its app: what it needs of one is set by hand."""
+    consumer = object.__new__(Consumer)
+    thread = HeldThread()
+    vars(consumer).update(
+        rule=CommitRule(),
+        stopped={},
+        _topic_ids={HERE.topic: "id"},
+        _seeks=0,
+        _adrift=False,
+        _thread=thread,
+        _read_offset={},
+        _committed_offset={},
+        _unacked_messages=set(),
+        _waiting_for_ack=None,
+    )
+    return consumer, thread
+
+
+def fetched(first: int, last: int) -> dict[TP, Any]:
+    return {HERE: [message(offset, b"{}") for offset in range(first, last + 1)]}
+
+
+async def fetch(consumer: Consumer) -> list[tuple[int, int]]:
+    found = await consumer._getmany({HERE}, 1.0)
+    return [(chunk.first, chunk.last) for chunks in found.values() for chunk in chunks]
+
+
+def test_a_fetch_is_one_chunk_a_partition_and_known_to_the_commit_rule_at_once() -> None:
+    async def play() -> None:
+        consumer, thread = held()
+        thread.fetches = [fetched(0, 9)]
+        assert await fetch(consumer) == [(0, 9)]
+        assert consumer.rule.oldest() is not None
+        assert list(consumer._filter_tps_with_pending_acks()) == []
+
+    asyncio.run(play())
+
+
+def test_a_fetch_that_was_cut_short_is_followed_by_a_seek_to_what_is_committed() -> None:
+    """Its records are gone, but the client's position may lie behind them: going on there would skip them."""
+
+    async def play() -> None:
+        consumer, thread = held()
+        thread.fetches = [asyncio.CancelledError(), fetched(0, 9)]
+        with pytest.raises(asyncio.CancelledError):
+            await fetch(consumer)
+        assert thread.seeks == 0
+        assert await fetch(consumer) == [(0, 9)]
+        assert thread.seeks == 1
+
+    asyncio.run(play())
+
+
+def test_a_fetch_that_a_seek_overtook_is_thrown_away_and_followed_by_another_seek() -> None:
+    async def play() -> None:
+        consumer, thread = held()
+        thread.fetches = [fetched(50, 59), fetched(0, 9)]
+        thread.during_fetch = consumer.perform_seek
+        assert await fetch(consumer) == []
+        thread.during_fetch = None
+        assert await fetch(consumer) == [(0, 9)]
+        assert thread.seeks == 2
+
+    asyncio.run(play())
+
+
+def test_a_seek_makes_everything_fetched_before_count_no_more() -> None:
+    async def play() -> None:
+        consumer, thread = held()
+        thread.fetches = [fetched(0, 9)]
+        [chunk] = (await consumer._getmany({HERE}, 1.0))[HERE]
+        await consumer.perform_seek()
+        chunk.range.done = True
+        assert consumer._new_offset(HERE) is None
+
+    asyncio.run(play())
+
+
+def test_a_stopped_partition_hands_out_nothing() -> None:
+    async def play() -> None:
+        consumer, thread = held()
+        consumer.stopped[HERE] = "committed offset 9 lies beyond the log's end 3"
+        thread.fetches = [fetched(3, 5)]
+        assert await fetch(consumer) == []
+
+    asyncio.run(play())
+
+
+def place(committed: OffsetAndMetadata | None, beginning: int, end: int) -> tuple[int, dict[TP, str]]:
+    consumer, _ = held()
+    thread = object.__new__(ConsumerThread)
+    vars(thread)["consumer"] = consumer
+    return thread._place(TopicPartition(*HERE), committed, beginning, end), consumer.stopped
+
+
+def test_a_new_group_starts_at_the_beginning() -> None:
+    assert place(None, 5, 9) == (5, {})
+
+
+def test_a_group_goes_on_at_its_commit() -> None:
+    assert place(OffsetAndMetadata(7, "id"), 5, 9) == (7, {})
+
+
+def test_an_offset_of_a_topic_that_was_made_again_is_not_taken_for_the_new_ones() -> None:
+    assert place(OffsetAndMetadata(7, "another id"), 0, 9) == (0, {})
+
+
+def test_an_offset_beyond_the_end_stops_the_partition_and_says_so() -> None:
+    offset, stopped = place(OffsetAndMetadata(70, "id"), 0, 9)
+    assert offset == 9
+    assert "70 lies beyond the log's end 9" in stopped[HERE]
+
+
+def test_a_range_lost_to_retention_is_counted() -> None:
+    from logflume import metrics
+
+    before = metrics.SORT_LOST.labels(HERE.topic)._value.get()
+    assert place(OffsetAndMetadata(2, "id"), 5, 9) == (5, {})
+    assert metrics.SORT_LOST.labels(HERE.topic)._value.get() == before + 3
+
+
+class RecordingKafka:
+    """Stands for AIOKafkaConsumer when offsets are committed."""
+
+    def __init__(self, refuse: bool = False) -> None:
+        self.refuse = refuse
+        self.commits: list[dict[TopicPartition, OffsetAndMetadata]] = []
+
+    async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
+        if self.refuse:
+            raise CommitFailedError("the group has rebalanced")
+        self.commits.append(offsets)
+
+
+def commit(kafka: RecordingKafka) -> bool:
+    consumer, _ = held()
+    thread = object.__new__(ConsumerThread)
+    vars(thread).update(consumer=consumer, _consumer=kafka, assignment=lambda: {HERE})
+    return asyncio.run(thread._commit({HERE: 10, TP("ingest.events", 1): 20}))
+
+
+def test_commits_carry_the_topics_id_and_only_what_is_assigned() -> None:
+    kafka = RecordingKafka()
+    assert commit(kafka)
+    assert kafka.commits == [{TopicPartition(*HERE): OffsetAndMetadata(10, "id")}]
+
+
+def test_a_commit_that_the_group_refuses_is_no_commit_and_no_crash() -> None:
+    assert not commit(RecordingKafka(refuse=True))

@@ -1,4 +1,4 @@
-"""What the transport changes of Faust, piece by piece; tests of whole processes are in tests/integration/test_sort.py."""
+"""What the transport changes of Faust, piece by piece; whole processes are tested in tests/integration/test_sort.py."""
 
 from __future__ import annotations
 

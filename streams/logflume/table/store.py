@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+import aiohttp
 import pyarrow as pa
 import pyarrow.fs as pafs
 import s3fs
+from botocore.exceptions import BotoCoreError
 
 from logflume.errors import Misconfigured, Retryable
 from logflume.model.tenant import check_tenant_name
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5
 REQUEST_SECONDS = 30  # of silence; a stalled request ends well before the sink's transaction time-out matters
 ATTEMPTS = 3
+_FAILURES = (OSError, TimeoutError, BotoCoreError, aiohttp.ClientError)  # s3fs turns only some of them into OSError
 HEADS = 50_000  # a head is about 1 kB: tables whose last state is remembered
 
 
@@ -166,12 +169,10 @@ class Store:
             return True
         except FileExistsError:
             return False
-        except OSError as error:
+        except _FAILURES as error:
             if _status(error) == 412:
                 return False
-            raise Retryable(f"{self.uri(path)} could not be made: {error}") from error
-        except TimeoutError as error:
-            raise Retryable(f"{self.uri(path)} could not be made in time") from error
+            raise Retryable(f"{self.uri(path)} could not be made: {error or type(error).__name__}") from error
 
     def delete(self, path: str) -> None:
         """Delete one object that this process made; the tables' files are never deleted here."""

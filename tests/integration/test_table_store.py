@@ -1,0 +1,134 @@
+"""Tables on real S3 (SeaweedFS): writers who race, a table deleted by hand, queries, stores that must be refused."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from pathlib import Path
+
+import duckdb
+import polars
+import pytest
+from deltalake import DeltaTable
+
+from logflume.errors import Refused, Retryable
+from logflume.explore.find import find
+from logflume.explore.query import query
+from logflume.table import log, snapshot
+from logflume.table.probe import probe
+from logflume.table.store import Store
+from logflume.table.table import Table
+from tests.support.careless_store import careless_store
+from tests.support.services import S3
+from tests.support.tables import DAY, NOON, SMALL, append, ids
+
+WRITERS, APPENDS = 4, 6  # SeaweedFS lets the loser of a conditional put wait for a second
+
+
+def connect(s3: S3, url: str) -> Store:
+    return Store(url, endpoint=s3.endpoint, key=s3.access_key, secret=s3.secret_key)
+
+
+@pytest.fixture
+def store(s3: S3) -> Store:
+    return connect(s3, s3.new_bucket())
+
+
+def write(s3: S3, url: str, app_id: str, name: str) -> None:
+    """One writer process: appends one row after the other."""
+    own = connect(s3, url)
+    for n in range(APPENDS):
+        append(own, [f"{name}-{n}"], app_id, upto=n + 1)
+
+
+def race(s3: S3, url: str, app_ids: list[str], names: list[str]) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=write, args=(s3, url, app_id, name)) for app_id, name in zip(app_ids, names, strict=True)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(240)
+        assert process.exitcode == 0
+
+
+def test_four_processes_that_write_one_table_keep_all_rows(s3: S3, store: Store) -> None:
+    race(s3, store.url, [f"app{n}" for n in range(WRITERS)], [f"{n}" for n in range(WRITERS)])
+    assert ids(store) == sorted(f"{writer}-{n}" for writer in range(WRITERS) for n in range(APPENDS))
+    assert Table(store, SMALL, "acme").progress("app0") == APPENDS
+
+
+def test_four_processes_that_write_the_same_rows_store_each_once(s3: S3, store: Store) -> None:
+    race(s3, store.url, ["app"] * WRITERS, ["same"] * WRITERS)
+    assert ids(store) == sorted(f"same-{n}" for n in range(APPENDS))
+
+
+def test_a_table_deleted_by_hand_is_made_again(s3: S3, store: Store) -> None:
+    for n in range(3):
+        append(store, [f"{n}"], upto=n + 1)
+    store.filesystem.delete_dir(store.full(store.table("acme", "http_requests")))
+    append(store, ["3"], upto=4)
+    assert ids(connect(s3, store.url)) == ["3"]
+
+
+def test_checkpoints_bound_what_a_reader_reads(s3: S3, store: Store) -> None:
+    for n in range(log.CHECKPOINT_EVERY + 3):
+        append(store, [f"{n}"], upto=n + 1)
+    path = f"{store.table('acme', 'http_requests')}/_delta_log"
+    assert store.size(f"{path}/{log.CHECKPOINT_EVERY:020}.checkpoint.parquet")
+    assert store.size(f"{path}/_last_checkpoint")
+    fresh = connect(s3, store.url)
+    assert append(fresh, ["x"], upto=log.CHECKPOINT_EVERY + 4).rows == 1
+    assert len(ids(fresh)) == log.CHECKPOINT_EVERY + 4
+
+
+def test_queries_skip_files_and_find_ids(store: Store) -> None:
+    for day in range(3):
+        append(store, [f"{day}-0", f"{day}-1"], upto=2 * day + 2, times=[NOON + day * DAY] * 2)
+    result = query(
+        store, {"http_requests": SMALL}, "acme", "SELECT RayID FROM http_requests WHERE _date = '2025-11-26'"
+    )
+    assert sorted(result.read_all().column("RayID").to_pylist()) == ["1-0", "1-1"]
+    assert (result.scanned.files, result.scanned.of_files) == (1, 3)
+    assert [f.rows.num_rows for f in find(store, {"http_requests": SMALL}, "acme", "2-1")] == [1]
+    assert list(snapshot.list_tables(store)) == [("acme", "http_requests")]
+
+
+def test_other_engines_read_the_table(s3: S3, store: Store) -> None:
+    """docs/tables.md shows these ways."""
+    append(store, ["a", "b"], times=[NOON, NOON + DAY], RequestHeaders=[[("k", "v")], None])
+    append(store, ["c"], upto=3)
+    path = store.table("acme", "http_requests")
+    options = {name: value for name, value in store.delta_options.items() if name.startswith("AWS_")}
+    frame = polars.read_delta(store.uri(path), storage_options=options)
+    assert sorted(frame["RayID"].to_list()) == ["a", "b", "c"]
+    assert sorted(str(date) for date in frame["_date"].to_list()) == ["2025-11-25", "2025-11-25", "2025-11-26"]
+    table = DeltaTable(store.uri(path), storage_options=store.delta_options)
+    connection = duckdb.connect()
+    dataset = table.to_pyarrow_dataset()
+    connection.register("http_requests", dataset)
+    answer = connection.sql("SELECT RayID FROM http_requests WHERE _date = DATE '2025-11-26'").fetchall()
+    assert answer == [("b",)]
+
+
+def test_the_probe_accepts_a_store_with_atomic_puts(store: Store, tmp_path: Path) -> None:
+    assert probe(store).rounds > 0
+    assert probe(Store(f"file://{tmp_path}")).rounds > 0
+
+
+def test_the_probe_refuses_a_store_that_ignores_the_condition() -> None:
+    with careless_store() as endpoint:
+        careless = Store("s3://bucket/prefix", endpoint=endpoint, key="key", secret="secret")
+        with pytest.raises(Refused, match="it ignores If-None-Match"):
+            probe(careless)
+
+
+def test_a_store_that_is_away_is_told_in_time() -> None:
+    away = Store("s3://bucket/prefix", endpoint="http://127.0.0.1:1", key="key", secret="secret")
+    begin = time.monotonic()
+    with pytest.raises(Retryable):
+        append(away, ["a"])
+    with pytest.raises(Retryable):
+        away.put_if_absent("x", b"x")
+    assert time.monotonic() - begin < 60

@@ -155,8 +155,10 @@ def judge(
     """
     with tempfile.TemporaryDirectory(prefix="logflume-judge-") as folder, duckdb.connect() as db:
         db.execute("SET enable_progress_bar = false")
-        fetched = _fetched(files, filesystem, Path(folder))
-        _load(db, sent.table(), fetched, id_fields, since or {})
+        wanted = [(f.tenant, f.dataset, path) for f in files for path in f.paths]
+        names = copies(filesystem, [path for _, _, path in wanted], Path(folder))
+        owners = [(name, tenant, dataset) for name, (tenant, dataset, _) in zip(names, wanted, strict=True)]
+        _load(db, sent.table(), owners, id_fields, since or {})
         checks = _by_id(db)
         dead_rows = 0
         if log is not None:
@@ -168,40 +170,34 @@ def judge(
         return Verdict(tuple(checks), stored, dead_rows, tuple(_examples(db)) if not all(c.ok for c in checks) else ())
 
 
-@dataclass(frozen=True, slots=True)
-class _Fetched:
-    filename: str
-    tenant: str
-    dataset: str
+def copies(filesystem: pa.fs.FileSystem, paths: Sequence[str], folder: Path) -> list[str]:
+    """Copy files into ``folder`` and return the copies' names, in the same order.
 
-
-def _fetched(files: Iterable[Files], filesystem: pa.fs.FileSystem, folder: Path) -> list[_Fetched]:
-    """Copies of the files in ``folder``: DuckDB's own S3 client would be a download, and it seeks and reads a Python
-    file from several threads at once, which now and then gives it another thread's bytes.
+    DuckDB's own S3 client would be a download; and of a Python file system it reads one file from several threads, a
+    seek and then a read, so that now and then a thread gets another one's bytes (duckdb 2.0: "Invalid data").
     """
-    wanted = [(f, path, folder / f"{i}-{j}.parquet") for i, f in enumerate(files) for j, path in enumerate(f.paths)]
 
-    def fetch(one: tuple[Files, str, Path]) -> _Fetched:
-        owner, path, copy = one
-        with filesystem.open_input_stream(path) as stream:
+    def fetch(number: int) -> str:
+        copy = folder / f"{number}.parquet"
+        with filesystem.open_input_stream(paths[number]) as stream:
             copy.write_bytes(stream.read())
-        return _Fetched(str(copy), owner.tenant, owner.dataset)
+        return str(copy)
 
     with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(fetch, wanted))
+        return list(pool.map(fetch, range(len(paths))))
 
 
 def _load(
     db: duckdb.DuckDBPyConnection,
     sent: pa.Table,
-    files: Sequence[_Fetched],
+    owners: Sequence[tuple[str, str, str]],
     id_fields: Mapping[str, str | None],
     since: Mapping[tuple[str, int], int],
 ) -> None:
     db.register("sent_arrow", sent)
     db.execute("CREATE TABLE sent AS SELECT * FROM sent_arrow")
-    names = ("filename", "tenant", "dataset")
-    db.register("owner", pa.table({name: pa.array([getattr(f, name) for f in files], pa.string()) for name in names}))
+    columns = [pa.array([owner[i] for owner in owners], pa.string()) for i in range(3)]
+    db.register("owner", pa.table(columns, names=["filename", "tenant", "dataset"]))
     db.register(
         "since",
         pa.table(
@@ -213,7 +209,7 @@ def _load(
         "CREATE TABLE stored (tenant VARCHAR, dataset VARCHAR, id VARCHAR,"
         ' topic VARCHAR, "partition" INT, "offset" BIGINT, "row" INT)'
     )
-    for dataset in sorted({f.dataset for f in files}):
+    for dataset in sorted({dataset for _, _, dataset in owners}):
         id_field = id_fields.get(dataset)
         db.execute(
             f"""
@@ -225,7 +221,7 @@ def _load(
             LEFT JOIN since ON since.topic = f._src_topic AND since."partition" = f._src_partition
             WHERE f._src_offset >= coalesce(since.start, 0)
             """,
-            {"paths": [f.filename for f in files if f.dataset == dataset]},
+            {"paths": [name for name, _, its in owners if its == dataset]},
         )
 
 

@@ -193,4 +193,4 @@ class SinkMachine(RuleBasedStateMachine):
 
 
 TestSinkCommit = SinkMachine.TestCase
-TestSinkCommit.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestSinkCommit.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)

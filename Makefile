@@ -79,7 +79,7 @@ soak: $(READY) tools ## The fault tests with three seeds one after another
 
 .PHONY: mutate
 mutate: $(READY) tools ## Take each rule out in turn and see its test fail
-	$(BIN)/python -m tests.mutate $(ARGS)
+	$(BIN)/python tests/mutations/run.py $(ARGS)
 
 .PHONY: docs
 docs: $(READY) ## Generate the pages in docs/ that come from code

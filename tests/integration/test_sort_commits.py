@@ -1,0 +1,75 @@
+"""What a sorter may commit and what it may read, between real topics: the rules that only Kafka's behaviour shows."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from logflume.kafka import client, topics
+from logflume.settings import Settings
+from tests.conftest import StartWorker
+from tests.integration.test_sort import read_sorted
+from tests.support.pipeline import Pipeline
+from tests.support.waiting import until
+
+
+@pytest.fixture
+def made(settings: Settings) -> Settings:
+    topics.apply(settings)
+    return settings
+
+
+def send(settings: Settings, dataset: str, first: int, end: int, **options: str) -> None:
+    producer = Producer(client.producer_config(settings, **options))
+    if options:
+        producer.init_transactions(30)
+        producer.begin_transaction()
+    for number in range(first, end):
+        producer.produce(topics.ingest_topic(settings, dataset), json.dumps({"message": f"m{number}"}).encode(), b"ada")
+    assert producer.flush(30) == 0
+    if options:
+        producer.abort_transaction(30)
+
+
+def require_replicas(settings: Settings, topic: str, count: int) -> None:
+    entry = ConfigEntry("min.insync.replicas", str(count), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    client.admin(settings).incremental_alter_configs([resource])[resource].result()
+
+
+def committed(settings: Settings, dataset: str) -> int:
+    group = settings.sort_group
+    asked = client.admin(settings).list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
+    topic = topics.ingest_topic(settings, dataset)
+    return sum(max(0, p.offset) for p in asked[group].result().topic_partitions if p.topic == topic)
+
+
+def test_nothing_is_committed_while_the_sorted_topic_takes_nothing(made: Settings, worker: StartWorker) -> None:
+    topic = topics.sorted_topic(made, "events")
+    require_replicas(made, topic, 2)  # one broker: whoever asks for all replicas waits
+    sorter = worker("sort", made)
+    sorter.wait_ready(120)
+    for at in range(3):  # three fetches, so that an agent has gone past the first ones
+        send(made, "events", at * 10, at * 10 + 10)
+        size = Pipeline.gauge(sorter, "logflume_sort_buffered_bytes")
+        until(lambda least=size: Pipeline.gauge(sorter, "logflume_sort_buffered_bytes") > least, 60, "it has them")  # type: ignore[misc]
+        # Another dataset's commit shows that commits are made; they are made for all at once.
+        send(made, "dns_logs", at, at + 1)
+        until(lambda count=at: committed(made, "dns_logs") > count, 60, "the others are committed")  # type: ignore[misc]
+    assert committed(made, "events") == 0
+    require_replicas(made, topic, 1)
+    assert len(read_sorted(made, 30)) == 30
+    until(lambda: committed(made, "events") == 30, 60, "all is committed")
+
+
+def test_records_of_an_aborted_transaction_are_not_sorted(made: Settings, worker: StartWorker) -> None:
+    send(made, "events", 0, 50, transactional_id=uuid.uuid4().hex)
+    send(made, "events", 50, 60)
+    sorter = worker("sort", made)
+    assert {row[1] for row in read_sorted(made, 10)} == {f"m{number}" for number in range(50, 60)}
+    assert sorter.stop() == 0
+    assert len(read_sorted(made, 11, seconds=3)) == 10

@@ -1,0 +1,443 @@
+"""The mutations: which rule each takes out of which file, and the test that must notice.
+
+``old`` occurs exactly once in its file (tests/unit/test_mutations.py); ``new`` is what stands there instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One rule, taken out. ``test`` is a pytest node id."""
+
+    rule: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+    @property
+    def name(self) -> str:
+        """The rule in one word."""
+        return self.rule.split(":")[0]
+
+
+def _code(path: str) -> str:
+    return f"streams/logflume/{path}"
+
+
+_SORTER = "tests/unit/test_sorter.py"
+_TRANSPORT = "tests/unit/test_transport.py"
+_PROMISES = "tests/unit/test_sort_promises.py"
+_READER = "tests/property/test_sorted_partition.py"
+_SINK = "tests/unit/test_sink_rules.py"
+_TABLE = "tests/unit/test_table.py"
+_CLIENTS = "tests/unit/test_kafka_client.py"
+_TOPICS = "tests/contract/test_topics_yaml.py"
+_TRANSACTION = "tests/integration/test_transaction.py"
+_SINK_WORKER = "tests/integration/test_sink.py"
+
+MUTATIONS = (
+    # --- the sorter: stop and wait, commits -----------------------------------------------------------------------
+    Mutation(
+        "stop-and-wait: the next range is produced only after every report of the one before",
+        _code("sort/sorter.py"),
+        "            self._wait_until_safe()\n            crash.point",
+        "            crash.point",
+        f"{_SORTER}::test_the_next_range_is_produced_only_after_the_reports_of_the_one_before",
+    ),
+    Mutation(
+        "failure-ends: a failed delivery ends the process",
+        _code("sort/sorter.py"),
+        "            self._fail(error)\n",
+        "",
+        f"{_SORTER}::test_a_failed_delivery_ends_the_process_before_anything_more_is_produced_or_committed",
+    ),
+    Mutation(
+        "failure-kept: one refused message is raised by every later call, though the next ones landed",
+        _code("kafka/deliveries.py"),
+        "            if self._failed is None:\n                self._failed = failure\n",
+        "            self._failed = failure\n",
+        "tests/unit/test_deliveries.py::"
+        "test_d2_a_failed_report_is_raised_by_every_later_call_though_the_next_message_landed",
+    ),
+    Mutation(
+        "letters-awaited: a chunk of poison alone is acknowledged when its dead letters are safe",
+        _code("sort/sorter.py"),
+        "for pieces in done.rounds or [[]]:",
+        "for pieces in done.rounds:",
+        f"{_SORTER}::test_a_chunk_of_poison_alone_is_acknowledged_only_when_its_dead_letters_are_safe",
+    ),
+    Mutation(
+        "no-overlap: chunks that were fetched twice go into different units",
+        _code("sort/sorter.py"),
+        " or (before is not None and chunk.first != before.last + 1)",
+        "",
+        "tests/unit/test_units.py::test_a_chunk_that_was_fetched_again_goes_into_a_unit_of_its_own",
+    ),
+    Mutation(
+        "commit-prefix: nothing is committed past a range in flight",
+        _code("sort/commit.py"),
+        "        while ranges and ranges[0].done:",
+        "        while any(each.done for each in ranges):",
+        "tests/property/test_commit_rule.py::test_a_range_in_flight_holds_back_what_was_done_after_it",
+    ),
+    Mutation(
+        "forget-on-seek: what was fetched before a seek never counts after it (the rule)",
+        _code("sort/commit.py"),
+        "            self._ranges.pop(partition, None)",
+        "            pass",
+        "tests/property/test_commit_rule.py::test_what_was_fetched_before_a_seek_never_counts_after_it",
+    ),
+    Mutation(
+        "forget-on-seek-transport: what was fetched before a seek never counts after it (the transport)",
+        _code("sort/transport.py"),
+        "        self.rule.forget()\n",
+        "",
+        f"{_TRANSPORT}::test_a_seek_makes_everything_fetched_before_count_no_more",
+    ),
+    Mutation(
+        "forget-on-revoke: partitions that are taken away are forgotten",
+        _code("sort/transport.py"),
+        "        self.rule.forget(revoked)\n",
+        "",
+        f"{_PROMISES}::test_partitions_that_are_taken_away_are_forgotten",
+    ),
+    Mutation(
+        "overtaken-fetch: a fetch that a seek overtook is dropped",
+        _code("sort/transport.py"),
+        "if fetched and seeks != self._seeks:",
+        "if False:",
+        f"{_TRANSPORT}::test_a_fetch_that_a_seek_overtook_is_thrown_away_and_followed_by_another_seek",
+    ),
+    Mutation(
+        "cut-fetch: a fetch that was cut short is followed by a seek to what is committed",
+        _code("sort/transport.py"),
+        "        if self._adrift:\n            await self.perform_seek()\n",
+        "",
+        f"{_TRANSPORT}::test_a_fetch_that_was_cut_short_is_followed_by_a_seek_to_what_is_committed",
+    ),
+    Mutation(
+        "commit-rule-used: Faust's own rule takes a hole for done",
+        _code("sort/transport.py"),
+        "        return self.rule.committable(tp)",
+        "        return super()._new_offset(tp)",
+        f"{_PROMISES}::test_commits_follow_the_rule_and_not_fausts",
+    ),
+    Mutation(
+        "no-early-ack: an agent's chunk is not acknowledged before it is safe",
+        _code("sort/app.py"),
+        "stream.noack().events()",
+        "stream.events()",
+        "tests/integration/test_sort_commits.py::test_nothing_is_committed_while_the_sorted_topic_takes_nothing",
+    ),
+    # --- what a sorted partition says, and how it is read ---------------------------------------------------------
+    Mutation(
+        "names-previous: a block names the end of its session's range before it",
+        _code("sort/sorter.py"),
+        "        self._promise(rounds)\n",
+        "",
+        f"{_SORTER}::test_blocks_name_the_end_of_the_sessions_range_before",
+    ),
+    Mutation(
+        "hole-guard: nothing is read past a missing range",
+        _code("kafka/reader.py"),
+        "        self._refuse_hole(meta, where)\n",
+        "",
+        f"{_READER}::test_a_missing_range_is_a_hole_and_nothing_is_read_past_it",
+    ),
+    Mutation(
+        "watermarks: rows of a range that was produced again come once",
+        _code("kafka/reader.py"),
+        "        if not overlapping:\n",
+        "        if True:\n",
+        f"{_READER}::test_rows_of_a_range_cut_anew_come_once",
+    ),
+    Mutation(
+        "watermark-ids: a watermark is about a topic's id, not about its name or partition",
+        _code("kafka/reader.py"),
+        "return self._position.watermarks.get((source.topic_id, source.partition), (-1, -1))",
+        "return max((at for (_, p), at in self._position.watermarks.items() if p == source.partition), "
+        "default=(-1, -1))",
+        f"{_READER}::test_the_same_offsets_of_another_topic_id_are_other_rows",
+    ),
+    Mutation(
+        "watermarks-stored: a position brings its watermarks along",
+        _code("kafka/cursors.py"),
+        'position = Position(record["offset"], MappingProxyType(marks), record["floor"], since)',
+        'position = Position(record["offset"])',
+        f"{_SINK_WORKER}::test_rows_come_to_rest_in_their_tenants_tables_and_the_position_follows",
+    ),
+    Mutation(
+        "routing: a row goes to the same place for ever",
+        _code("sort/routing.py"),
+        "zlib.crc32(tenant.encode(), self._salt) % self.partitions",
+        "hash((self._salt, tenant)) % self.partitions",
+        "tests/unit/test_regroup.py::test_routing_depends_on_dataset_and_tenant_alone_and_never_changes",
+    ),
+    # --- tables ---------------------------------------------------------------------------------------------------
+    Mutation(
+        "txn-compare: rows that the table holds are not stored again",
+        _code("table/table.py"),
+        "start = 0 if stored is None else int(np.searchsorted(offsets, stored))",
+        "start = 0",
+        f"{_TABLE}::test_a_repeated_append_changes_nothing",
+    ),
+    Mutation(
+        "txn-same-commit: rows and how far they reach are one commit (an append)",
+        _code("table/log.py"),
+        '[{"commitInfo": info}, {"txn": {"appId": app_id, "version": upto}}]',
+        '[{"commitInfo": info}]',
+        f"{_TABLE}::test_rows_and_how_far_they_reach_are_one_commit",
+    ),
+    Mutation(
+        "txn-same-create: rows and how far they reach are one commit (a table's first)",
+        _code("table/log.py"),
+        "CommitProperties(app_transactions=[Transaction(app_id, upto)])",
+        "CommitProperties()",
+        f"{_TABLE}::test_rows_and_how_far_they_reach_are_one_commit",
+    ),
+    Mutation(
+        "loaded-snapshot: a commit stands on the version where the txn was read",
+        _code("table/table.py"),
+        "done = log.commit(self._store, self.path, head, files, app_id, upto, self._clock)",
+        "done = log.commit(self._store, self.path, self._load(app_id) or head, files, app_id, upto, self._clock)",
+        f"{_TABLE}::test_a_zombie_stores_only_rows_that_nobody_has_stored",
+    ),
+    Mutation(
+        "reload: after any failure the table is read again",
+        _code("table/table.py"),
+        "            self._pause(attempt)\n            head = self._load(app_id)\n",
+        "            self._pause(attempt)\n",
+        f"{_TABLE}::test_a_commit_that_succeeded_unheard_is_not_repeated",
+    ),
+    Mutation(
+        "put-if-absent: of simultaneous commits one wins",
+        _code("table/store.py"),
+        'data, mode="create")',
+        "data)",
+        "tests/integration/test_table_store.py::test_four_processes_that_write_the_same_rows_store_each_once",
+    ),
+    Mutation(
+        "probe: a store that ignores If-None-Match is refused",
+        _code("table/probe.py"),
+        "if winners != 1:",
+        "if winners < 1:",
+        "tests/integration/test_table_store.py::test_the_probe_refuses_a_store_that_ignores_the_condition",
+    ),
+    Mutation(
+        "deleted-by-hand: an entry is put only on a log that is there",
+        _code("table/log.py"),
+        "if store.size(head.anchor[0]) != head.anchor[1]:",
+        "if False:",
+        f"{_TABLE}::test_a_table_deleted_by_hand_is_made_again",
+    ),
+    # --- the sink -------------------------------------------------------------------------------------------------
+    Mutation(
+        "durable-first: the position never passes a row that is not durable",
+        _code("sink/progress.py"),
+        "            if held is not None and read.position.offset > held:\n                break\n",
+        "",
+        f"{_SINK}::test_the_commit_goes_up_to_the_first_offset_that_is_not_durable",
+    ),
+    Mutation(
+        "flights-hold: rows in flight hold the commit back",
+        _code("sink/buffers.py"),
+        "return self.flight.segments[0].first if self.flight else self.segments[0].first",
+        "return self.segments[0].first if self.segments else 1 << 60",
+        "tests/unit/test_sink_buffers.py::test_the_lowest_offset_that_is_not_durable_is_held_also_while_it_flies",
+    ),
+    Mutation(
+        "membership: Kafka takes offsets of no member from anyone, so a zombie must not ask",
+        _code("kafka/transaction.py"),
+        "    if not before or consumer.memberid() != before:",
+        "    if False:",
+        f"{_TRANSACTION}::test_a_consumer_in_no_group_has_no_membership_to_commit_with",
+    ),
+    Mutation(
+        "messages-first: messages are in the log before the membership is checked",
+        _code("kafka/transaction.py"),
+        "            deliveries.wait(max(0.0, deadline - time.monotonic()))  # X1\n",
+        "",
+        f"{_TRANSACTION}::test_messages_are_in_the_log_before_the_membership_is_asked_for",
+    ),
+    Mutation(
+        "in-one-transaction: the group's offsets move with the positions or not at all",
+        _code("kafka/transaction.py"),
+        "self._again(deadline, lambda: producer.send_offsets_to_transaction(list(offsets), present, 5.0))",
+        "pass",
+        f"{_TRANSACTION}::test_messages_and_offsets_are_committed_together",
+    ),
+    Mutation(
+        "open-transactions: an owner waits until none is open, then reads to the end",
+        _code("kafka/cursors.py"),
+        'config | {"enable.partition.eof": True}',
+        'config | {"enable.partition.eof": True, "isolation.level": "read_uncommitted"}',
+        f"{_SINK_WORKER}::test_a_successor_waits_for_the_transaction_that_a_dying_owner_left_open",
+    ),
+    Mutation(
+        "high-watermark: the end that is waited for lies behind open transactions",
+        _code("kafka/cursors.py"),
+        "isolation_level=IsolationLevel.READ_UNCOMMITTED",
+        "isolation_level=IsolationLevel.READ_COMMITTED",
+        f"{_SINK_WORKER}::test_a_successor_waits_for_the_transaction_that_a_dying_owner_left_open",
+    ),
+    Mutation(
+        "revoke-waits: no flush outlives its revoke",
+        _code("sink/worker.py"),
+        "        if not self._pool.settle(theirs, _REVOKE_SECONDS):",
+        "        if False:",
+        "tests/unit/test_sink_revoke.py::test_a_revoked_partitions_flush_is_waited_for_and_its_rows_are_committed",
+    ),
+    Mutation(
+        "letters-with-position: a dead letter goes out with the commit that passes it and with no other",
+        _code("sink/partition.py"),
+        "return [letter for letter in self._letters if letter.offset < position.offset]",
+        "return list(self._letters)",
+        f"{_SINK}::test_a_dead_letter_goes_out_with_the_commit_that_passes_it_and_with_no_other",
+    ),
+    Mutation(
+        "older-configuration: an owner who does not know all tenants passes over none",
+        _code("sink/placing.py"),
+        "    if stored.generation > found.generation:",
+        "    if False:",
+        f"{_SINK}::test_what_cannot_be_trusted_stops_the_partition",
+    ),
+    Mutation(
+        "new-topic: a position is about a topic's id",
+        _code("sink/placing.py"),
+        "        if not found.adopted:",
+        "        if False:",
+        f"{_SINK}::test_what_cannot_be_trusted_stops_the_partition",
+    ),
+    Mutation(
+        "beyond-end: a position past the log's end stops the partition",
+        _code("sink/placing.py"),
+        "    if position.offset > found.end:",
+        "    if False:",
+        f"{_SINK}::test_what_cannot_be_trusted_stops_the_partition",
+    ),
+    Mutation(
+        "partition-count: another number of partitions than declared stops the partition",
+        _code("sink/placing.py"),
+        "    if found.partitions != found.declared_partitions:",
+        "    if False:",
+        f"{_SINK}::test_what_cannot_be_trusted_stops_the_partition",
+    ),
+    Mutation(
+        "age-first: rows past their age go before larger ones",
+        _code("sink/schedule.py"),
+        'return due.cause != "age", due.pair.since',
+        "return False, -due.pair.bytes",
+        f"{_SINK}::test_rows_past_their_age_go_before_larger_ones",
+    ),
+    Mutation(
+        "app-id: a table knows a sorted topic by its id",
+        _code("sink/partition.py"),
+        'return f"logflume/{self.topic_id}/{self.number}"',
+        'return f"logflume/{self.topic}/{self.number}"',
+        f"{_SINK_WORKER}::test_a_topic_made_again_is_not_taken_for_the_old_one_until_it_is_adopted",
+    ),
+    # --- what Kafka is told ---------------------------------------------------------------------------------------
+    Mutation(
+        "commit-id: the sorter's commits carry the topic's id",
+        _code("sort/transport.py"),
+        "OffsetAndMetadata(offset, self._owner.topic_id(tp.topic))",
+        'OffsetAndMetadata(offset, "")',
+        f"{_TRANSPORT}::test_commits_carry_the_topics_id_and_only_what_is_assigned",
+    ),
+    Mutation(
+        "commit-id-read: an offset of a topic made again is not taken for the new one's",
+        _code("sort/transport.py"),
+        "if committed.metadata and committed.metadata != topic_id:",
+        "if False:",
+        f"{_TRANSPORT}::test_an_offset_of_a_topic_that_was_made_again_is_not_taken_for_the_new_ones",
+    ),
+    Mutation(
+        "sorter-beyond-end: an offset past the log's end stops the partition",
+        _code("sort/transport.py"),
+        "        if committed.offset > end:",
+        "        if False:",
+        f"{_TRANSPORT}::test_an_offset_beyond_the_end_stops_the_partition_and_says_so",
+    ),
+    Mutation(
+        "sorter-no-jump: auto.offset.reset is none for aiokafka",
+        _code("sort/app.py"),
+        'consumer_auto_offset_reset="none"',
+        'consumer_auto_offset_reset="earliest"',
+        f"{_PROMISES}::test_the_app_never_jumps_and_drains_before_it_ends",
+    ),
+    Mutation(
+        "drain: SIGTERM does not acknowledge what is in work",
+        _code("sort/app.py"),
+        "stream_wait_empty=True",
+        "stream_wait_empty=False",
+        f"{_PROMISES}::test_the_app_never_jumps_and_drains_before_it_ends",
+    ),
+    Mutation(
+        "read-committed-aiokafka: records of aborted transactions are not read by the sorter",
+        _code("sort/transport.py"),
+        '        consumer._isolation_level = "read_committed"  # T3; read when the consumer starts\n',
+        "",
+        "tests/integration/test_sort_commits.py::test_records_of_an_aborted_transaction_are_not_sorted",
+    ),
+    Mutation(
+        "read-committed: records of aborted transactions are not read",
+        _code("kafka/client.py"),
+        '"isolation.level": "read_committed"',
+        '"isolation.level": "read_uncommitted"',
+        f"{_CLIENTS}::test_a_consumer_never_jumps_and_never_commits_by_itself_whatever_the_options_say",
+    ),
+    Mutation(
+        "no-jump: auto.offset.reset is error",
+        _code("kafka/client.py"),
+        '"auto.offset.reset": "error"',
+        '"auto.offset.reset": "earliest"',
+        f"{_CLIENTS}::test_a_consumer_never_jumps_and_never_commits_by_itself_whatever_the_options_say",
+    ),
+    Mutation(
+        "no-auto-commit: nobody commits but the commit rule",
+        _code("kafka/client.py"),
+        '"enable.auto.commit": False',
+        '"enable.auto.commit": True',
+        f"{_CLIENTS}::test_a_consumer_never_jumps_and_never_commits_by_itself_whatever_the_options_say",
+    ),
+    Mutation(
+        "idempotence: producers are idempotent and wait for all replicas",
+        _code("kafka/client.py"),
+        'promises = {"enable.idempotence": True, "acks": "all"}',
+        "promises: dict[str, Any] = {}",
+        f"{_CLIENTS}::test_a_producer_stays_idempotent_whatever_the_options_say",
+    ),
+    Mutation(
+        "no-second-send: a client never sends again what may have been stored",
+        _code("edge/publisher.py"),
+        "if error.code() in _NOT_STORED and not error.fatal():",
+        "if not error.fatal():",
+        "tests/unit/test_edge_publisher.py::"
+        "test_p3_a_failure_that_may_hide_a_stored_message_ends_it_and_nothing_is_produced_again",
+    ),
+    Mutation(
+        "log-append-time: an edge with a slow clock loses nothing to retention (ingest)",
+        "topics/topics.yaml",
+        "what nobody has read\n      message.timestamp.type: LogAppendTime",
+        "what nobody has read\n      message.timestamp.type: CreateTime",
+        f"{_TOPICS}::test_every_topic_that_deletes_by_time_does_so_by_the_brokers_clock_and_never_by_size",
+    ),
+    Mutation(
+        "large-letters: the dead-letter topic takes what another topic took",
+        "topics/topics.yaml",
+        "max.message.bytes: 17825792",
+        "max.message.bytes: 4194304",
+        f"{_TOPICS}::test_topics_of_blocks_take_4_mb_and_dead_letters_16",
+    ),
+    Mutation(
+        "same-count: the partitions of a sorted topic never change in place",
+        "topics/topics.yaml",
+        "    partitions: {local: 16, real: 256}\n",
+        "    partitions: {local: 16, real: 256}\n    partitions_grow: true\n",
+        f"{_TOPICS}::test_only_ingest_topics_may_gain_partitions",
+    ),
+)

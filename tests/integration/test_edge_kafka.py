@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import re
 import subprocess
 import sys
 import threading
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -69,7 +72,7 @@ def test_what_a_flush_confirmed_stands_in_the_topic_once_and_spread_over_partiti
 def test_a_broker_that_goes_and_comes_back_loses_and_repeats_nothing(
     own_kafka: Kafka, settings_for: SettingsFor
 ) -> None:
-    settings = settings_for(own_kafka, edge_block_rows=20, edge_memory_bytes=2_000_000)
+    settings = settings_for(own_kafka, edge_block_rows=20, edge_timeout_seconds=150)
     topics.apply(settings)
     with Client(settings) as client:
         stop = threading.Event()
@@ -90,7 +93,7 @@ def test_a_broker_that_goes_and_comes_back_loses_and_repeats_nothing(
             with pytest.raises(Unavailable):
                 client.flush(3)
             own_kafka.start()
-            client.flush(60)
+            client.flush()
         finally:
             stop.set()
             busy.join()
@@ -99,7 +102,9 @@ def test_a_broker_that_goes_and_comes_back_loses_and_repeats_nothing(
 
 
 def test_a_topic_made_late_gets_what_was_logged_before(settings: Settings) -> None:
-    settings = settings.model_copy(update={"kafka_options": {"topic.metadata.propagation.max.ms": "100"}})
+    settings = settings.model_copy(
+        update={"kafka_options": {"topic.metadata.propagation.max.ms": "100"}, "edge_timeout_seconds": 120.0}
+    )
     with Client(settings) as client:
         client.log("acme", "events", {"message": "early"})
         with pytest.raises(Unavailable, match="UNKNOWN_TOPIC"):
@@ -186,3 +191,26 @@ def test_the_command_lists_by_filter_and_shows_one(
     assert json.loads(run("show", other["at"], "--json"))["headers"] == {"v": "9"}
     assert main.run(["deadletter", "show", "0:999"]) == 2
     assert main.run(["deadletter", "show", "nonsense"]) == 2
+
+
+def test_the_page_on_producing_says_what_works(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    topics.apply(settings)
+    page = (Path(__file__).parents[2] / "docs" / "produce.md").read_text()
+    client, on_bad, handler, plain = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(client, {})
+    place: dict[str, Any] = {"Client": Client}
+    exec(on_bad, place)
+    place["client"].close()
+    before = list(logging.getLogger().handlers)
+    exec(handler, {})
+    (added,) = [each for each in logging.getLogger().handlers if each not in before]
+    logging.getLogger().removeHandler(added)
+    added.close()
+    plain = plain.replace("127.0.0.1:9092", settings.kafka_bootstrap).replace("logflume.", settings.topic_prefix)
+    exec(plain, {})
+    messages = [m for part in _log(settings, topics.ingest_topic(settings, "events")).values() for m in part]
+    assert Counter(record["message"] for _, record in rows(messages, DATASETS)) == Counter(["paid", "card refused"])
+    (record,) = [m for m in messages if m.key == b"acme"]
+    assert json.loads(record.value or b"")["message"] == "paid"

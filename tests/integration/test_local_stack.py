@@ -71,7 +71,7 @@ class Machine:
 
 def make(run: Run, **variables: str) -> Iterator[Machine]:
     """A machine in the run's folder, which is on a real disk; whatever is left there is ended."""
-    folder = run.folder / f"stack-{secrets.token_hex(3)}"
+    folder = run.folder / f"a stack 100% {secrets.token_hex(3)}"  # names that users give
     folder.mkdir()
     machine = Machine(folder, variables)
     yield machine

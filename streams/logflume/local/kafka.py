@@ -6,6 +6,7 @@ The broker's port stays the same over restarts, so that clients find it again.
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import re
 import shutil
@@ -90,10 +91,12 @@ class Broker:
 
     def prepare(self) -> None:
         """Write the configuration and format the data folder, once. Fetches the jars when they are missing."""
+        if "," in str(self._data):
+            raise Misconfigured(f"Kafka would take {self._data} for two folders: there must be no comma in its name.")
         libraries = jars(self.cache_dir)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._log4j.write_text(resources.files(__package__).joinpath("log4j2.xml").read_text())
-        self._properties.write_text("".join(f"{name}={value}\n" for name, value in self._settings().items()))
+        self._properties.write_text("".join(f"{name}={_escaped(value)}\n" for name, value in self._settings().items()))
         if (self._data / "meta.properties").is_file():
             return
         command = [*_java(libraries, self._log4j, "-Xmx128m"), "kafka.tools.StorageTool", "format"]
@@ -211,5 +214,10 @@ def _fetch(folder: Path, libraries: Path) -> None:
         copied.replace(libraries)
 
 
+def _escaped(value: str) -> str:
+    """A value of a Java properties file, which is Latin-1 with the escapes that JSON has too."""
+    return json.dumps(value)[1:-1]
+
+
 def _java(libraries: Path, log4j: Path, *heap: str) -> list[str]:
-    return ["java", *heap, f"-Dlog4j2.configurationFile={log4j}", "-cp", f"{libraries}/*"]
+    return ["java", *heap, f"-Dlog4j2.configurationFile={log4j.as_uri()}", "-cp", f"{libraries}/*"]

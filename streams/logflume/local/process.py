@@ -26,8 +26,13 @@ class Process:
     log: str
 
     @classmethod
-    def start(cls, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Process:
-        """Start ``command`` in a session of its own (Ctrl-C here does not reach it), its output appended to ``log``."""
+    def start(
+        cls, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None, folder: Path | None = None
+    ) -> Process:
+        """Start ``command`` in a session of its own (Ctrl-C here does not reach it), its output appended to ``log``.
+
+        It stands in ``folder``, or where we do.
+        """
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             child = subprocess.Popen(
@@ -36,6 +41,7 @@ class Process:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=None if environment is None else dict(environment),
+                cwd=folder,
                 start_new_session=True,
             )
         # It is stopped by pid, perhaps by another process than this one; Popen would warn that nobody waited for it.

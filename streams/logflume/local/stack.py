@@ -210,7 +210,7 @@ class Stack:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         own = {SETTINGS_VARIABLE: os.devnull, STACK_VARIABLE: record.token}
         environment = inherited | self._settings(record).environment() | own
-        process = Process.start(supervisor.command(), supervisor.log, environment)
+        process = Process.start(supervisor.command(), supervisor.log, environment, self.folder)
         deadline = time.monotonic() + READY_SECONDS
         while not supervisor.answers():
             if not process.alive() or time.monotonic() > deadline:

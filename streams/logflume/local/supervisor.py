@@ -60,7 +60,7 @@ class Supervisor:
         return self.folder / "logs" / "supervisord.log"
 
     def command(self) -> list[str]:
-        """The command line of supervisord, in the foreground."""
+        """The command line of supervisord, in the foreground; it must stand in ``folder``."""
         return [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(self._configuration)]
 
     def configure(self, programs: Sequence[Program]) -> None:
@@ -134,12 +134,13 @@ class Supervisor:
         return self.folder / "supervisord.conf"
 
     def _daemon(self) -> dict[str, str]:
+        # Paths are relative to the folder, where it is started: a % in them would be expanded twice.
         values = {
-            "logfile": str(self.log),
+            "logfile": "logs/supervisord.log",
             "logfile_maxbytes": "0",  # restarts are counted in it
             "silent": "true",  # or every line came twice: -n logs to the output too
-            "pidfile": str(self.folder / "supervisord.pid"),
-            "childlogdir": str(self.folder / "logs"),
+            "pidfile": "supervisord.pid",
+            "childlogdir": "logs",
         }
         return values | ({"user": "root"} if os.getuid() == 0 else {})  # else it warns of running as root
 
@@ -153,7 +154,7 @@ class Supervisor:
             "startretries": "100",
             "stopwaitsecs": str(program.stop_seconds),
             "redirect_stderr": "true",
-            "stdout_logfile": str(self.folder / "logs" / f"{program.name}.log"),
+            "stdout_logfile": f"logs/{program.name}.log",
             "stdout_logfile_maxbytes": "20MB",
             "stdout_logfile_backups": "2",
             "priority": "300" if program.worker else "100",

@@ -152,17 +152,19 @@ def test_an_ingest_topic_made_again_is_read_from_its_start_and_nothing_of_it_is_
     pipeline.sink()
     pipeline.sent(1500)
     pipeline.assert_exactly_once()
+    # It notices nothing until the new topic has reached its offsets: reading on there would look right.
+    sorter.worker.pause()
     make_again(pipeline.settings, topic)
-    sender = pipeline.send(3000)  # at once: a sorter that has not noticed may be at the same offsets
+    pipeline.sent(3000)
+    sorter.worker.resume()
 
     def at_rest() -> bool:
         sorter.tend()
-        return not sender.process.alive() and not pipeline.judge.missing()
+        return not pipeline.judge.missing()
 
     until(at_rest, 180, "the new topic's records at rest", pause=0.5)
-    assert sender.acked() == 3000
     pipeline.assert_exactly_once()
-    assert sorter.codes == [EXIT_FAILED]
+    assert set(sorter.codes) == {EXIT_FAILED}
 
 
 def test_of_a_sorted_topic_made_again_nothing_is_stored_until_somebody_says_so(pipeline: Pipeline) -> None:

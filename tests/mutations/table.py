@@ -44,7 +44,7 @@ MUTATIONS = (
     Mutation(
         "stop-and-wait: the next range is produced only after every report of the one before",
         _code("sort/sorter.py"),
-        "            self._wait_until_safe()\n            crash.point",
+        "            self._patiently(lambda: self._deliveries.wait(_REPORT_SECONDS))\n            crash.point",
         "            crash.point",
         f"{_SORTER}::test_the_next_range_is_produced_only_after_the_reports_of_the_one_before",
     ),
@@ -62,6 +62,13 @@ MUTATIONS = (
         "            self._failed = failure\n",
         "tests/unit/test_deliveries.py::"
         "test_d2_a_failed_report_is_raised_by_every_later_call_though_the_next_message_landed",
+    ),
+    Mutation(
+        "fetched-of-the-same: a sorter produces nothing that it read of a topic made again",
+        _code("sort/sorter.py"),
+        "        self._patiently(lambda: self._same_topic(fetched_at))\n",
+        "",
+        f"{_SORTER}::test_of_a_topic_that_was_made_again_nothing_is_produced_or_acknowledged",
     ),
     Mutation(
         "letters-awaited: a chunk of poison alone is acknowledged when its dead letters are safe",
@@ -218,7 +225,7 @@ MUTATIONS = (
         _code("table/store.py"),
         'data, mode="create")',
         "data)",
-        "tests/integration/test_table_store.py::test_four_processes_that_write_the_same_rows_store_each_once",
+        "tests/integration/test_table_store.py::test_four_processes_that_write_one_table_store_each_row_once",
     ),
     Mutation(
         "probe: a store that ignores If-None-Match is refused",

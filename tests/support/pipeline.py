@@ -119,7 +119,8 @@ class Pipeline:
     def assert_at_rest(self, seconds: float = AT_REST_SECONDS) -> None:
         """Wait until every acknowledged record is at rest, then judge I1 to I4 and I6."""
         until(lambda: not self.judge.missing(), seconds, "every acknowledged record at rest", pause=1.0)
-        assert self.judge.complaints() == []
+        complaints = self.judge.complaints()
+        assert not complaints, "\n".join(complaints)
 
     def assert_exactly_once(self, seconds: float = AT_REST_SECONDS) -> None:
         """Wait until every acknowledged record is at rest, then judge I1 to I6."""

@@ -30,7 +30,7 @@ from tests.support.oracle import DATASET, Oracle
 
 _COLUMNS = {
     "id": "trace_id",
-    "ms": "epoch_us(time) / 1000",
+    "ms": "epoch_us(time) // 1000",
     "level": "level",
     "message": "message",
     "shard": "attributes['shard']",

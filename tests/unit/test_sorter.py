@@ -1,4 +1,4 @@
-"""The sorter's invariants B1 to B5, with deliveries held in hand."""
+"""The sorter's invariants B1 to B6, with deliveries held in hand."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from logflume import contract
 from logflume.block.sorted import decode_sorted
 from logflume.errors import Fatal, Retryable
 from logflume.kafka.deliveries import Deliveries
+from logflume.kafka.identity import TopicChanged
 from logflume.model import load
 from logflume.sort.gather import Gatherer
 from logflume.sort.regroup import Regrouper
@@ -67,7 +68,11 @@ class Running:
         return [sent for sent in self.deliveries.sent if sent[0] == "sorted"]
 
 
-def start(held_bytes: int = 1 << 20, unit_bytes: int = 1 << 20) -> Running:
+def it_is(since: float) -> None:
+    """The topic is the one it was."""
+
+
+def start(held_bytes: int = 1 << 20, unit_bytes: int = 1 << 20, same_topic: Any = it_is) -> Running:
     deliveries = HeldDeliveries()
     failures: list[BaseException] = []
     sorter = Sorter(
@@ -77,6 +82,7 @@ def start(held_bytes: int = 1 << 20, unit_bytes: int = 1 << 20) -> Running:
         sorted_topic="sorted",
         deadletter_topic="dead",
         limits=Limits(held_bytes, unit_bytes),
+        same_topic=same_topic,
         fail=failures.append,
     )
     return Running(sorter, deliveries, failures)
@@ -98,7 +104,7 @@ async def settle() -> None:
     await asyncio.sleep(0.15)
 
 
-def scenario(play: Any, **limits: int) -> None:
+def scenario(play: Any, **limits: Any) -> None:
     async def main() -> None:
         running = start(**limits)
         tasks = running.sorter.start()
@@ -174,6 +180,29 @@ def test_blocks_name_the_end_of_the_sessions_range_before() -> None:
         assert len({meta.session for meta in metas}) == 1
 
     scenario(play)
+
+
+def test_of_a_topic_that_was_made_again_nothing_is_produced_or_acknowledged() -> None:
+    """Its messages were fetched by name: they would be sorted under the old topic's coordinates."""
+    asked: list[float] = []
+
+    def another(since: float) -> None:
+        asked.append(since)
+        if len(asked) == 1:
+            raise Retryable("Kafka does not answer")
+        raise TopicChanged("ingest.events", "it has another id now")
+
+    async def play(running: Running) -> None:
+        one = event(0, 9)
+        one.value.range.since = 7.0
+        await running.sorter.submit(one)
+        await until(lambda: running.failures)
+        assert isinstance(running.failures[0], TopicChanged)
+        assert running.deliveries.sent == []
+        assert not one.acked
+
+    scenario(play, same_topic=another)
+    assert asked == [7.0, 7.0]
 
 
 def test_submit_waits_while_the_budget_is_held() -> None:

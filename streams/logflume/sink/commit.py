@@ -14,11 +14,11 @@ from logflume import crash, metrics
 from logflume.clock import Clock
 from logflume.kafka import cursors, topics
 from logflume.kafka.cursors import Cursor
+from logflume.kafka.identity import SameTopics
 from logflume.kafka.position import Position
 from logflume.kafka.topics import Topic
 from logflume.kafka.transaction import Outgoing, Transactions, membership
 from logflume.settings import Settings
-from logflume.sink.flushes import SameTopics
 from logflume.sink.partition import Partition
 
 

@@ -8,59 +8,18 @@ L3  Every flush that was submitted and not cancelled gives exactly one ``Landing
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from confluent_kafka.admin import AdminClient
-
 from logflume import crash
 from logflume.clock import Clock
-from logflume.errors import Refused
-from logflume.kafka import topics
+from logflume.kafka.identity import SameTopics
 from logflume.sink.buffers import Flight, Pair
 from logflume.sink.partition import Partition
 from logflume.table.store import Store
 from logflume.table.table import Appended, Table
-
-
-class TopicChanged(Refused):
-    """The topic is gone, or another one has its name: nothing of it may be stored or committed any more."""
-
-    def __init__(self, topic: str, message: str) -> None:
-        super().__init__(message)
-        self.topic = topic
-
-
-class SameTopics:
-    """Asks Kafka whether topics still are who they were; safe for threads; one answer serves all who wait."""
-
-    def __init__(self, admin: AdminClient, clock: Clock) -> None:
-        self._admin = admin
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._asked: dict[str, float] = {}
-        self._ids: dict[str, str | None] = {}
-
-    def check(self, topic: str, topic_id: str, since: float) -> None:
-        """Return when ``topic`` had the id at some time after ``since`` (monotonic).
-
-        Raises ``TopicChanged``, or ``Retryable`` when Kafka does not answer.
-        """
-        with self._lock:
-            if self._asked.get(topic, -1.0) < since:
-                now = self._clock.monotonic()
-                found = topics.present(self._admin, [topic]).get(topic)
-                self._asked[topic], self._ids[topic] = now, found.id if found else None
-            present = self._ids[topic]
-        if present != topic_id:
-            raise TopicChanged(
-                topic,
-                f"the topic {topic} had the id {topic_id} and now has {present or 'none: it is gone'}; "
-                "nothing of it is stored or committed any more. See docs/sink.md",
-            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,12 +26,13 @@ from logflume.clock import Clock
 from logflume.config import Source
 from logflume.errors import Fatal, LogflumeError, Refused, Retryable
 from logflume.kafka import client, topics
+from logflume.kafka.identity import SameTopics, TopicChanged
 from logflume.kafka.transaction import Stale
 from logflume.model.dataset import Datasets
 from logflume.settings import Settings
 from logflume.sink.budget import Budget
 from logflume.sink.commit import Committer
-from logflume.sink.flushes import Flush, FlushPool, Landing, SameTopics, Tables, TopicChanged
+from logflume.sink.flushes import Flush, FlushPool, Landing, Tables
 from logflume.sink.health import Health
 from logflume.sink.opening import Opening, Place
 from logflume.sink.partition import Partition

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ import structlog
 from confluent_kafka import Producer
 
 from logflume import contract, health, metrics
+from logflume.clock import SystemClock
 from logflume.errors import Fatal, Misconfigured, Retryable
 from logflume.kafka import client, topics
 from logflume.kafka.deliveries import Deliveries
+from logflume.kafka.identity import SameTopics
 from logflume.model import Dataset, Datasets, load
 from logflume.settings import Settings
 from logflume.sort.gather import Gatherer
@@ -105,6 +108,7 @@ class Stage:
         self._sorters: dict[str, Sorter] = {}
         self._ids: dict[str, str] = {}
         self._admin = client.admin(settings)
+        self._same = SameTopics(self._admin, SystemClock())
         self._working: list[asyncio.Task[None]] = []
         for dataset in datasets.values():
             self._add_agent(dataset)
@@ -167,6 +171,7 @@ class Stage:
             sorted_topic=topics.sorted_topic(self._settings, dataset.name),
             deadletter_topic=topics.deadletter_topic(self._settings),
             limits=Limits(self._settings.sort_memory_bytes // len(self._datasets), self._settings.sort_unit_bytes),
+            same_topic=partial(self._same.check, topic, self._ids[topic]),
             fail=end_process,
         )
 

@@ -11,7 +11,9 @@ B2  A chunk is acknowledged only after every report for it is good, its dead let
 B3  Any failed delivery ends the process, before anything more is produced or committed.
 B4  A unit covers, for each ingest partition, neighbouring offsets only, each once: chunks that overlap or leave a gap
     go into different units.
-B5  Each block names the session and the end of the session's range before it for its sorted partition, so that a
+B5  Nothing is produced of a range before its topic was found to be, *after the range was fetched*, the one that the
+    coordinates name: aiokafka reads by name, and goes on at its offsets in a topic that was deleted and made again.
+B6  Each block names the session and the end of the session's range before it for its sorted partition, so that a
     reader sees a missing one.
 """
 
@@ -94,15 +96,19 @@ class Sorter:
         sorted_topic: str,
         deadletter_topic: str,
         limits: Limits,
+        same_topic: Callable[[float], None],
         fail: Callable[[BaseException], None],
     ) -> None:
-        """``fail`` is called on the loop with what ended this sorter; it must end the process (B3)."""
+        """``same_topic`` returns when the ingest topic was the one it should be after a (monotonic) time (B5).
+
+        ``fail`` is called on the loop with what ended this sorter; it must end the process (B3)."""
         self._gatherer = gatherer
         self._regrouper = regrouper
         self._deliveries = deliveries
         self._sorted_topic = sorted_topic
         self._deadletter_topic = deadletter_topic
         self._limits = limits
+        self._same_topic = same_topic
         self._fail = fail
         self._dataset = regrouper.dataset.name
         self._waiting: deque[Event] = deque()
@@ -165,20 +171,23 @@ class Sorter:
 
     def _produce(self, done: Sorted) -> None:
         started = time.monotonic()
+        fetched_at = max(chunk.range.since for chunk in done.unit.chunks)
+        self._patiently(lambda: self._same_topic(fetched_at))
         deadletters.send(self._deliveries, self._deadletter_topic, done.letters)
         for pieces in done.rounds or [[]]:
             for piece in pieces:
                 self._deliveries.send(self._sorted_topic, piece.partition, None, piece.value, piece.headers)
-            self._wait_until_safe()
+            self._patiently(lambda: self._deliveries.wait(_REPORT_SECONDS))
             crash.point("sort.produced")
         metrics.SORT_SECONDS.labels("produce").observe(time.monotonic() - started)
         self._count(done)
 
-    def _wait_until_safe(self) -> None:
+    def _patiently(self, call: Callable[[], None]) -> None:
+        """Call again as long as Kafka only does not answer; what it refused stays refused (B3)."""
         waiting = True
         while waiting:
             try:
-                self._deliveries.wait(_REPORT_SECONDS)
+                call()
                 waiting = False
             except Retryable as error:
                 if self._deliveries.failed:

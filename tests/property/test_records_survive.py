@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from logflume.block import Header, decode, encode, ingest_schema
@@ -72,6 +72,9 @@ fitting = st.fixed_dictionaries({}, optional=FITTING)
 anything = st.dictionaries(st.one_of(st.sampled_from([*FITTING, "_extra", "_tenant"]), texts), values, max_size=6)
 records = st.lists(st.one_of(fitting, fitting, fitting, anything), max_size=36)
 
+# How long an example takes says something about the machine's other work only.
+patiently = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+
 
 def line_of(record: dict[str, Any], ascii_only: bool) -> bytes:
     try:
@@ -127,6 +130,7 @@ def assert_equal(sent: dict[str, Any], got: dict[str, Any]) -> None:
     assert same(sent, got), (sent, got)
 
 
+@patiently
 @given(chunks=st.lists(records, min_size=1, max_size=2), ascii_only=st.booleans(), as_list=st.booleans())
 def test_any_record_comes_back_equal(chunks: list[list[dict[str, Any]]], ascii_only: bool, as_list: bool) -> None:
     parser = JsonParser(EVERY)
@@ -139,6 +143,7 @@ def test_any_record_comes_back_equal(chunks: list[list[dict[str, Any]]], ascii_o
             assert_equal(record, got)
 
 
+@patiently
 @given(sample=st.lists(fitting, min_size=1, max_size=8), chunk=st.lists(fitting, min_size=1, max_size=20))
 def test_the_fast_way_gives_what_the_exact_way_gives_or_nothing(sample: list[Any], chunk: list[Any]) -> None:
     shape = Shape(EVERY)
@@ -156,6 +161,7 @@ TOKENS = (
 damage = st.sampled_from([*TOKENS.split(), b"\n", b"\r", b" ", b"\0", b"\xff", b"\xef\xbb\xbf", b"[" * 70])
 
 
+@patiently
 @given(
     chunk=st.lists(fitting, min_size=1, max_size=40),
     cuts=st.lists(st.tuples(st.integers(0, 10_000), damage, st.booleans()), min_size=1, max_size=4),
@@ -172,6 +178,7 @@ def test_damaged_lines_cost_only_themselves_and_never_more_than_strict_json_woul
     assert_parsed_strictly(bytes(text), parser)
 
 
+@patiently
 @given(data=st.one_of(st.binary(max_size=300), st.lists(damage, max_size=12).map(b"".join)))
 def test_no_bytes_make_the_parser_raise(data: bytes) -> None:
     assert_parsed_strictly(data, JsonParser(EVERY))
@@ -246,6 +253,7 @@ HEADERS = encode(
 )[1]
 
 
+@patiently
 @given(value=st.one_of(damaged_blocks(), st.binary(max_size=200)))
 def test_any_bytes_are_a_block_that_is_safe_to_use_or_poison(value: bytes) -> None:
     try:
@@ -258,6 +266,7 @@ def test_any_bytes_are_a_block_that_is_safe_to_use_or_poison(value: bytes) -> No
     encode(batch, Header("every", "edge", 1, 1, 2, 1, 0, 0))
 
 
+@patiently
 @given(
     st.lists(
         st.tuples(

@@ -324,7 +324,13 @@ def test_a_sorted_block_that_is_not_as_a_sorter_writes_it_is_refused() -> None:
         (encode(batch_of(), HEADER)[0], headers),
         encode_sorted(sorted_batch().drop_columns(["_src_row"]), META),
     ]
-    for runs in (Runs(["acme"], [1]), Runs(["zen", "acme"], [1, 1]), Runs(["a", "b"], [2, 0]), Runs(["a"], [1, 1])):
+    for runs in (
+        Runs(["acme"], [1]),
+        Runs(["zen", "acme"], [1, 1]),
+        Runs(["a", "a"], [1, 1]),
+        Runs(["a", "b"], [2, 0]),
+        Runs(["a"], [1, 1]),
+    ):
         broken.append(encode_sorted(sorted_batch(), SortedMeta("requests", "s", META.sources, runs)))
     for bad in broken:
         with pytest.raises(Refused):

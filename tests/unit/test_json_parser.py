@@ -294,6 +294,13 @@ def test_values_that_do_not_fit_their_column_keep_their_kind_in_extra() -> None:
     assert orjson.loads(parsed.batch["_extra"][0].as_py()) == misfits
 
 
+@pytest.mark.parametrize(("text", "column"), [(b"-0.0", None), (b"0.0", 0), (b"7.0", 7), (b"7e2", 700), (b"7.5", None)])
+def test_a_whole_float_stands_in_an_int_column_and_minus_zero_keeps_its_sign(text: bytes, column: int | None) -> None:
+    parsed = JsonParser(DS).parse([b'{"status":%s}' % text])
+    assert parsed.batch["status"].to_pylist() == [column]
+    assert str(float(to_records(parsed.batch)[0]["status"])) == str(float(text))
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

@@ -48,7 +48,7 @@ class Machine:
             capture_output=True,
             text=True,
             check=False,
-            timeout=240,
+            timeout=400,
         )
 
     def up(self) -> dict[str, dict[str, Any]]:
@@ -90,6 +90,7 @@ def services_only(run: Run) -> Iterator[Machine]:
     yield from make(run, LOGFLUME_LOCAL_SORTERS="0", LOGFLUME_LOCAL_SINKS="0")
 
 
+@pytest.mark.timeout(600)
 def test_up_joins_restarts_what_dies_and_down_stops_it_all(machine: Machine) -> None:
     stranger = Process.start([sys.executable, "-c", "import time; time.sleep(600)"], machine.folder / "stranger.log")
     first = machine.up()
@@ -123,6 +124,7 @@ def _running_again(machine: Machine, killed: int) -> dict[str, Any] | None:
     return sorter if sorter["state"] == "RUNNING" and sorter["pid"] != killed else None
 
 
+@pytest.mark.timeout(600)
 def test_after_a_kill_of_supervisord_up_begins_anew_with_its_data_and_addresses(services_only: Machine) -> None:
     machine = services_only
     first = machine.up()

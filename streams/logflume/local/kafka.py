@@ -27,7 +27,7 @@ VERSION = "4.1.0"
 """As in pom.xml; a test compares them."""
 
 JAVA = 17  # the least that a broker of Kafka 4 runs on
-READY_SECONDS = 90.0
+READY_SECONDS = 180.0
 
 _SILENT = logging.getLogger(__name__ + ".silent")
 _SILENT.disabled = True

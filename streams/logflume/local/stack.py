@@ -37,7 +37,7 @@ from logflume.model import dataset
 from logflume.settings import PREFIX, SETTINGS_VARIABLE, STACK_FILE, STACK_VARIABLE, GivenSettings, Settings
 
 BUCKET = "logflume"
-READY_SECONDS = 90.0
+READY_SECONDS = 180.0
 KAFKA_STOP_SECONDS = 30
 END_SECONDS = 5.0  # for what a crash left, which cannot drain in order any more
 SAMPLE_TENANTS = ("acme", "globex")

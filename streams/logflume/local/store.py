@@ -16,7 +16,7 @@ from pyarrow import fs
 from logflume.errors import Misconfigured, Retryable
 from logflume.local.process import Process, free_ports
 
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 
 STOP_SECONDS = 2.0
 """Given to SIGTERM before SIGKILL. Its filer would wait 15 s for a stream of its own that never ends; what the server

@@ -198,6 +198,14 @@ def test_e4_memory_stays_within_the_setting_and_a_waiting_caller_goes_on_as_room
     assert client._intake.used == 0
 
 
+def test_i1_a_caller_that_waits_for_room_closes_blocks_before_their_age(make: Make, producer: FakeProducer) -> None:
+    client = make(edge_memory_bytes=2_000, edge_linger_seconds=3_600)
+    for number in range(200):
+        client.log("a", "events", {"message": str(number)})
+    client.flush()
+    assert len(rows(producer.log, DATASETS)) == 200
+
+
 def test_e4_a_record_larger_than_the_whole_memory_goes_alone(make: Make, producer: FakeProducer) -> None:
     client = make(edge_memory_bytes=1_000)
     client.log("a", "events", {"message": "x" * 5_000})

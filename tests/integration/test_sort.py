@@ -8,19 +8,18 @@ from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from logflume import contract
 from logflume.block import Header, encode
-from logflume.block.schema import ingest_schema
 from logflume.kafka import client, deadletters, topics
 from logflume.kafka.position import Position
 from logflume.kafka.reader import SortedPartition
 from logflume.model import load
 from logflume.settings import Settings
 from tests.conftest import StartWorker
+from tests.support.ingest import ingest_block
 from tests.support.waiting import until
 
 EVENTS = load(contract.find())["events"]
@@ -47,12 +46,7 @@ def produce_plain(settings: Settings, count: int, tenants: int = 7) -> None:
 
 
 def produce_block(settings: Settings, partition: int, tenants: list[str], first: int) -> None:
-    schema = ingest_schema(EVENTS)
-    columns = {name: pa.nulls(len(tenants), schema.field(name).type) for name in schema.names}
-    columns["_tenant"] = pa.array(tenants).dictionary_encode().cast(schema.field("_tenant").type)
-    columns["_received"] = pa.array([1] * len(tenants), pa.int64()).cast(schema.field("_received").type)
-    columns["message"] = pa.array([f"m{first + row}" for row in range(len(tenants))])
-    batch = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+    batch = ingest_block(EVENTS, [(tenant, f"m{first + row}") for row, tenant in enumerate(tenants)])
     value, headers = encode(batch, Header("events", "edge", 1, 1, len(tenants), 100, 1, 1))
     producer = Producer(client.producer_config(settings))
     producer.produce(topics.ingest_topic(settings, "events"), value, partition=partition, headers=headers)

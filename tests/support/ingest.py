@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pyarrow as pa
 from aiokafka.structs import ConsumerRecord
 
+from logflume.block.schema import ingest_schema
+from logflume.model import Dataset
 from logflume.sort.commit import Range
 from logflume.sort.transport import Chunk
 
@@ -22,6 +25,16 @@ def message(
     """A message as aiokafka gives it; its append time is offset milliseconds after 1970."""
     size = len(value or b"")
     return ConsumerRecord("ingest.events", partition, offset, offset, 1, key, value, None, 0, size, tuple(headers))
+
+
+def ingest_block(dataset: Dataset, rows: Sequence[tuple[str, str]]) -> pa.RecordBatch:
+    """A block's rows, each a tenant and a ``message``; all arrived at 1 ns after 1970."""
+    schema = ingest_schema(dataset)
+    columns = {name: pa.nulls(len(rows), schema.field(name).type) for name in schema.names}
+    columns["_tenant"] = pa.array([tenant for tenant, _ in rows]).dictionary_encode()
+    columns["_received"] = pa.array([1] * len(rows), pa.int64()).cast(schema.field("_received").type)
+    columns["message"] = pa.array([text for _, text in rows])
+    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
 def chunk(records: Sequence[ConsumerRecord]) -> Chunk:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from logflume import contract
+from logflume.block import Header, encode
 from logflume.block.sorted import decode_sorted
 from logflume.kafka.position import Position
 from logflume.kafka.reader import SortedPartition
@@ -18,7 +19,7 @@ from logflume.sort.gather import Gatherer
 from logflume.sort.regroup import WHOLE_MESSAGE, Cover, Piece, Regrouper
 from logflume.sort.routing import Routing
 from logflume.sort.transport import Chunk
-from tests.support.ingest import TOPIC_ID, chunk, message
+from tests.support.ingest import TOPIC_ID, chunk, ingest_block, message
 
 EVENTS = load(contract.find())["events"]
 PARTITIONS = 4
@@ -120,6 +121,18 @@ def test_messages_without_a_readable_row_make_no_block() -> None:
     gathered = Gatherer(EVENTS).gather(chunks)
     assert regrouper().regroup(gathered, covers(chunks), {}) == []
     assert [(letter.offset, letter.reason) for letter in gathered.letters] == [(1, "no-tenant"), (0, "not-json")]
+
+
+def test_a_row_of_a_block_whose_tenant_has_no_possible_name_costs_only_itself() -> None:
+    rows = [("acme", "a"), ("../acme", "b"), ("acme", "c")]
+    value, headers = encode(ingest_block(EVENTS, rows), Header("events", "edge", 1, 1, len(rows), 100, 1, 1))
+    gathered = Gatherer(EVENTS).gather([chunk([message(4, value, None, headers=headers)])])
+    assert gathered.batch.column("message").to_pylist() == ["a", "c"]
+    assert (gathered.offsets.tolist(), gathered.rows.tolist()) == ([4, 4], [0, 2])
+    assert gathered.tenants == ["acme"]
+    [letter] = gathered.letters
+    assert (letter.reason, letter.offset, letter.row) == ("block-tenant", 4, 1)
+    assert json.loads(letter.raw) == {"_tenant": "../acme", "message": "b"}
 
 
 def test_a_plain_record_arrived_when_kafka_appended_it() -> None:

@@ -6,7 +6,7 @@ A pure function of the messages: whoever reads a range again gets the same rows 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -14,10 +14,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from aiokafka.structs import ConsumerRecord
 
+from logflume.block import extra, reasons
 from logflume.block.schema import ingest_schema
 from logflume.block.wire import decode, is_block
 from logflume.errors import Misconfigured, Poison
-from logflume.formats import JsonParser
+from logflume.formats import JsonParser, to_records
 from logflume.kafka.deadletters import DeadLetter
 from logflume.model import Dataset, check_tenant_name
 from logflume.sort.transport import Chunk
@@ -53,6 +54,11 @@ class _Part:
     partition: int
     offsets: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int32]
+
+    def only(self, mask: npt.NDArray[np.bool_]) -> _Part:
+        """The rows of ``mask``."""
+        rows = self.batch.filter(pa.array(mask))
+        return _Part(rows, self.codes[mask], self.partition, self.offsets[mask], self.rows[mask])
 
 
 class Gatherer:
@@ -98,14 +104,31 @@ class Gatherer:
                 continue
             column = batch.column("_tenant")
             names = [name.encode() for name in column.dictionary.to_pylist()]
-            codes = self._codes(names, column.indices.to_numpy(), tenants)
-            yield _Part(
+            indices = column.indices.to_numpy()
+            codes = self._codes(names, indices, tenants)
+            part = _Part(
                 batch.select(self._schema.names),
                 codes,
                 chunk.partition,
                 np.full(len(codes), record.offset, np.int64),
                 np.arange(len(codes), dtype=np.int32),
             )
+            nameless = codes == _NO_TENANT
+            if nameless.any():
+                letters.extend(
+                    self._nameless(chunk, record, part.only(nameless), [names[i] for i in indices[nameless]])
+                )
+                part = part.only(~nameless)
+            yield part
+
+    def _nameless(
+        self, chunk: Chunk, record: ConsumerRecord, rows: _Part, names: Sequence[bytes]
+    ) -> Iterator[DeadLetter]:
+        """Rows of a block whose tenant no tenant can be called; the block's other rows go on."""
+        for row, name, fields in zip(rows.rows.tolist(), names, to_records(rows.batch), strict=True):
+            poison = Poison(reasons.TENANT, f"{name[:140]!r} is no tenant's name")
+            letter = self._letter(chunk, record, poison)
+            yield replace(letter, row=row, raw=extra.dumps({"_tenant": name.decode()} | fields).encode(), headers=())
 
     def _plain(
         self, chunk: Chunk, records: list[ConsumerRecord], tenants: dict[str, int], letters: list[DeadLetter]

@@ -6,10 +6,10 @@ import json
 import uuid
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer
+from confluent_kafka import Producer
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from logflume.kafka import client, topics
+from logflume.kafka import client, groups, topics
 from logflume.settings import Settings
 from tests.conftest import StartWorker
 from tests.integration.test_sort import read_sorted
@@ -42,10 +42,9 @@ def require_replicas(settings: Settings, topic: str, count: int) -> None:
 
 
 def committed(settings: Settings, dataset: str) -> int:
-    group = settings.sort_group
-    asked = client.admin(settings).list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
     topic = topics.ingest_topic(settings, dataset)
-    return sum(max(0, p.offset) for p in asked[group].result().topic_partitions if p.topic == topic)
+    places = [(topic, p) for p in range(topics.partitions(client.admin(settings), [topic])[topic])]
+    return sum(groups.committed(settings, settings.sort_group, places).values())
 
 
 def test_nothing_is_committed_while_the_sorted_topic_takes_nothing(made: Settings, worker: StartWorker) -> None:

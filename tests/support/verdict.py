@@ -16,17 +16,18 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.fs as pafs
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 from deltalake import DeltaTable
 
 from logflume.demo import witness
 from logflume.demo.judge import copies
-from logflume.kafka import client, cursors, topics
+from logflume.kafka import client, cursors, groups, topics
 from logflume.kafka.position import Position
 from logflume.kafka.reader import SortedPartition
 from logflume.settings import Settings
 from logflume.table.store import Store
 from tests.support.oracle import DATASET, Oracle
+from tests.support.waiting import until
 
 _COLUMNS = {
     "id": "trace_id",
@@ -136,9 +137,12 @@ class Judge:
         """I5, at any moment: everything below a committed offset is at rest behind it. Offsets are looked up first."""
         ingest, sorted_ = topics.ingest_topic(self._settings, DATASET), topics.sorted_topic(self._settings, DATASET)
         ingest_commits = self.committed(self._settings.sort_group, ingest)
-        sink_commits = self.committed(self._settings.sink_group, sorted_)
+        # A transaction shows on each of its topics in its own moment, so each side is given time to follow the other.
         positions = self.positions()
-        assert positions == sink_commits, "positions and the group's offsets move in one transaction"
+        follow = "positions and the group's offsets move in one transaction"
+        until(lambda: _reached(self.committed(self._settings.sink_group, sorted_), positions), 30, follow)
+        sink_commits = self.committed(self._settings.sink_group, sorted_)
+        until(lambda: _reached(self.positions(), sink_commits), 30, follow)
         coordinates, below = self._sorted_rows(sink_commits)
         with duckdb.connect() as db:
             db.register("stored", self.stored())
@@ -172,10 +176,8 @@ class Judge:
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """The offsets that a group has committed, by partition."""
-        asked = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
-        return {
-            p.partition: p.offset for p in asked[group].result().topic_partitions if p.topic == topic and p.offset >= 0
-        }
+        places = [(topic, p) for p in range(topics.partitions(self._admin, [topic])[topic])]
+        return {p: offset for (_, p), offset in groups.committed(self._settings, group, places).items()}
 
     def ends(self, topic: str) -> dict[int, int]:
         """Where each partition of a topic ends."""
@@ -228,6 +230,10 @@ class Judge:
         letters = topics.deadletter_topic(self._settings)
         counts = topics.partitions(self._admin, [ingest, letters])
         return {(name, p): 0 for name, count in counts.items() for p in range(count)}
+
+
+def _reached(now: Mapping[int, int], goal: Mapping[int, int]) -> bool:
+    return all(now.get(partition, -1) >= offset for partition, offset in goal.items())
 
 
 def _coordinates(batches: list[pa.RecordBatch]) -> pa.Table:

@@ -13,26 +13,23 @@ import uuid
 from collections import OrderedDict
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-import aiohttp
 import pyarrow as pa
 import pyarrow.fs as pafs
-import s3fs
-from botocore.exceptions import BotoCoreError
 
 from logflume.errors import Misconfigured, Retryable
 from logflume.model.tenant import check_tenant_name
-from logflume.settings import Settings
 
 if TYPE_CHECKING:
+    from logflume.settings import Settings
+    from logflume.table.conditional import ConditionalPuts
     from logflume.table.log import Head
 
 CONNECT_SECONDS = 5
 REQUEST_SECONDS = 30  # of silence; a stalled request ends well before the sink's transaction time-out matters
 ATTEMPTS = 3
-_FAILURES = (OSError, TimeoutError, BotoCoreError, aiohttp.ClientError)  # s3fs turns only some of them into OSError
 HEADS = 50_000  # a head is about 1 kB: tables whose last state is remembered
 
 
@@ -122,19 +119,17 @@ class Store:
         )
 
     @cached_property
-    def _s3(self) -> Any:
-        return s3fs.S3FileSystem(
-            key=self._key or None,
-            secret=self._secret or None,
-            endpoint_url=self._endpoint or None,
-            client_kwargs={"region_name": self._region},
-            config_kwargs={
-                "connect_timeout": CONNECT_SECONDS,
-                "read_timeout": REQUEST_SECONDS,
-                "retries": {"max_attempts": ATTEMPTS, "mode": "standard"},
-            },
-            use_listings_cache=False,
-            skip_instance_cache=True,
+    def _conditional(self) -> ConditionalPuts:
+        from logflume.table.conditional import ConditionalPuts  # late: see there
+
+        return ConditionalPuts(
+            endpoint=self._endpoint,
+            region=self._region,
+            key=self._key,
+            secret=self._secret,
+            connect=CONNECT_SECONDS,
+            silence=REQUEST_SECONDS,
+            attempts=ATTEMPTS,
         )
 
     def write(self, path: str, data: pa.Buffer) -> None:
@@ -165,14 +160,9 @@ class Store:
         try:
             if self.local:
                 return _link_file(Path(self.full(path)), data)
-            self._s3.pipe_file(self.full(path), data, mode="create")
-            return True
-        except FileExistsError:
-            return False
-        except _FAILURES as error:
-            if _status(error) == 412:
-                return False
-            raise Retryable(f"{self.uri(path)} could not be made: {error or type(error).__name__}") from error
+            return self._conditional.put(self.full(path), data)
+        except OSError as error:
+            raise Retryable(f"{self.uri(path)} could not be made: {error}") from error
 
     def delete(self, path: str) -> None:
         """Delete one object that this process made; the tables' files are never deleted here."""
@@ -238,9 +228,3 @@ def _link_file(path: Path, data: bytes) -> bool:
     finally:
         aside.unlink(missing_ok=True)
     return True
-
-
-def _status(error: BaseException) -> int | None:
-    """The HTTP status behind an error of s3fs."""
-    response = getattr(error.__cause__, "response", None)
-    return response["ResponseMetadata"].get("HTTPStatusCode") if response else None

@@ -74,11 +74,11 @@ bench: $(READY) tools ## Measure speed, CPU and memory; writes build/bench.json
 	$(BIN)/python -m benchmarks.bench $(ARGS)
 
 .PHONY: soak
-soak: $(READY) tools ## The fault tests with three seeds one after another
-	for seed in 1 2 3; do LOGFLUME_TEST_SEED=$$seed $(BIN)/pytest -n $(WORKERS) tests/faults $(ARGS); done
+soak: $(READY) tools ## Kill each stage a hundred times under load; prints the seed that replays it
+	LOGFLUME_TEST_KILLS=100 $(BIN)/pytest -s tests/faults/test_kills.py $(ARGS)
 
 .PHONY: mutate
-mutate: $(READY) tools ## Take each rule out in turn and see its test fail
+mutate: $(READY) tools ## Take each rule of exactly-once out in turn, and see its test fail
 	$(BIN)/python tests/mutations/run.py $(ARGS)
 
 .PHONY: docs

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import hypothesis
 import pytest
 from confluent_kafka.admin import AdminClient
 
@@ -32,6 +33,11 @@ def pytest_configure(config: pytest.Config) -> None:
         run = Run.begin()
         os.environ[RUN_VARIABLE] = str(run.folder)
     config.stash[RUN] = run
+    # A busy machine is no failure: a slow example is caught by pytest-timeout, if it never ends.
+    hypothesis.settings.register_profile(
+        "logflume", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("logflume")
     for name in list(os.environ):
         if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX):
             del os.environ[name]
@@ -103,6 +109,7 @@ def settings_for(s3: S3, tmp_path: Path) -> Iterator[SettingsFor]:
         tenants.mkdir(exist_ok=True)
         values: dict[str, Any] = {
             "kafka_bootstrap": kafka.bootstrap,
+            "topics_profile": "local",
             "topic_prefix": f"{name}.",
             "sort_group": f"{name}-sort",
             "sink_group": f"{name}-sink",

@@ -67,7 +67,9 @@ class Settings(BaseSettings):
     )
     topic_prefix: str = Field("logflume.", description="What the names of all topics begin with.")
     topics_profile: Literal["local", "real"] = Field(
-        "local", description="Which partition counts and replication `topics apply` uses: `local` or `real`."
+        "real",
+        description="Which partition counts and replication the topics have: `real` needs three brokers; "
+        "`logflume local up` takes `local` for its own Kafka.",
     )
     topics_dir: OptionalFolder = Field(
         "",

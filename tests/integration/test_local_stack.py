@@ -178,6 +178,7 @@ def test_a_given_kafka_and_store_are_used_and_neither_started_nor_stopped(run: R
         "LOGFLUME_KAFKA_BOOTSTRAP": kafka.bootstrap,
         "LOGFLUME_STORE_URL": folder.as_uri(),
         "LOGFLUME_TOPIC_PREFIX": prefix,
+        "LOGFLUME_TOPICS_PROFILE": "local",
         "LOGFLUME_LOCAL_SORTERS": "0",
         "LOGFLUME_LOCAL_SINKS": "0",
     }

@@ -153,7 +153,7 @@ class Stack:
         found: dict[str, Any] = {}
         broker, store = self._broker(record), self._store(record)
         if broker is not None:
-            found["kafka_bootstrap"] = broker.bootstrap
+            found |= {"kafka_bootstrap": broker.bootstrap, "topics_profile": "local"}
         if store is not None:
             found |= {"store_url": f"s3://{BUCKET}", "store_endpoint": store.endpoint}
             found |= {"store_access_key": store.access_key, "store_secret_key": SecretStr(store.secret_key)}

@@ -42,6 +42,7 @@ class Services:
             (folder / f"{tenant}.yaml").write_text(f"name: {tenant}\ndatasets:\n  http_requests:\n")
         values: dict[str, Any] = {
             "kafka_bootstrap": self.broker.bootstrap,
+            "topics_profile": "local",
             "topic_prefix": f"{name}.",
             "sort_group": f"{name}-sort",
             "sink_group": f"{name}-sink",

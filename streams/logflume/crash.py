@@ -25,7 +25,7 @@ POINTS = frozenset(
 
 
 def point(name: str) -> None:
-    """End the process at once when ``LOGFLUME_CRASH_AT`` names this point (``name``, or ``name:N`` for the Nth time)."""
+    """End the process at once when ``LOGFLUME_CRASH_AT`` names this point: ``name``, or ``name:N`` for the Nth time."""
     if name == _NAME:
         _passed()
 

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from logflume.kafka import client
 from logflume.kafka.deliveries import Producing
 from logflume.settings import Settings
 from tests.support.producer import FakeProducer
+from tests.support.waiting import until
 
 _REFUSED = 5_000_000
 
@@ -42,6 +43,7 @@ def kit(request: pytest.FixtureRequest) -> Kit:
     topic = f"{settings.topic_prefix}{secrets.token_hex(4)}"
     admin = AdminClient(client.common(settings))  # a client that nobody holds would take its requests along
     admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+    until(lambda: _serves(settings, topic), 60, f"{topic} serves")  # Kafka says "created" before its brokers know
 
     def real(queue: int = 1000) -> Producing:
         more = {"queue.buffering.max.messages": queue, "topic.metadata.propagation.max.ms": 200}
@@ -50,8 +52,18 @@ def kit(request: pytest.FixtureRequest) -> Kit:
     return Kit(real, topic, lambda: _read(settings, topic))
 
 
-def _read(settings: Settings, topic: str) -> list[bytes | None]:
+def _serves(settings: Settings, topic: str) -> bool:
+    consumer = Consumer(client.consumer_config(settings, "look"))
+    try:
+        consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=5)
+    except KafkaException:
+        return False
+    finally:
+        consumer.close()
+    return True
 
+
+def _read(settings: Settings, topic: str) -> list[bytes | None]:
     consumer = Consumer(client.consumer_config(settings, "look"))
     where = TopicPartition(topic, 0, 0)
     _, high = consumer.get_watermark_offsets(where, timeout=30)

@@ -113,7 +113,7 @@ def encode(rows: pa.Table, dataset: Dataset) -> Encoded:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """How a dataset's columns are written. Measured on 67 columns; 131 ms for 50,000 rows before, 106 with it."""
+    """How a dataset's columns are written. Measured on 67 columns; 131 ms for 50,000 rows without it, 110 with it."""
 
     dictionaries: list[str]
     encodings: dict[str, str]

@@ -109,7 +109,8 @@ def sizes(settings: Settings) -> list[int]:
 def limit_messages(settings: Settings, topic: str, size: int) -> None:
     entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    client.admin(settings).incremental_alter_configs([resource])[resource].result()
+    admin = client.admin(settings)
+    admin.incremental_alter_configs([resource])[resource].result(30)
 
 
 def test_one_refused_sorted_message_ends_the_sorter_though_the_next_ones_landed(pipeline: Pipeline) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.test_zombies import members
 from tests.support.pipeline import Pipeline
 from tests.support.waiting import until
 
@@ -36,11 +35,11 @@ def test_sinks_that_join_and_leave_while_others_flush_lose_nothing_and_repeat_no
     pipeline.until_working(first, "logflume_sink_rows_total", 500)
     for _ in range(2):
         second = pipeline.sink()
-        until(lambda: len(held := members(pipeline, group)) == 2 and all(held.values()), 90, "both have partitions")
+        until(lambda: len(held := pipeline.members(group)) == 2 and all(held.values()), 90, "both have partitions")
         pipeline.until_working(second, "logflume_sink_rows_total", 200)
         assert second.stop() == 0
         rows = pipeline.gauge(first, "logflume_sink_rows_total")
-        until(lambda: list(members(pipeline, group).values()) == [80], 90, "the first has them all again")
+        until(lambda: list(pipeline.members(group).values()) == [80], 90, "the first has them all again")
         pipeline.until_working(first, "logflume_sink_rows_total", rows + 200)
     pipeline.finish(sender)
     pipeline.assert_exactly_once()
@@ -54,11 +53,11 @@ def test_sorters_that_join_and_leave_under_load_lose_nothing_and_repeat_nothing(
     sender = pipeline.send()
     pipeline.until_working(first, "logflume_sort_rows_total", 500)
     second = pipeline.sort()
-    until(lambda: len(held := members(pipeline, group)) == 2 and all(held.values()), 90, "both have partitions")
+    until(lambda: len(held := pipeline.members(group)) == 2 and all(held.values()), 90, "both have partitions")
     pipeline.until_working(second, "logflume_sort_rows_total", 500)
     assert second.stop() == 0
     rows = pipeline.gauge(first, "logflume_sort_rows_total")
-    until(lambda: list(members(pipeline, group).values()) == [40], 90, "the first has them all again")
+    until(lambda: list(pipeline.members(group).values()) == [40], 90, "the first has them all again")
     pipeline.until_working(first, "logflume_sort_rows_total", rows + 500)
     pipeline.finish(sender)
     pipeline.assert_exactly_once()

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from logflume.kafka import client, topics
+from logflume.kafka import topics
 from tests.support.oracle import DATASET
 from tests.support.pipeline import Pipeline
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(500)
-
-
-def members(pipeline: Pipeline, group: str) -> dict[str, int]:
-    """How many partitions each member of a group has."""
-    described = client.admin(pipeline.settings).describe_consumer_groups([group])[group].result()
-    return {m.member_id: len(m.assignment.topic_partitions) for m in described.members if m.assignment}
 
 
 def test_a_zombie_sink_commits_nothing_after_its_partitions_moved(pipeline: Pipeline) -> None:
@@ -24,13 +18,13 @@ def test_a_zombie_sink_commits_nothing_after_its_partitions_moved(pipeline: Pipe
     pipeline.sort()
     zombie = pipeline.start("sink", slow)
     zombie.wait_ready()
-    [first] = until(lambda: members(pipeline, slow.sink_group))
+    [first] = until(lambda: pipeline.members(slow.sink_group))
     pipeline.sent(3000)
     pipeline.until_working(zombie, "logflume_sink_buffered_bytes")
     zombie.pause()
     successor = pipeline.sink()
     until(lambda: not pipeline.judge.missing(), 120, "the successor stored everything", pause=1.0)
-    until(lambda: first not in members(pipeline, slow.sink_group), 60, "the zombie is out of the group")
+    until(lambda: first not in pipeline.members(slow.sink_group), 60, "the zombie is out of the group")
     committed = pipeline.judge.committed(slow.sink_group, topics.sorted_topic(slow, DATASET))
     positions = pipeline.judge.positions()
     rows = pipeline.stored_rows()
@@ -52,15 +46,15 @@ def test_a_zombie_sorter_commits_nothing_and_its_blocks_are_dropped_as_repeats(p
     sender = pipeline.send()
     pipeline.until_working(zombie, "logflume_sort_rows_total", 1000)
     group = pipeline.settings.sort_group
-    [first] = members(pipeline, group)
+    [first] = pipeline.members(group)
     zombie.pause()  # under load: chunks are in its hands, some produced and not committed
     successor = pipeline.sort()
     pipeline.until_working(successor, "logflume_sort_rows_total", 1000)
-    until(lambda: first not in members(pipeline, group), 60, "the zombie is out of the group")
+    until(lambda: first not in pipeline.members(group), 60, "the zombie is out of the group")
     before = pipeline.judge.committed(group, topics.ingest_topic(pipeline.settings, DATASET))
     zombie.resume()
     # It either joins again or ends itself; both are known by what the group says or by the process.
-    until(lambda: len(members(pipeline, group)) == 2 or not zombie.alive(), 90, "the zombie notices")
+    until(lambda: len(pipeline.members(group)) == 2 or not zombie.alive(), 90, "the zombie notices")
     acked = sender.acked()
     until(lambda: sender.acked() > acked + 1000, 90, "traffic goes on")
     pipeline.finish(sender)

@@ -38,7 +38,8 @@ def send(settings: Settings, dataset: str, first: int, end: int, **options: str)
 def require_replicas(settings: Settings, topic: str, count: int) -> None:
     entry = ConfigEntry("min.insync.replicas", str(count), incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    client.admin(settings).incremental_alter_configs([resource])[resource].result()
+    admin = client.admin(settings)
+    admin.incremental_alter_configs([resource])[resource].result(30)
 
 
 def committed(settings: Settings, dataset: str) -> int:

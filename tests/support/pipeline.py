@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException
 
-from logflume.kafka import topics
+from logflume.kafka import client, topics
 from logflume.local.process import Process
 from logflume.settings import PREFIX, SETTINGS_VARIABLE, TEST_PREFIX, Settings
 from tests.support.oracle import TENANTS, Journal, Oracle
@@ -103,6 +104,15 @@ class Pipeline:
     def until_working(self, worker: Worker, metric: str, least: float = 0.0, seconds: float = 120.0) -> None:
         """Wait until a worker's metric is above ``least``."""
         until(lambda: self.gauge(worker, metric) > least, seconds, f"{worker.name}: {metric} above {least}", pause=0.1)
+
+    def members(self, group: str) -> dict[str, int]:
+        """How many partitions each member of a group has; empty while Kafka does not say."""
+        admin = client.admin(self.settings)  # named: an answer never comes once its client is gone
+        try:
+            described = admin.describe_consumer_groups([group], request_timeout=10)[group].result(20)
+        except KafkaException:
+            return {}
+        return {m.member_id: len(m.assignment.topic_partitions) for m in described.members if m.assignment}
 
     @staticmethod
     def gauge(worker: Worker, name: str) -> float:

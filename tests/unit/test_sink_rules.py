@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 import pyarrow as pa
 import pytest
 
 from logflume.block.schema import sorted_schema
-from logflume.errors import Hole, Refused
+from logflume.errors import Hole, Refused, Retryable
 from logflume.kafka.cursors import Cursor
 from logflume.kafka.position import Position
 from logflume.sink.budget import Budget
 from logflume.sink.columns import conformed
 from logflume.sink.partition import Partition
+from logflume.sink.pausing import again_after, overburdened
 from logflume.sink.placing import Found, Start, Stop, place
 from logflume.sink.progress import Progress
 from logflume.sink.schedule import Limits, Schedule, largest
@@ -314,3 +316,50 @@ def test_the_same_row_order_comes_from_the_same_log_whatever_was_flushed_between
     for pair, same in zip(one.buffers, other.buffers, strict=True):
         mine = one.buffers.take(pair, 30).table(SCHEMA)["message"].to_pylist()
         assert mine == other.buffers.take(same, 30).table(SCHEMA)["message"].to_pylist()
+
+
+# --- pausing ----------------------------------------------------------------------------------------------------------
+
+
+def fail(one: Partition) -> None:
+    [pair] = one.buffers
+    one.buffers.take(pair, one.position.offset)
+    one.buffers.failed(pair, 0.0, "away")
+
+
+def test_full_memory_pauses_every_partition() -> None:
+    budget = Budget(1)
+    one, other = partition(budget=budget), partition(budget=budget)
+    read(one, {"a": 1})
+    assert overburdened([one, other], budget, 1 << 30) == {one, other}
+
+
+def test_tenants_that_cannot_be_stored_pause_their_partition_before_they_fill_the_memory() -> None:
+    budget = Budget(1 << 20)
+    one, other = partition(budget=budget), partition(budget=budget)
+    read(one, {"a": 1})
+    read(other, {"b": 1})
+    fail(one)
+    assert overburdened([one, other], budget, 1 << 30) == set()
+    while one.buffers.failing_bytes <= budget.limit_bytes / 4:
+        read(one, {"a": 100})
+    assert not budget.full
+    assert overburdened([one, other], budget, 1 << 30) == {one}
+
+
+def test_too_many_bytes_behind_the_commit_pause_whoever_cannot_be_stored() -> None:
+    budget = Budget(1 << 30)
+    one, other = partition(budget=budget), partition(budget=budget)
+    read(one, {"a": 1})
+    read(other, {"b": 1})
+    assert overburdened([one, other], budget, 1) == set()
+    fail(one)
+    assert overburdened([one, other], budget, 1) == {one}
+
+
+def test_the_store_is_tried_again_ever_later_and_a_refusal_rarely() -> None:
+    pauses = [again_after(Retryable("away"), failures, random.Random(1)) for failures in (0, 3, 50)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] <= 0.5
+    assert pauses[-1] <= 30
+    assert again_after(Refused("no"), 0, random.Random(1)) >= 30

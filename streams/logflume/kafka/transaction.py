@@ -146,16 +146,19 @@ class Transactions:
                     raise
 
     def _abort(self) -> None:
-        producer, deadline = self._producer, time.monotonic() + _ABORT_SECONDS
+        """End the transaction; the next one gets a new producer. (One whose epoch was bumped by a refused message may
+        purge what the next transaction sends: librdkafka 2.16.)
+        """
+        producer, self._producer = self._producer, None
+        deadline = time.monotonic() + _ABORT_SECONDS
         if producer is None:
             return
-        try:
+        # Nothing was committed in any case; what stays open is aborted by Kafka after its time-out.
+        with contextlib.suppress(KafkaException):
             self._again(deadline, lambda: producer.abort_transaction(5.0))
-        except KafkaException:
-            # Nothing was committed in any case; Kafka aborts what is open by the time-out, and the next gets a new one.
-            with contextlib.suppress(KafkaException):
-                producer.purge()
-            self._producer = None
+            return
+        with contextlib.suppress(KafkaException):
+            producer.purge()
 
 
 def _typed(error: KafkaException) -> LogflumeError:

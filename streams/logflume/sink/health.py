@@ -9,6 +9,8 @@ from logflume.clock import Clock
 LIVE_SECONDS = 240.0
 """The poll loop may block for two minutes to open partitions, and for a transaction; Kafka expels it at 300 s."""
 
+NOT_JOINED = "it has not joined its group yet"
+
 
 class Health:
     """The last word of the worker's loop."""
@@ -16,7 +18,7 @@ class Health:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._seen = clock.monotonic()
-        self._troubles: Sequence[str] = ("it has not joined its group yet",)
+        self._troubles: Sequence[str] = (NOT_JOINED,)
 
     def tick(self, troubles: Sequence[str]) -> None:
         """Say that the loop runs, and what is wrong with the work (nothing: ready)."""

@@ -27,6 +27,8 @@ from logflume.sink.held import Run, hold
 from logflume.sink.placing import Start, Stop
 from logflume.sink.progress import Progress
 
+_FAILURES_TOLD = 3  # one failed flush is weather
+
 
 @dataclass(frozen=True, slots=True)
 class Letter:
@@ -122,6 +124,14 @@ class Partition:
         self._stored = position.offset
         while self._letters and self._letters[0].offset < position.offset:
             self._budget.free(self._letters.popleft().bytes)
+
+    def troubles(self) -> list[str]:
+        """Say which tenants cannot be stored, and why."""
+        return [
+            f"{pair.tenant}/{self.dataset.name} of {self.where} cannot be stored: {pair.trouble}"
+            for pair in self.buffers.failing()
+            if pair.failures >= _FAILURES_TOLD
+        ]
 
     def close(self) -> None:
         """Forget everything (A4)."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any
 
 import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, Message, TopicPartition
@@ -32,10 +31,12 @@ from logflume.model.dataset import Datasets
 from logflume.settings import Settings
 from logflume.sink.budget import Budget
 from logflume.sink.commit import Committer
+from logflume.sink.consumer import ABOUT_THE_LOG, consumer, headers_of, place_of
 from logflume.sink.flushes import Flush, FlushPool, Landing, Tables
-from logflume.sink.health import Health
+from logflume.sink.health import NOT_JOINED, Health
 from logflume.sink.opening import Opening, Place
 from logflume.sink.partition import Partition
+from logflume.sink.pausing import again_after, overburdened
 from logflume.sink.placing import Start, Stop
 from logflume.sink.schedule import Due, Limits, Schedule, largest
 from logflume.table.store import Store
@@ -48,10 +49,6 @@ _IDLE_SECONDS = 0.1
 _REVOKE_SECONDS = 30.0  # the group waits for us up to max.poll.interval.ms, 300 s
 _DRAIN_SECONDS = 50.0  # supervisors give 60 s and more
 _PRESSING = 0.5  # above this part of the budget the largest are flushed, so that reading need not stop at 1.0
-_FAILING_SHARE = 0.25  # of the budget; with more held by tenants that can't be stored, their partitions pause
-_STORE_BACKOFF_SECONDS = (0.5, 30.0)
-_REFUSED_BACKOFF_SECONDS = 60.0  # someone must change something first
-_FAILURES_TOLD = 3  # one failed flush is weather
 
 _log = structlog.get_logger(__name__)
 
@@ -91,7 +88,7 @@ class Sink:
         self._commit_error = ""
         self._next_tick = self._next_commit = 0.0
         self._failure: BaseException | None = None
-        self._consumer = Consumer(_consumer_config(settings))
+        self._consumer = consumer(settings)
         self.health = Health(clock)
 
     def run(self, stop: threading.Event) -> None:
@@ -125,7 +122,7 @@ class Sink:
             if error is None:
                 take(message)
             else:
-                self._event(error, _place(message))
+                self._event(error, place_of(message))
         now = self._clock.monotonic()
         if now >= self._next_tick:
             self._next_tick = now + _TICK_SECONDS
@@ -142,12 +139,12 @@ class Sink:
 
     def _take(self, message: Message) -> None:
         """Read one sorted message into the buffers."""
-        at = _place(message)
+        at = place_of(message)
         partition = self._open.get(at)
         if partition is None or at in self._stops:
             return
         now = self._clock.monotonic()
-        offset, value, headers = message.offset(), message.value(), _headers(message)
+        offset, value, headers = message.offset(), message.value(), headers_of(message)
         if offset != partition.position.offset:
             lack = f"offset {offset} came where {partition.position.offset} was next: the log has a gap"
             self._stop(at, Stop("gap", f"{lack}; sorted topics have none unless somebody deleted or compacted records"))
@@ -164,13 +161,26 @@ class Sink:
 
     def _event(self, error: KafkaError, at: Place) -> None:
         """Act on what librdkafka says instead of a message."""
-        if error.code() == KafkaError._AUTO_OFFSET_RESET and at in self._open:
-            where = f"offset {self._open[at].position.offset} is not in the log any more"
-            self._stop(at, Stop("out-of-range", f"{where}; a restart records what was lost and goes on: {error.str()}"))
+        if at in self._open and error.code() in ABOUT_THE_LOG:
+            self._suspect(self._open[at], error)
         elif error.fatal():
             raise Fatal(f"the consumer cannot go on: {error.name()}: {error.str()}")
         else:
             _log.warning("sink.kafka", error=error.name(), detail=error.str(), topic=at[0], partition=at[1])
+
+    def _suspect(self, partition: Partition, error: KafkaError) -> None:
+        """The log is not where it was: because the topic is another, or because its retention was quicker."""
+        try:
+            self._same.check(partition.topic, partition.topic_id, self._clock.monotonic())
+        except TopicChanged as changed:
+            self._drop_topic(changed)
+            return
+        except Retryable as failure:
+            _log.warning("sink.kafka", error=error.name(), detail=str(failure), topic=partition.topic)
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            where = f"offset {partition.position.offset} is not in the log any more"
+            detail = f"{where}; a restart records what was lost and goes on: {error.str()}"
+            self._stop((partition.topic, partition.number), Stop("out-of-range", detail))
 
     # --- flushes ------------------------------------------------------------------------------------------------------
 
@@ -232,10 +242,7 @@ class Sink:
             self._drop_topic(error)
             return
         pair, partition = flush.pair, flush.partition
-        least, most = _STORE_BACKOFF_SECONDS
-        passing = isinstance(error, Retryable)
-        pause = min(most, least * 2.0 ** min(pair.failures, 10)) if passing else _REFUSED_BACKOFF_SECONDS
-        pause *= self._random.uniform(0.5, 1.0)  # a store that comes back is not met by all tenants at once
+        pause = again_after(error, pair.failures, self._random)
         partition.buffers.failed(pair, self._clock.monotonic() + pause, f"{type(error).__name__}: {error}")
         self._schedule.ripen(partition, pair, "age")
         _log.warning(
@@ -352,13 +359,8 @@ class Sink:
 
     def _steer(self) -> None:
         """Pause and resume so that memory, and what a restart reads again, stay bounded."""
-        failing = {p: size for p in self._open.values() if (size := p.buffers.failing_bytes)}
-        burdened = sum(failing.values()) > _FAILING_SHARE * self._budget.limit_bytes
-        far = self._behind >= self._settings.sink_behind_bytes
-        everything = self._budget.full or self._draining
-        wanted = {
-            at for at, partition in self._open.items() if everything or ((burdened or far) and partition in failing)
-        } | set(self._stops)
+        full = overburdened(self._open.values(), self._budget, self._settings.sink_behind_bytes)
+        wanted = {at for at, p in self._open.items() if self._draining or p in full} | set(self._stops)
         if pause := wanted - self._paused:
             self._consumer.pause([TopicPartition(*at) for at in pause])
         if resume := self._paused - wanted:
@@ -371,29 +373,26 @@ class Sink:
 
     def _tell(self, now: float) -> None:
         oldest = min((p.progress.oldest for p in self._open.values() if p.progress.oldest is not None), default=now)
-        held = len(self._open) + sum(at not in self._open for at in self._stops)
+        assigned = len(self._open.keys() | self._stops.keys())
         metrics.SINK_BUFFERED_BYTES.set(self._budget.used)
         metrics.SINK_BEHIND_BYTES.set(self._behind)
         metrics.SINK_COMMIT_AGE.set(now - oldest)
-        metrics.SINK_PAUSED.set(len(self._paused) / held if held else 0)
+        metrics.SINK_PAUSED.set(len(self._paused) / assigned if assigned else 0)
         metrics.SINK_STOPPED.clear()
         for stop in self._stops.values():
             metrics.SINK_STOPPED.labels(stop.reason).inc()
-        self.health.tick(self._troubles(now - oldest))
-
-    def _troubles(self, commit_age: float) -> list[str]:
-        troubles = [] if self._joined else ["it has not joined its group yet"]
-        if commit_age > self._settings.stall_seconds:
-            troubles.append(f"nothing was committed for {commit_age:.0f} s. {self._commit_error}")
-        for (topic, number), stop in self._stops.items():
-            troubles.append(f"{topic}[{number}] is stopped ({stop.reason}): {stop.detail}")
-        for partition in self._open.values():
-            for pair in partition.buffers.failing():
-                if pair.failures >= _FAILURES_TOLD:
-                    troubles.append(
-                        f"{pair.tenant}/{partition.dataset.name} of {partition.where} cannot be stored: {pair.trouble}"
-                    )
-        return troubles
+        stalled = now - oldest > self._settings.stall_seconds
+        self.health.tick(
+            [
+                *([] if self._joined else [NOT_JOINED]),
+                *([f"nothing was committed for {now - oldest:.0f} s. {self._commit_error}"] if stalled else []),
+                *(
+                    f"{topic}[{number}] is stopped ({s.reason}): {s.detail}"
+                    for (topic, number), s in self._stops.items()
+                ),
+                *(trouble for partition in self._open.values() for trouble in partition.troubles()),
+            ]
+        )
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -413,28 +412,3 @@ class Sink:
             return True
         self._next_commit = 0.0
         return any(partition.committable() is not None for partition in self._open.values())
-
-
-def _place(message: Message) -> Place:
-    return str(message.topic()), int(message.partition() or 0)
-
-
-def _headers(message: Message) -> list[tuple[str, bytes]]:
-    headers: Any = message.headers() or ()
-    return [(name, value or b"") for name, value in headers]
-
-
-def _consumer_config(settings: Settings) -> dict[str, object]:
-    session = settings.sink_session_timeout_ms
-    return client.consumer_config(
-        settings,
-        settings.sink_group,
-        client_id="logflume-sink",
-        partition_assignment_strategy="cooperative-sticky",
-        session_timeout_ms=session,
-        heartbeat_interval_ms=min(3000, session // 3),
-        max_poll_interval_ms=max(300_000, session),
-        # Fetched and not yet polled comes on top of the budget; librdkafka's own bounds are 64 MB and 50 MB a request.
-        queued_max_messages_kbytes=32 * 1024,
-        fetch_max_bytes=16 * 1024 * 1024,
-    )

@@ -25,6 +25,9 @@ SEED = int(os.environ.get("LOGFLUME_TEST_SEED") or secrets.randbelow(1_000_000))
 BEHIND = "logflume_sink_behind_bytes"
 """Bytes that a sink has read and not committed."""
 
+PATIENCE_SECONDS = 2.0
+"""How long a kill waits for work in flight; then it comes all the same, and counts as idle."""
+
 P = TypeVar("P", Sender, Worker)
 
 
@@ -59,7 +62,8 @@ class Sorted:
 
     def in_flight(self, worker: Worker) -> float:
         """Its own count of messages whose rows stand in sorted topics, less what was committed since it began."""
-        return self._pipeline.gauge(worker, "logflume_sort_messages_total") - (self._committed() - self._before)
+        done = self._pipeline.gauge(worker, "logflume_sort_messages_total")
+        return max(0.0, done - (self._committed() - self._before))
 
     def _committed(self) -> int:
         topic = topics.ingest_topic(self._pipeline.settings, DATASET)
@@ -103,6 +107,8 @@ def turn(victim: Victim[Any], random_: random.Random) -> None:
             victim.kill_at = now + random_.uniform(0.0, 1.5)
     elif now >= victim.kill_at:
         size = victim.in_flight(victim.process)
+        if not size and now < victim.kill_at + PATIENCE_SECONDS:
+            return  # idle just now: the moment is a little later
         process = victim.process.process
         process.kill()
         victim.hit.append(size > 0)

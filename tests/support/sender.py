@@ -22,6 +22,9 @@ from tests.support.oracle import DATASET, Journal, record
 
 BATCH = 240
 PLAIN = 80  # of each batch
+PACE_SECONDS = 0.4
+"""At most a batch in this time: whoever waits for the end of a test waits for what was sent meanwhile."""
+
 _ACKNOWLEDGED_SECONDS = 240.0  # Kafka may be away meanwhile
 
 
@@ -41,6 +44,8 @@ def send(settings: Settings, journal: Journal, stop: threading.Event, limit: int
             rest = [pair for at, pair in enumerate(records) if at % BATCH >= PLAIN]
             for tenant, group in groupby(rest, key=lambda pair: pair[0]):
                 blocks.log_many(tenant, DATASET, [each for _, each in group])
+            if limit == sys.maxsize:
+                stop.wait(PACE_SECONDS)
             blocks.flush(_ACKNOWLEDGED_SECONDS)
             plain.wait(_ACKNOWLEDGED_SECONDS)
             journal.acked(first, number)

@@ -26,14 +26,12 @@ from pydantic import SecretStr
 
 from logflume import contract
 from logflume.errors import Misconfigured, Retryable
-from logflume.kafka import topics
 from logflume.local import family
 from logflume.local.kafka import VERSION, Broker
 from logflume.local.process import Process, free_ports, is_free
 from logflume.local.record import Record, write_toml
 from logflume.local.store import PORTS, STOP_SECONDS, ObjectStore
 from logflume.local.supervisor import DRAIN_SECONDS, Program, Supervisor
-from logflume.model import dataset
 from logflume.settings import PREFIX, SETTINGS_VARIABLE, STACK_FILE, STACK_VARIABLE, GivenSettings, Settings
 
 BUCKET = "logflume"
@@ -219,6 +217,8 @@ class Stack:
 
     def _bring_up(self, record: Record, say: Say) -> Settings:
         """Start what does not run, in order, each when what it needs is ready."""
+        from logflume.kafka import topics  # with pyarrow, for which `status` and `down` need not wait
+
         settings, supervisor = self._settings(record), self._supervisor(record)
         services, workers = self._services(record), self._workers(record)
         for program in services:
@@ -253,6 +253,8 @@ class Stack:
 
     def _sample_tenants(self, settings: Settings) -> None:
         """Two tenants that want every dataset, when the user has named no tenants."""
+        from logflume.model import dataset
+
         folder = self.folder / "tenants"
         if settings.tenants_dir != str(folder) or list(folder.glob("*.yaml")):
             return

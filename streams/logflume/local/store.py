@@ -10,11 +10,13 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-
-from pyarrow import fs
+from typing import TYPE_CHECKING
 
 from logflume.errors import Misconfigured, Retryable
 from logflume.local.process import Process, free_ports
+
+if TYPE_CHECKING:
+    from pyarrow import fs
 
 READY_SECONDS = 120.0
 
@@ -125,6 +127,8 @@ class ObjectStore:
         files.delete_file(f"{bucket}/.ready")
 
     def _filesystem(self) -> fs.S3FileSystem:
+        from pyarrow import fs  # here, or `local status` and `down` would wait for it too
+
         return fs.S3FileSystem(
             access_key=self.access_key,
             secret_key=self.secret_key,

@@ -193,17 +193,10 @@ MUTATIONS = (
         f"{_TABLE}::test_a_repeated_append_changes_nothing",
     ),
     Mutation(
-        "txn-same-commit: rows and how far they reach are one commit (an append)",
+        "txn-same-commit: rows and how far they reach are one commit, a table's first included",
         _code("table/log.py"),
         '[{"commitInfo": info}, {"txn": {"appId": app_id, "version": upto}}]',
         '[{"commitInfo": info}]',
-        f"{_TABLE}::test_rows_and_how_far_they_reach_are_one_commit",
-    ),
-    Mutation(
-        "txn-same-create: rows and how far they reach are one commit (a table's first)",
-        _code("table/log.py"),
-        "CommitProperties(app_transactions=[Transaction(app_id, upto)])",
-        "CommitProperties()",
         f"{_TABLE}::test_rows_and_how_far_they_reach_are_one_commit",
     ),
     Mutation(

@@ -78,7 +78,7 @@ class DeltaAppend(RuleBasedStateMachine):
         except Crash:
             crashed = True
             store.heads.forget(self.path)  # a process that ended remembers nothing
-        reached = asked and store.trouble is None  # an append that had nothing to store, or made the table, puts none
+        reached = asked and store.trouble is None  # an append that had nothing to store puts none
         store.trouble = None
         if not (crashed and reached and trouble == "crash"):
             self._expect(app, first, upto)
@@ -130,6 +130,16 @@ class DeltaAppend(RuleBasedStateMachine):
             self.the_table_holds_each_row_once()
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def test_rows_come_back_after_a_table_was_deleted_whose_head_the_writer_remembers() -> None:
+    machine = DeltaAppend()
+    machine.begin()
+    for _ in range(2):
+        machine.append(writer=0, app=APPS[0], back=0, ahead=7, trouble=None)
+        machine.the_table_holds_each_row_once()
+        machine.delete_by_hand()
+    machine.teardown()
 
 
 DeltaAppend.TestCase.settings = settings(

@@ -103,8 +103,8 @@ class TroubledStore(Store):
         if callable(trouble):
             trouble()
         made = super().put_if_absent(path, data)
-        if trouble == "crash-after":
+        if made and trouble == "crash-after":
             raise Crash
-        if trouble == "unheard":
+        if made and trouble == "unheard":
             raise Retryable("timed out")
         return made

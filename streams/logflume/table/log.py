@@ -1,20 +1,20 @@
 """A table's Delta log: where it stands, the next entry, checkpoints. The only place that knows the log's bytes.
 
-delta-rs reads the log, makes tables, adds columns and writes checkpoints. The entry of an append is put by ourselves,
-as Delta's protocol has it ("Delta transaction log protocol", writer version 2): from a known head it is one object of
-known name, made only if absent. delta-rs's own commit reads the log before and after: 17 ms of CPU and 48 ms of time on
-S3 for a small append, against 5 and 12. Checked against deltalake 1.6.6; the two sorts of commit see each other.
+delta-rs reads the log, adds columns and writes checkpoints. The entry of an append, a table's first included, is put by
+ourselves, as Delta's protocol has it ("Delta transaction log protocol", writer version 2): from a known head it is one
+object of known name, made only if absent. delta-rs's own commit reads the log before and after: 17 ms of CPU and 48 ms
+of time on S3 for a small append, against 5 and 12. Checked against deltalake 1.6.6: both sorts see each other.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from logflume.clock import Clock
 from logflume.errors import Refused, Retryable
@@ -111,23 +111,28 @@ def load(store: Store, path: str, dataset: Dataset, app_ids: Iterable[str]) -> H
 
 def create(
     store: Store, path: str, dataset: Dataset, files: Sequence[DataFile], app_id: str, upto: int, clock: Clock
-) -> None:
-    """Make a table with its first rows and their ``txn``, in one commit. Raises ``Retryable`` when it can't know."""
-    now = clock.now_ns() // 1_000_000
-    try:
-        create_table_with_add_actions(
-            store.uri(path),
-            schema.delta_schema(dataset),
-            [AddAction(f.path, f.size, {schema.DATE: f.date}, now, True, f.stats) for f in files],
-            mode="error",
-            partition_by=[schema.DATE],
-            name=path.removeprefix("tables/"),
-            configuration={**_CONFIGURATION, "delta.dataSkippingStatsColumns": ",".join(schema.bounded(dataset))},
-            storage_options=store.delta_options,
-            commit_properties=CommitProperties(app_transactions=[Transaction(app_id, upto)]),
-        )
-    except (DeltaError, OSError) as error:
-        raise Retryable(f"{store.uri(path)} could not be made: {error}") from error
+) -> Head | None:
+    """Make a table with its first rows and their ``txn``, in one commit; ``None`` when somebody else was quicker.
+
+    Raises ``Retryable`` when it can't know: the entry may have been made.
+    """
+    now_ms = clock.now_ns() // 1_000_000
+    metadata = {
+        "id": str(uuid.uuid4()),
+        "name": path.removeprefix("tables/"),
+        "format": {"provider": "parquet", "options": {}},
+        "schemaString": schema.delta_json(dataset),
+        "partitionColumns": [schema.DATE],
+        "configuration": {**_CONFIGURATION, "delta.dataSkippingStatsColumns": ",".join(schema.bounded(dataset))},
+        "createdTime": now_ms,
+    }
+    protocol = {"minReaderVersion": 1, "minWriterVersion": schema.WRITER_VERSION}
+    beginning: list[dict[str, object]] = [{"protocol": protocol}, {"metaData": metadata}]
+    place = entry_path(path, 0)
+    entry = _entry(files, app_id, upto, now_ms, beginning)
+    if not store.put_if_absent(place, entry):
+        return None
+    return Head(0, (place, len(entry)), frozenset([*schema.file_schema(dataset).names, schema.DATE]), {app_id: upto})
 
 
 def commit(
@@ -166,7 +171,14 @@ def _anchor(store: Store, path: str, version: int) -> tuple[str, int]:
     raise Retryable(f"{store.uri(path)}: the log's entry {version} is gone since it was read")
 
 
-def _entry(files: Sequence[DataFile], app_id: str, upto: int, now_ms: int) -> bytes:
+def _entry(
+    files: Sequence[DataFile],
+    app_id: str,
+    upto: int,
+    now_ms: int,
+    beginning: Sequence[dict[str, object]] = (),
+) -> bytes:
+    """The actions of one commit; ``beginning``: those that make the table."""
     info = {
         "timestamp": now_ms,
         "operation": "WRITE",
@@ -175,6 +187,7 @@ def _entry(files: Sequence[DataFile], app_id: str, upto: int, now_ms: int) -> by
         "engineInfo": "logflume",
     }
     actions: list[dict[str, object]] = [{"commitInfo": info}, {"txn": {"appId": app_id, "version": upto}}]
+    actions += beginning
     actions += [
         {
             "add": {

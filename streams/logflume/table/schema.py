@@ -38,7 +38,7 @@ _COORDINATES = ("_src_partition", "_src_offset", "_src_row")
 _REFUSED_PROPERTIES = {
     "delta.setTransactionRetentionDuration": "it hides how far a table has come, and rows would be stored twice",
 }
-_WRITER_VERSION = 2  # of the Delta protocol: what tables are made with, and what the commits of log.py keep to
+WRITER_VERSION = 2  # of the Delta protocol: what tables are made with, and what the commits of log.py keep to
 
 
 @lru_cache(maxsize=256)
@@ -58,6 +58,12 @@ def delta_schema(dataset: Dataset) -> DeltaSchema:
     return DeltaSchema.from_arrow(file_schema(dataset).append(pa.field(DATE, pa.date32())))
 
 
+@lru_cache(maxsize=256)
+def delta_json(dataset: Dataset) -> str:
+    """Return ``delta_schema`` as a log spells it."""
+    return delta_schema(dataset).to_json()
+
+
 def check(table: DeltaTable, where: str) -> None:
     """Raise ``Refused`` when the table is none that Logflume's commits keep whole. ``where`` names it."""
     metadata, protocol = table.metadata(), table.protocol()
@@ -66,11 +72,11 @@ def check(table: DeltaTable, where: str) -> None:
             raise Refused(f"{where} has the property {name}: {why}. Unset it.")
     if metadata.partition_columns != [DATE]:
         raise Refused(f"{where} is partitioned by {metadata.partition_columns}, not by {DATE}: it is not Logflume's")
-    if protocol.min_writer_version > _WRITER_VERSION or protocol.writer_features:
+    if protocol.min_writer_version > WRITER_VERSION or protocol.writer_features:
         features = ", ".join(protocol.writer_features or ()) or "none named"
         raise Refused(
             f"{where} asks of its writers version {protocol.min_writer_version} of Delta's protocol (features: "
-            f"{features}); Logflume writes version {_WRITER_VERSION}. Make the table anew without them."
+            f"{features}); Logflume writes version {WRITER_VERSION}. Make the table anew without them."
         )
 
 

@@ -216,6 +216,7 @@ def _write_file(path: Path, data: pa.Buffer) -> None:
 
 def _link_file(path: Path, data: bytes) -> bool:
     """A reader sees the whole file or none: written aside, then linked, which fails when the name is taken."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.parent / f".{uuid.uuid4().hex}.tmp"
     try:
         with aside.open("wb") as file:

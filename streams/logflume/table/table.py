@@ -72,7 +72,8 @@ class Table:
         """
         if len(offsets) != rows.num_rows or (len(offsets) and int(offsets[-1]) >= upto):
             raise ValueError(f"{len(offsets)} offsets up to {upto} for {rows.num_rows} rows")
-        head = self._known(app_id) or self._load(app_id)
+        remembered = self._known(app_id)
+        head = remembered or self._load(app_id)
         files: list[DataFile] = []
         written_from = -1
         failure: Retryable | None = None
@@ -80,6 +81,9 @@ class Table:
             stored = head.progress[app_id] if head else None
             start = 0 if stored is None else int(np.searchsorted(offsets, stored))
             if start == len(offsets):
+                if head is remembered and head is not None:
+                    head = self._load(app_id)  # a table that somebody deleted meanwhile holds nothing
+                    continue
                 return Appended(head.version if head else -1, 0, 0, 0, len(offsets))
             if start != written_from:
                 files, written_from = self._write(rows.slice(start), upto), start
@@ -111,9 +115,9 @@ class Table:
     def _commit(self, head: Head | None, files: list[DataFile], app_id: str, upto: int) -> Head | None:
         """Commit on top of ``head``; ``None`` when somebody else was quicker, or the table is gone."""
         if head is None:
-            log.create(self._store, self.path, self._dataset, files, app_id, upto, self._clock)
-            return self._load(app_id)
-        done = log.commit(self._store, self.path, head, files, app_id, upto, self._clock)
+            done = log.create(self._store, self.path, self._dataset, files, app_id, upto, self._clock)
+        else:
+            done = log.commit(self._store, self.path, head, files, app_id, upto, self._clock)
         if done is not None:
             self._store.heads.put(self.path, done)
         return done

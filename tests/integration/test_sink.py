@@ -60,7 +60,7 @@ def until_at(settings: Settings, partition: int, offset: int) -> Cursor:
         cursor = position(settings, partition)
         return cursor if cursor is not None and cursor.position.offset == offset else None
 
-    found = until(at, 60, f"position {offset} of partition {partition}", pause=0.3)
+    found = until(at, 120, f"position {offset} of partition {partition}", pause=0.3)
     assert found is not None
     return found
 
@@ -97,7 +97,7 @@ def test_rows_come_to_rest_in_their_tenants_tables_and_the_position_follows(
     assert found.position.watermarks == {("ingest-topic-id", 0): (19, 4)}
     assert stored(made, "acme") == messages(0, 20, range(3))
     assert stored(made, "bell") == messages(0, 20, range(3, 5))
-    sink.wait_ready()
+    sink.wait_ready(120)
     assert sink.stop() == 0
 
 
@@ -105,7 +105,8 @@ def test_sigterm_stores_and_commits_everything_that_was_read(made: Settings, wor
     patient = made.model_copy(update={"sink_flush_age_seconds": 600.0})
     produce_sorted(patient, 0, [sorted_message({"acme": 5}, offset) for offset in range(50)])
     sink = worker("sink", patient)
-    until(lambda: "logflume_sink_behind_bytes 0.0" not in sink.get("/metrics")[1] and sink.get("/ready")[0] == 200)
+    sink.wait_ready(120)
+    until(lambda: "logflume_sink_behind_bytes 0.0" not in sink.get("/metrics")[1], 60)
     assert stored(patient, "acme") == Counter()
     assert sink.stop() == 0
     read = position(patient, 0)
@@ -122,7 +123,7 @@ def test_a_sink_killed_at_a_crash_point_has_a_successor_that_stores_the_rest_onc
     produce_sorted(made, 1, first)
     passage = 1 if point != "sink.before-transaction" else 2  # the first one stores where the partitions start
     dying = worker("sink", made, env={"LOGFLUME_CRASH_AT": f"{point}:{passage}"})
-    until(lambda: not dying.alive(), 60)
+    until(lambda: not dying.alive(), 120)
     produce_sorted(made, 1, [sorted_message({"acme": 3}, offset) for offset in range(10, 20)])
     worker("sink", made)
     until_at(made, 1, 20)
@@ -140,7 +141,7 @@ def test_partitions_move_to_a_sink_that_joins_and_back_when_it_is_killed(made: S
     one = worker("sink", made)
     until_at(made, 0, 10)
     two = worker("sink", made)
-    two.wait_ready()
+    two.wait_ready(120)
     produce(10)
     for partition in range(4):
         until_at(made, partition, 20)
@@ -180,10 +181,10 @@ def test_a_topic_made_again_is_not_taken_for_the_old_one_until_it_is_adopted(
     until(lambda: not topics.present(admin, [topic]))
     topics.apply(made)
     produce_sorted(made, 0, [sorted_message({"acme": 1}, offset) for offset in range(5, 15)])
-    until(lambda: "topic-changed" in first.get("/ready")[1], 60)
+    until(lambda: "topic-changed" in first.get("/ready")[1], 120)
     assert first.stop() == 0
     second = worker("sink", made)
-    until(lambda: "topic-changed" in second.get("/ready")[1], 60)
+    until(lambda: "topic-changed" in second.get("/ready")[1], 120)
     assert stored(made, "acme") == messages(0, 5, range(1))
     kept = position(made, 0)
     assert kept is not None
@@ -212,7 +213,7 @@ def test_a_successor_waits_for_the_transaction_that_a_dying_owner_left_open(
     assert owner.flush(30) == 0
     # The others' transactions go on; only what this one holds up is waited for.
     sink = worker("sink", made.model_copy(update={"sink_transaction_timeout_ms": 60_000}))
-    until(lambda: "sink.started" in sink.output())
+    until(lambda: "sink.started" in sink.output(), 120)
     with pytest.raises(AssertionError):
         until(lambda: "sink.assigned" in sink.output(), 5)
     owner.commit_transaction(30)

@@ -73,6 +73,9 @@ class Sorted:
 @pytest.mark.timeout(150 + 60 * KILLS)
 def test_kills_at_random_under_load_lose_nothing_and_repeat_nothing(pipeline: Pipeline) -> None:
     print(f"seed {SEED}: LOGFLUME_TEST_SEED={SEED} replays it")
+    # A killed worker's partitions are free after this long: half of the time between kills is waiting for it.
+    brief = {"sort_session_timeout_seconds": 3.0, "sink_session_timeout_ms": 3000, "sink_transaction_timeout_ms": 5000}
+    pipeline.settings = pipeline.settings.model_copy(update=brief)
     random_ = random.Random(SEED)
     sorted_, gauge = Sorted(pipeline), pipeline.gauge
     victims: list[Victim[Any]] = [

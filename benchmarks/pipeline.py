@@ -75,9 +75,9 @@ def _counted(settings: Settings, rows: int, ran: Ran) -> Ran:
     return Ran(rows, ran.wall_seconds, ran.used, ran.beside, commits, files, sum(table.bytes for table in tables))
 
 
-def publish(settings: Settings, folder: Path) -> Own:
-    """Send the records in ``folder`` by the client library, in a process of its own."""
-    return child("publish", str(folder), environment=environment(settings))
+def publish(settings: Settings, folder: Path, *rounds: str) -> Own:
+    """Send the records in ``folder`` by the client library, in a process of its own; ``rounds``: see ``publish``."""
+    return child("publish", str(folder), *rounds, environment=environment(settings))
 
 
 def tenants(folder: Path) -> list[str]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from logflume.demo.scenes import tenant_names
 from logflume.demo.traffic import Shape, Traffic
 
 DATASET = "http_requests"
@@ -42,7 +43,7 @@ def write(folder: Path, rows: int, tenants: int, *, skew: float = 1.1, seed: int
         if batch.dataset != DATASET:
             continue
         bounds = np.append(np.insert(batch.ends, 0, 0)[:-1:PIECE_ROWS], len(batch.data)).tolist()
-        pieces += [Piece(batch.tenant, batch.data[a:b]) for a, b in itertools.pairwise(bounds)]
+        pieces += [Piece(batch.tenant, batch.data[a:b]) for a, b in pairwise(bounds)]
         size += len(batch.data)
         held += batch.rows
         if held >= CHUNK_ROWS:
@@ -51,6 +52,23 @@ def write(folder: Path, rows: int, tenants: int, *, skew: float = 1.1, seed: int
     if pieces:
         _write(folder / f"{number:04d}.arrow", pieces)
     return rows, size
+
+
+def write_even(folder: Path, tenants: int, rounds: int, rows_each: int) -> int:
+    """Write ``rows_each`` records of every tenant in every round, each time as one piece; returns rows."""
+    rows = tenants * rounds * rows_each
+    shape = Shape(tenants=1, ruled_share=0, nested_share=0, odd_share=0, attack=False)
+    names = tenant_names(tenants)
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 0
+    for batch in Traffic(rows, seed=2, end_ns=END_NS, shape=shape).batches(CHUNK_ROWS // rows_each * rows_each):
+        bounds = [0, *batch.ends[rows_each - 1 :: rows_each].tolist()]
+        pieces = []
+        for a, b in pairwise(bounds):
+            pieces.append(Piece(names[number % tenants], batch.data[a:b]))
+            number += 1
+        _write(folder / f"{number:08d}.arrow", pieces)
+    return rows
 
 
 def _write(path: Path, pieces: list[Piece]) -> None:

@@ -21,6 +21,7 @@ from logflume.local.store import ObjectStore
 from logflume.settings import PREFIX, SETTINGS_VARIABLE, Settings, cache_home
 
 BUCKET = "bench"
+READY_SECONDS = 180.0  # reading the files of ten thousand tenants takes a while
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def worker(command: str, settings: Settings, folder: Path) -> Iterator[Process]:
     program = str(Path(sys.executable).with_name("logflume"))
     process = Process.start([program, command], log, environment(settings) | {f"{PREFIX}HTTP_PORT": str(port)})
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + READY_SECONDS
         while not _ready(port):
             if not process.alive() or time.monotonic() > deadline:
                 raise Retryable(f"logflume {command} is not ready; its log is {log}:\n{process.tail(30)}")

@@ -1,0 +1,253 @@
+"""``make bench``: how fast the main job is and what it costs, beside the in-process limit and the bare loop.
+
+Every figure of a run comes from the same records, the same broker and the same object store, one part after another.
+CPU seconds are user and system time of all threads; Kafka and the object store are printed beside, and not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import records
+from benchmarks.measure import ROOT, Own, child
+from benchmarks.pipeline import Ran, publish, run, tenants
+from benchmarks.services import Services, environment, services
+from logflume.kafka import topics
+
+BUILD = ROOT / "build" / "bench"
+RESULT = ROOT / "build" / "bench.json"
+PARTITIONS = 8
+ROUND_SECONDS = 0.3
+"""Between two rounds of the few tenants: several times what their flushes take."""
+
+AIMS = {
+    "pipeline_ratio": (0.5, "at least"),
+    "pipeline_vs_bare": (0.66, "at least"),
+    "plain_ratio": (0.4, "at least"),
+    "tenants_ratio": (1.5, "at most"),
+    "sink_memory_over_budget_bytes": (300e6, "at most"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is run."""
+
+    rows: int
+    repeats: int
+    """Of the limit and the bare loop, whose medians are taken."""
+    many_tenants: int
+    few_rounds: int
+    rows_a_flush: int
+    few_tenants: int = 10
+
+
+FULL = Size(rows=400_000, repeats=3, many_tenants=10_000, few_rounds=60, rows_a_flush=100)
+QUICK = Size(rows=100_000, repeats=1, many_tenants=1_000, few_rounds=20, rows_a_flush=100)
+
+THROUGHPUT = {
+    # Files of a minute's worth rather than of seconds: the default age suits a reader who waits.
+    "sink_flush_age_seconds": 20.0,
+}
+
+
+def main() -> None:
+    """Run everything, print the tables, write build/bench.json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a quarter of the rows, a tenth of the tenants")
+    parser.add_argument("--only", nargs="*", choices=["limit", "bare", "pipeline", "plain", "tenants"], default=None)
+    arguments = parser.parse_args()
+    size = QUICK if arguments.quick else FULL
+    wanted = set(arguments.only or ["limit", "bare", "pipeline", "plain", "tenants"])
+    console = Console()
+    started = time.monotonic()
+    shutil.rmtree(BUILD, ignore_errors=True)
+    folder = BUILD / "records"
+    rows, size_bytes = records.write(folder, size.rows, 200)
+    console.print(f"{rows:,} records of 200 tenants (Zipf), {size_bytes / rows:.0f} B each")
+    found: dict[str, Any] = {"machine": _machine(), "rows": rows, "bytes": size_bytes, "size": asdict(size)}
+    with services(BUILD / "services") as running:
+        if "limit" in wanted:
+            found["limit"] = _limit(console, folder, size)
+        if wanted & {"bare", "plain"}:
+            _bare_and_plain(console, running, folder, size, found, plain="plain" in wanted)
+        if "pipeline" in wanted:
+            settings = running.settings("pipeline", tenants(folder), **THROUGHPUT)
+            ran = run(running, settings, rows, lambda: publish(settings, folder))
+            found["pipeline"] = _pipeline(console, "client → sort → Delta", size_bytes, ran)
+            budget = int(settings.sink_memory_bytes)
+            found["sink_memory_over_budget_bytes"] = found["pipeline"]["used"]["sink"]["peak_bytes"] - budget
+        if "tenants" in wanted:
+            found["tenants"] = _tenants(console, running, size)
+    found |= _ratios(found)
+    found["seconds"] = time.monotonic() - started
+    RESULT.write_text(json.dumps(found, indent=2) + "\n")
+    _show_ratios(console, found)
+    console.print(f"Written to {RESULT.relative_to(ROOT)} after {found['seconds']:.0f} s.")
+
+
+def _machine() -> dict[str, Any]:
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    cpu = names[0].partition(": ")[2] if names else platform.processor()
+    return {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()[0]}
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def _median(measure: Callable[[], Own], repeats: int) -> Own:
+    """The run of median CPU time."""
+    found = sorted((measure() for _ in range(repeats)), key=lambda own: own.cpu_seconds)
+    return found[statistics.median_low(range(len(found)))]
+
+
+def _limit(console: Console, folder: Path, size: Size) -> dict[str, Any]:
+    own = _median(lambda: child("limit", str(folder)), size.repeats)
+    table = _table("In-process limit, one core, no Kafka", "part", "CPU s", "rows per CPU s")
+    for part in ("edge", "sort", "sink"):
+        table.add_row(part, f"{own.more[part]:.2f}", f"{size.rows / own.more[part]:,.0f}")
+    table.add_row("together", f"{own.cpu_seconds:.2f}", f"{size.rows / own.cpu_seconds:,.0f}")
+    console.print(table)
+    return {**asdict(own), "rows_per_cpu_second": size.rows / own.cpu_seconds}
+
+
+def _bare_and_plain(
+    console: Console, running: Services, folder: Path, size: Size, found: dict[str, Any], *, plain: bool
+) -> None:
+    """The same plain records of one topic: by sort and sink as they come in, then drained by the bare loop."""
+    settings = running.settings("plain", tenants(folder), **THROUGHPUT)
+    topic = topics.ingest_topic(settings, records.DATASET)
+    variables = environment(settings)
+
+    def produce() -> None:
+        child("plain", str(folder), topic, environment=variables)
+
+    if plain:
+        found["plain"] = _pipeline(
+            console, "plain records → sort → Delta", found["bytes"], run(running, settings, size.rows, produce)
+        )
+    else:
+        produce()
+    rows = str(size.rows)
+    own = _median(lambda: child("bare", topic, str(PARTITIONS), rows, environment=variables), size.repeats)
+    table = _table("Bare loop: consume, pyarrow.json, Parquet", "", "CPU s", "rows per CPU s", "peak MB")
+    peak = f"{own.peak_bytes / 1e6:.0f}"
+    table.add_row("one process", f"{own.cpu_seconds:.2f}", f"{size.rows / own.cpu_seconds:,.0f}", peak)
+    console.print(table)
+    found["bare"] = {**asdict(own), "rows_per_cpu_second": size.rows / own.cpu_seconds}
+
+
+def _pipeline(console: Console, title: str, size_bytes: int, ran: Ran) -> dict[str, Any]:
+    table = _table(title, "process", "CPU s", "rows per CPU s", "peak MB")
+    for name, used in {**ran.used, **ran.beside}.items():
+        each = f"{ran.rows / used.cpu_seconds:,.0f}" if name in ran.used else "beside"
+        table.add_row(name, f"{used.cpu_seconds:.2f}", each, f"{used.peak_bytes / 1e6:.0f}")
+    table.add_row("ours together", f"{ran.cpu_seconds:.2f}", f"{ran.rows_per_cpu_second:,.0f}", "")
+    console.print(table)
+    console.print(
+        f"{ran.wall_seconds:.1f} s until at rest: {ran.rows / ran.wall_seconds:,.0f} rows/s, "
+        f"{size_bytes / ran.wall_seconds / 1e6:.0f} MB/s; {ran.commits:,} flushes, {ran.files:,} files, "
+        f"{ran.bytes_out / 1e6:.0f} MB"
+    )
+    return {
+        **asdict(ran),
+        "cpu_seconds": ran.cpu_seconds,
+        "rows_per_cpu_second": ran.rows_per_cpu_second,
+        "rows_per_second": ran.rows / ran.wall_seconds,
+        "mb_per_second": size_bytes / ran.wall_seconds / 1e6,
+    }
+
+
+def _tenants(console: Console, running: Services, size: Size) -> dict[str, Any]:
+    """Many tenants and few, at equal rows a flush: what a tenant costs beyond its rows.
+
+    Every flush has ``rows_a_flush`` rows. Each of the many tenants has one, which makes its table too; the few have one
+    in every round, with a pause between rounds in which it comes to rest.
+    """
+    found: dict[str, Any] = {}
+    for name, count, rounds in (("few", size.few_tenants, size.few_rounds), ("many", size.many_tenants, 1)):
+        folder = BUILD / name
+        rows = records.write_even(folder, count, rounds, size.rows_a_flush)
+        settings = running.settings(
+            name, tenants(folder), sink_flush_rows=size.rows_a_flush, sink_flush_age_seconds=10, stall_seconds=600
+        )
+        pause = (str(count), str(ROUND_SECONDS)) if rounds > 1 else ()
+        ran = run(running, settings, rows, partial(publish, settings, folder, *pause))
+        found[name] = {
+            **asdict(ran),
+            "tenants": count,
+            "cpu_us_a_row": ran.cpu_seconds / ran.rows * 1e6,
+            "cpu_ms_a_flush": ran.used["sink"].cpu_seconds / max(ran.commits, 1) * 1e3,
+            "rows_a_flush": ran.rows / max(ran.commits, 1),
+        }
+    columns = ("tenants", "rows", "flushes", "rows a flush", "CPU µs a row", "sink's CPU ms a flush")
+    table = _table("Tenants, at equal rows a flush", *columns)
+    for each in found.values():
+        table.add_row(
+            f"{each['tenants']:,}",
+            f"{each['rows']:,}",
+            f"{each['commits']:,}",
+            f"{each['rows_a_flush']:.0f}",
+            f"{each['cpu_us_a_row']:.0f}",
+            f"{each['cpu_ms_a_flush']:.1f}",
+        )
+    console.print(table)
+    return found
+
+
+# --- what comes of it -------------------------------------------------------------------------------------------------
+
+
+def _ratios(found: dict[str, Any]) -> dict[str, float]:
+    ratios = {}
+    rate = {
+        part: found[part]["rows_per_cpu_second"] for part in ("limit", "bare", "pipeline", "plain") if part in found
+    }
+    if {"pipeline", "limit"} <= rate.keys():
+        ratios["pipeline_ratio"] = rate["pipeline"] / rate["limit"]
+    if {"pipeline", "bare"} <= rate.keys():
+        ratios["pipeline_vs_bare"] = rate["pipeline"] / rate["bare"]
+    if {"plain", "bare"} <= rate.keys():
+        ratios["plain_ratio"] = rate["plain"] / rate["bare"]
+    if "tenants" in found:
+        ratios["tenants_ratio"] = found["tenants"]["many"]["cpu_us_a_row"] / found["tenants"]["few"]["cpu_us_a_row"]
+    return ratios
+
+
+def _show_ratios(console: Console, found: dict[str, Any]) -> None:
+    table = _table("Against the aims", "figure", "measured", "aim", "")
+    for name, (aim, bound) in AIMS.items():
+        if name in found:
+            value = found[name]
+            good = value >= aim if bound == "at least" else value <= aim
+            shown, wanted = (
+                (f"{value / 1e6:.0f} MB", f"{aim / 1e6:.0f} MB") if aim > 1e6 else (f"{value:.2f}", f"{aim}")
+            )
+            table.add_row(name, shown, f"{bound} {wanted}", "✓" if good else "short")
+    console.print(table)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", show_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    return table
+
+
+if __name__ == "__main__":
+    main()

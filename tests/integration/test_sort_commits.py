@@ -54,8 +54,8 @@ def test_nothing_is_committed_while_the_sorted_topic_takes_nothing(made: Setting
     sorter = worker("sort", made)
     sorter.wait_ready(120)
     for at in range(3):  # three fetches, so that an agent has gone past the first ones
-        send(made, "events", at * 10, at * 10 + 10)
         size = Pipeline.gauge(sorter, "logflume_sort_buffered_bytes")
+        send(made, "events", at * 10, at * 10 + 10)
         until(lambda least=size: Pipeline.gauge(sorter, "logflume_sort_buffered_bytes") > least, 60, "it has them")  # type: ignore[misc]
         # Another dataset's commit shows that commits are made; they are made for all at once.
         send(made, "dns_logs", at, at + 1)

@@ -127,6 +127,13 @@ MUTATIONS = (
         f"{_TRANSPORT}::test_a_fetch_that_was_cut_short_is_followed_by_a_seek_to_what_is_committed",
     ),
     Mutation(
+        "placed-first: nothing is read of an assignment before our own placing",
+        _code("sort/transport.py"),
+        "        self._seeks += 1\n        self._adrift = True\n",
+        "",
+        f"{_PROMISES}::test_nothing_is_read_of_an_assignment_before_it_was_placed",
+    ),
+    Mutation(
         "commit-rule-used: Faust's own rule takes a hole for done",
         _code("sort/transport.py"),
         "        return self.rule.committable(tp)",

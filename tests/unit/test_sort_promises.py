@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiokafka.errors import NoOffsetForPartitionError
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 
@@ -13,6 +14,7 @@ from logflume.settings import Settings
 from logflume.sort.app import build
 from logflume.sort.commit import CommitRule
 from logflume.sort.transport import Consumer
+from tests.unit.test_transport import fetch, fetched, held
 
 HERE, THERE = TP("ingest.events", 0), TP("ingest.events", 1)
 
@@ -48,6 +50,40 @@ def test_commits_follow_the_rule_and_not_fausts() -> None:
     assert ours._new_offset(HERE) == 3
     assert ours._new_offset(HERE) is None
     assert list(ours._filter_tps_with_pending_acks()) == []
+
+
+def test_a_fetch_before_a_new_partition_was_placed_is_followed_by_a_seek_and_ends_nothing() -> None:
+    """aiokafka looks for positions by itself at a rebalance; a partition without a commit has none before our seek."""
+
+    async def play() -> None:
+        ours, thread = held()
+        thread.fetches = [NoOffsetForPartitionError(HERE), fetched(0, 9)]
+        assert await fetch(ours) == []
+        assert thread.seeks == 0
+        assert await fetch(ours) == [(0, 9)]
+        assert thread.seeks == 1
+
+    asyncio.run(play())
+
+
+def test_nothing_is_read_of_an_assignment_before_it_was_placed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiokafka would begin at a committed offset that may be about an older topic of that name."""
+
+    async def theirs(self: Any, assigned: Any, generation_id: int = 0) -> None:
+        """Faust's part, which seeks some time later."""
+
+    monkeypatch.setattr(stock.Consumer, "on_partitions_assigned", theirs)
+
+    async def play() -> None:
+        ours, thread = held()
+        thread.fetches = [fetched(90, 99), fetched(0, 9)]
+        thread.during_fetch = lambda: ours.on_partitions_assigned({HERE}, 2)
+        assert await fetch(ours) == []
+        thread.during_fetch = None
+        assert await fetch(ours) == [(0, 9)]
+        assert thread.seeks == 1
+
+    asyncio.run(play())
 
 
 def test_the_app_never_jumps_and_drains_before_it_ends() -> None:

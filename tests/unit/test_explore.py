@@ -87,6 +87,12 @@ def test_joins_unions_and_subqueries_run(store: Store) -> None:
     assert query(store, DATASETS, "acme", sql).read_all().column(0).to_pylist() == ["0-1", "1-1", "2-1", "2-3"]
 
 
+def test_a_with_may_narrow_a_table_under_its_own_name(store: Store) -> None:
+    sql = """WITH http_requests AS (SELECT * FROM http_requests WHERE EdgeResponseStatus = 403)
+        SELECT count(*) AS n FROM http_requests"""
+    assert query(store, DATASETS, "acme", sql).read_all().to_pylist() == [{"n": 3}]
+
+
 def test_a_table_without_files_answers_with_no_rows(store: Store) -> None:
     DeltaTable(store.uri(store.table("acme", "http_requests"))).delete()
     result = query(store, DATASETS, "acme", "SELECT RayID FROM http_requests")

@@ -79,3 +79,92 @@ def test_anything_else_is_refused_with_its_place(sql: str, message: str) -> None
     with pytest.raises(Refused) as refused:
         check(sql, TABLES)
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "http_requests, LATERAL read_csv('/etc/passwd') x",
+        "http_requests CROSS JOIN LATERAL read_csv('/etc/passwd') AS x(line)",
+        "http_requests LEFT JOIN LATERAL read_csv('/etc/passwd') x ON true",
+        "http_requests, LATERAL (SELECT * FROM read_parquet('x')) x",
+        "http_requests, LATERAL (SELECT 1 FROM http_requests, LATERAL f()) x",
+        "http_requests, LATERAL f()",
+        "LATERAL FLATTEN(x) t",
+        "http_requests LATERAL VIEW explode(x) t",
+        "http_requests CROSS APPLY read_csv('x') t",
+        "http_requests OUTER APPLY f() t",
+        "http_requests NATURAL JOIN f()",
+        "http_requests JOIN (http_requests b CROSS JOIN LATERAL f(1)) ON true",
+        "http_requests, read_csv('x') WITH ORDINALITY",
+        "http_requests, TABLE(read_csv('x')) t",
+        "ROWS FROM (read_csv('x'))",
+        "(read_csv('x'))",
+        "((read_csv('x') AS y))",
+        "pg_catalog.read_csv('x')",
+        "range(1, 1000000000000)",
+        "XMLTABLE('x' PASSING x)",
+        "JSON_TABLE(x, '$' COLUMNS (a int))",
+        "OPENJSON(x)",
+        "UNNEST((SELECT array_agg(x) FROM secrets)) t",
+        "UNNEST(generate_series(1, 1000000000000)) t",
+        "http_requests, LATERAL UNNEST(read_text('x')) t",
+        "(SELECT 1) x, LATERAL\tRead_Csv('x')",
+    ],
+)
+@pytest.mark.parametrize(
+    "around", ["SELECT * FROM {}", "SELECT (SELECT 1 FROM {})", "WITH w AS (SELECT 1 FROM {}) TABLE w"]
+)
+def test_no_function_stands_where_a_table_does_however_it_is_spelt(after: str, around: str) -> None:
+    with pytest.raises(Refused, match=r"(only tables may stand|UNNEST) after FROM.* at line 1, column \d+"):
+        check(around.format(after), TABLES)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "http_requests, UNNEST(BotTags) AS t(u)",
+        "http_requests h CROSS JOIN LATERAL UNNEST(h.BotTags) AS t(u)",
+        "http_requests, UNNEST(ARRAY[1, -2, NULL]) AS t(u)",
+        "http_requests h, LATERAL (SELECT h.RayID) t",
+        "http_requests JOIN (VALUES (1, 'a')) AS v(n, s) ON true",
+    ],
+)
+def test_own_columns_and_values_may_be_unfolded(after: str) -> None:
+    assert check(f"SELECT * FROM {after}", TABLES).tables == {"http_requests"}
+
+
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    [
+        ("WITH http_requests AS (SELECT * FROM http_requests) SELECT * FROM http_requests", {"http_requests"}),
+        ("WITH a AS (SELECT 1), b AS (SELECT * FROM a) SELECT * FROM b UNION SELECT * FROM a", set()),
+        ("WITH RECURSIVE a AS (SELECT 1 UNION ALL SELECT * FROM a) SELECT * FROM a", set()),
+        (
+            "WITH s AS (SELECT 1) SELECT (SELECT * FROM s) FROM (SELECT * FROM s) t WHERE EXISTS (SELECT 1 FROM s)",
+            set(),
+        ),
+        ("WITH b AS (SELECT 1), a AS (WITH c AS (SELECT * FROM b) SELECT * FROM c) SELECT * FROM a", set()),
+        ("SELECT (WITH http_requests AS (SELECT 1) TABLE http_requests) FROM firewall_events", {"firewall_events"}),
+        ("SELECT (WITH http_requests AS (SELECT 1) TABLE http_requests) FROM http_requests", {"http_requests"}),
+    ],
+)
+def test_a_with_names_tables_where_its_names_are_seen(sql: str, tables: set[str]) -> None:
+    assert check(sql, TABLES).tables == tables
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "WITH secrets AS (SELECT * FROM secrets) SELECT * FROM secrets",
+        "WITH a AS (SELECT * FROM secrets), secrets AS (SELECT 1) SELECT * FROM a",
+        "SELECT (WITH secrets AS (SELECT 1) SELECT * FROM secrets) FROM secrets",
+        "SELECT * FROM (WITH secrets AS (SELECT 1) SELECT * FROM secrets) x, secrets",
+        "(WITH secrets AS (SELECT 1) SELECT * FROM secrets) UNION SELECT * FROM secrets",
+        "WITH a AS (WITH secrets AS (SELECT 1) SELECT * FROM secrets) SELECT * FROM secrets",
+        "WITH Secrets AS (SELECT 1) SELECT * FROM secrets",
+    ],
+)
+def test_a_with_names_no_table_elsewhere(sql: str) -> None:
+    with pytest.raises(Refused, match="no table 'secrets' at line 1"):
+        check(sql, TABLES)

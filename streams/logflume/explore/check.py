@@ -20,6 +20,8 @@ from logflume.errors import Refused
 
 MOST_CHARACTERS = 100_000
 _DIALECT = "postgres"  # the nearest to DataFusion's
+_SOURCES = (exp.Table, exp.Subquery, exp.Unnest, exp.Values)
+_VALUES = (exp.Column, exp.Identifier, exp.Bracket, exp.Array, exp.Literal, exp.Null, exp.Neg)
 
 # It warns on stderr of what it parses as a mere command; we refuse that with a message of our own.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
@@ -40,11 +42,11 @@ def check(sql: str, tables: Collection[str]) -> Checked:
     for node in query.walk():
         if isinstance(node, exp.DML | exp.DDL | exp.Command | exp.Into | exp.Lock) and not isinstance(node, exp.Query):
             raise Refused(f"only SELECT may run here, no {node.key.upper()}{_place(node)}")
-    local = {cte.alias for cte in query.find_all(exp.CTE)}
+        _refuse_function(node)
     named = set()
     for table in query.find_all(exp.Table):
         name = _name(table)
-        if name in local:
+        if _is_cte(table, name):
             continue
         if name not in tables:
             near = get_close_matches(name.lower(), tables, n=1)
@@ -85,10 +87,49 @@ def _parse(sql: str) -> exp.Query:
     return query
 
 
+def _refuse_function(node: exp.Expr) -> None:
+    """What stands after FROM, JOIN or LATERAL is a table, a subquery, VALUES or an UNNEST of values at hand.
+
+    A list of what may stand there, not of what may not: dialects have many spellings of a function that gives rows.
+    """
+    if isinstance(node, exp.From | exp.Join | exp.Lateral):
+        inner = node.this
+        may = (exp.Subquery, exp.Unnest) if isinstance(node, exp.Lateral) else (*_SOURCES, exp.Lateral)
+        if not isinstance(inner, may):
+            raise Refused(f"only tables may stand after FROM, no functions{_place(node)}")
+    elif isinstance(node, exp.Table) and not isinstance(node.this, exp.Identifier):
+        raise Refused(f"only tables may stand after FROM, no functions{_place(node)}")
+    elif isinstance(node, exp.Unnest):
+        for part in (part for value in node.expressions for part in value.walk()):
+            if not isinstance(part, _VALUES):
+                raise Refused(f"UNNEST after FROM takes columns and array literals{_place(node)}")
+
+
+def _is_cte(table: exp.Table, name: str) -> bool:
+    """Whether a WITH around ``table`` gives it this name: one of its own query or of those that it stands in.
+
+    A CTE is seen by those after it, and by itself only in WITH RECURSIVE: ``WITH events AS (SELECT … FROM events)``
+    reads the table of that name.
+    """
+    if table.args.get("db") is not None:
+        return False
+    below: exp.Expr = table
+    above = table.parent
+    while above is not None:
+        if isinstance(above, exp.With):
+            before = above.expressions[: below.index or 0]
+            if any(cte.alias == name for cte in [*before, *([below] if above.recursive else [])]):
+                return True
+            below, above = above, above.parent  # the query of this WITH: its names were just looked at
+        elif (with_ := above.args.get("with_")) is not None and any(cte.alias == name for cte in with_.expressions):
+            return True
+        if above is not None:
+            below, above = above, above.parent
+    return False
+
+
 def _name(table: exp.Table) -> str:
-    """The plain name of a table; a function, a file or another schema's table is none of the tenant's."""
-    if not isinstance(table.this, exp.Identifier):
-        raise Refused(f"only tables may stand after FROM, no functions{_place(table)}")
+    """The plain name of a table; a file's or another schema's is none of the tenant's."""
     if table.args.get("db") is not None or table.args.get("catalog") is not None:
         raise Refused(f"a table is named by its dataset alone, not {table.sql(dialect=_DIALECT)!r}{_place(table)}")
     return table.name

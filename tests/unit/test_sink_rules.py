@@ -149,6 +149,18 @@ def test_a_hole_leaves_everything_as_it_was() -> None:
     assert one.buffers.held == 0
 
 
+def test_a_block_of_a_newer_contract_is_not_passed_and_no_flight_claims_it() -> None:
+    one = Partition("sorted", "id", 0, EVENTS, SCHEMA, Start(Position(0)), Budget(1 << 30))
+    read(one, {"a": 1})
+    one.schema = SCHEMA.remove(SCHEMA.get_field_index("message"))  # this worker's contract is the older one
+    value, headers = sorted_message({"a": 1}, 1)
+    with pytest.raises(Refused, match="lacks the block's columns message"):
+        one.read(1, 0, value, headers, lambda *_: True, 0.0)
+    assert one.position == one.progress.committable(None)
+    [pair] = one.buffers
+    assert one.buffers.take(pair, one.position.offset).upto == 1
+
+
 def test_a_message_of_repeats_moves_the_position_and_nothing_else() -> None:
     one = partition()
     read(one, {"nobody": 1})

@@ -55,6 +55,7 @@ class Partition:
         self.buffers = Buffers(budget)
         self.progress = Progress(start.position)
         self._reader = SortedPartition(topic, topic_id, number, start.position)
+        self._position = start.position
         self._letters: deque[Letter] = deque()
         self._budget = budget
         # A start that is not stored yet is committed too, with the record of what was lost before it.
@@ -69,8 +70,8 @@ class Partition:
 
     @property
     def position(self) -> Position:
-        """Where the reader is."""
-        return self._reader.position
+        """After the last message whose rows are all taken in: up to here a flight is complete, and no further (A1)."""
+        return self._position
 
     @property
     def where(self) -> str:
@@ -88,9 +89,8 @@ class Partition:
     ) -> tuple[SortedBlock | None, list[Pair]]:
         """Take the message at ``offset``; returns its new rows, if any, and the pairs that have got some.
 
-        Raises ``Hole`` or ``Refused`` and leaves everything as it was: the partition must stop.
+        Raises ``Hole`` or ``Refused`` and leaves rows and position as they were: the partition must stop.
         """
-        before = self._reader.position
         block = self._reader.read(offset, timestamp_ms, value, headers)
         touched: list[Pair] = []
         if block is not None:
@@ -105,8 +105,9 @@ class Partition:
             for run in others:
                 self._add(unwanted.letter(block, run), offset)
                 metrics.SINK_UNWANTED.labels(block.dataset).inc(run.rows)
-        if self._reader.position is not before:
-            self.progress.read(self._reader.position, len(value), now)
+        # The reader is ahead of its rows until here: a block that was refused above must not count as taken in.
+        self._position = self._reader.position
+        self.progress.read(self._position, len(value), now)
         return block, touched
 
     def committable(self) -> Position | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable, QueryBuilder
 
-from logflume.cli import answer
+from logflume.cli import answer, listing, main
 from logflume.cli.main import run
 from logflume.errors import Misconfigured, Refused
 from logflume.explore import query as engine
@@ -151,8 +151,36 @@ def test_a_dataset_without_an_id_field_is_not_searched(store: Store) -> None:
 
 
 def test_nothing_in_a_value_reaches_the_terminal_as_a_command() -> None:
-    assert answer.printable(HOSTILE) == "\\x1b]0;owned\\x07\\x1b[2J\\u202e[red]"
-    assert answer.printable("Zürich 東京 a b") == "Zürich 東京 a b"
+    assert listing.printable(HOSTILE) == "\\x1b]0;owned\\x07\\x1b[2J\\u202e[red]"
+    assert listing.printable("Zürich 東京 a b") == "Zürich 東京 a b"
+
+
+def test_nothing_in_a_listing_or_an_error_reaches_the_terminal_as_a_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing.show([{"tenant": HOSTILE, "detail": "\x9b2J\n"}], ["tenant", "detail"], as_json=False, empty="")
+    monkeypatch.setattr(main, "build", lambda _: _fail)
+    assert run(["x"]) == 3
+    printed = capsys.readouterr()
+    assert "\\x1b]0;owned" in printed.out
+    assert "\\x9b2J\\n" in printed.out
+    assert printed.err == "refused: line 1\n" + listing.printable(HOSTILE) + "\n"
+    assert not set("\x1b\x9b\u202e") & set(printed.out)
+
+
+def _fail(**_: object) -> None:
+    raise Refused("line 1\n" + HOSTILE)
+
+
+EXACT = {"big": 2**64, "deep": {"list": [-(2**70), "\ud800"]}, "text": "\ud800"}
+
+
+def test_integers_past_64_bits_and_lone_surrogates_are_spelt_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    assert json.loads(listing.json_text([EXACT])) == [EXACT]
+    answer.show_record(EXACT)
+    out = capsys.readouterr().out
+    assert "18446744073709551616" in out
+    assert '{"list":[-1180591620717411303424,"\\ud800"]}' in out
 
 
 Command = Callable[..., tuple[int, str, str]]
@@ -235,6 +263,16 @@ def test_find_prints_the_record(command: Command) -> None:
     code, _, err = command("find", "nowhere", "--tenant", "acme")
     assert code == 1
     assert "no record of the tenant 'acme' has the id 'nowhere'" in err
+
+
+def test_find_prints_what_is_too_large_for_64_bits(command: Command, store: Store) -> None:
+    append(store, ["exact"], upto=99, _extra=['{"big":18446744073709551616,"deep":[18446744073709551617,"\\ud800"]}'])
+    code, out, _ = command("find", "exact", "--tenant", "acme", "--json")
+    assert code == 0
+    assert json.loads(out)[0]["record"]["deep"] == [18446744073709551617, "\ud800"]
+    code, out, _ = command("find", "exact", "--tenant", "acme")
+    assert code == 0
+    assert "18446744073709551617" in out
 
 
 def test_tables_are_listed_and_the_store_is_probed(command: Command) -> None:

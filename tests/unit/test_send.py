@@ -13,7 +13,7 @@ import pytest
 
 from logflume import contract, model
 from logflume.cli import main, send
-from logflume.edge import Client
+from logflume.edge import BadRecord, Client
 from tests.support.edge import letters, rows
 from tests.support.producer import FakeProducer
 
@@ -63,6 +63,12 @@ def test_bad_lines_are_shown_by_number_and_counted_and_the_exit_code_says_so(
     assert "21 records sent, 32 bad ones" in printed.out
     assert len(rows(producer.log, DATASETS)) == 21
     assert len(letters(producer.log, "logflume.deadletter")) == 32
+
+
+def test_the_reason_of_a_bad_line_may_quote_it_and_is_spelt_out_too(capsys: pytest.CaptureFixture[str]) -> None:
+    bad = BadRecord("acme", "events", 1, "not-json", "at \x1b]0;owned\x07", b"x")
+    send._report(1, send.Tally(1, [bad]), 1.0, as_json=False)
+    assert "at \\x1b]0;owned\\x07: x" in capsys.readouterr().err
 
 
 def test_json_gives_programs_a_summary(

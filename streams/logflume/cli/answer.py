@@ -10,19 +10,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any
 
-import orjson
 import pyarrow as pa
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from logflume.cli.listing import json_text, printable
 from logflume.errors import Misconfigured
 from logflume.explore.query import Scanned
 
 _PIPE_WIDTH = 100_000  # characters; into a pipe nothing is cut or folded
 _CELL = 300  # characters of one value that people are shown
-_JSON = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -75,11 +74,6 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
 
 
-def printable(text: str) -> str:
-    """Spell out what a terminal would obey or hide: control characters, escapes, changes of direction."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _rows(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
     for batch in batches:
         columns = [_values(column) for column in batch.columns]
@@ -108,8 +102,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
 def _show_json(names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> int:
     count = 0
     for row in rows:
-        line = orjson.dumps(dict(zip(names, row, strict=True)), default=str, option=_JSON)
-        sys.stdout.write(line.decode() + "\n")
+        sys.stdout.write(json_text(dict(zip(names, row, strict=True)), indent=False) + "\n")
         count += 1
     return count
 
@@ -155,7 +148,7 @@ def _spell(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, int | float | datetime.timedelta):
         return str(value)
-    text = orjson.dumps(value, default=str, option=_JSON).decode()
+    text = json_text(value, indent=False)
     return text[1:-1] if text.startswith('"') else text
 
 

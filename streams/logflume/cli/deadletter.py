@@ -8,10 +8,9 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import orjson
 import typer
 
-from logflume.cli.listing import AsJson, show
+from logflume.cli.listing import AsJson, json_text, printable, show
 from logflume.kafka.deadletters import DeadLetter
 from logflume.kafka.filed import Filed, read_all, read_one
 from logflume.settings import Settings
@@ -79,13 +78,13 @@ def show_(
     }
     if as_json:
         content = {"text": _text(letter.raw), "base64": base64.b64encode(letter.raw).decode()}
-        print(orjson.dumps(row | content, option=orjson.OPT_INDENT_2).decode())
+        print(json_text(row | content))
         return
     for name, value in row.items():
         if value not in (None, "", {}):
-            print(f"{name + ':':<11}{_printable(str(value))}")
+            print(f"{name + ':':<11}{printable(str(value))}")
     print()
-    print(_printable(letter.raw.decode("utf-8", "backslashreplace")))
+    print(printable(letter.raw.decode("utf-8", "backslashreplace"), keep="\n\t"))
 
 
 def _row(filed: Filed) -> dict[str, Any]:
@@ -109,8 +108,3 @@ def _row(filed: Filed) -> dict[str, Any]:
 
 def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "backslashreplace")
-
-
-def _printable(text: str) -> str:
-    """Without control characters: poison must not write on the operator's terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)

@@ -6,12 +6,11 @@ import sys
 import time
 from typing import Annotated
 
-import orjson
 import typer
 
 from logflume import contract
 from logflume.cli import answer
-from logflume.cli.listing import AsJson
+from logflume.cli.listing import AsJson, json_text, printable
 from logflume.errors import LogflumeError
 from logflume.explore.find import find
 from logflume.formats.records import to_records
@@ -45,6 +44,6 @@ def command(
         print(f"{found.dataset}: ", end="", file=sys.stderr)
         answer.say_scanned(found.scanned, len(here), time.monotonic() - start)
     if as_json:
-        print(orjson.dumps(records, option=orjson.OPT_INDENT_2).decode())
+        print(json_text(records))
     if not records:
-        raise LogflumeError(f"no record of the tenant {tenant!r} has the id {answer.printable(id)!r}")
+        raise LogflumeError(f"no record of the tenant {tenant!r} has the id {printable(id)!r}")

@@ -1,7 +1,11 @@
-"""How every listing is printed: a table for people, or with ``--json`` one array for programs."""
+"""How every listing is printed: a table for people, or with ``--json`` one array for programs.
+
+What comes from outside reaches a terminal through ``printable`` alone, and JSON through ``json_text``.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
@@ -25,7 +29,7 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: 
     listed = list(rows)
     if as_json:
         picked = [{column: row.get(column) for column in columns} for row in listed]
-        print(orjson.dumps(picked, option=orjson.OPT_INDENT_2, default=str).decode())
+        print(json_text(picked))
         return
     if not listed:
         print(empty)
@@ -35,8 +39,25 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: 
         numbers = all(isinstance(row.get(column), int | float | None) for row in listed)
         table.add_column(column.replace("_", " "), justify="right" if numbers else "left", overflow="fold")
     for row in listed:
-        table.add_row(*(Text(_cell(row.get(column))) for column in columns))  # Text: brackets in data are no markup
+        table.add_row(
+            *(Text(printable(_cell(row.get(column)))) for column in columns)
+        )  # Text: brackets in data are no markup
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Spell out what a terminal would obey or hide: control characters, escapes, changes of direction; not ``keep``."""
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
+def json_text(value: Any, *, indent: bool = True) -> str:
+    """Spell a JSON value whole: integers past 64 bits and lone surrogates too, which orjson refuses."""
+    option = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS | (orjson.OPT_INDENT_2 if indent else 0)
+    try:
+        return orjson.dumps(value, default=str, option=option).decode()
+    except TypeError:
+        shape: dict[str, Any] = {"indent": 2} if indent else {"separators": (",", ":")}
+        return json.dumps(value, default=str, **shape)
 
 
 def _cell(value: Any) -> str:

@@ -124,7 +124,10 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _say(what: str, error: LogflumeError, code: int) -> int:
-    typer.secho(f"{what}: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
+    from logflume.cli.listing import printable  # an error may quote a record
+
+    text = printable(str(error), keep="\n\t")
+    typer.secho(f"{what}: {text}", err=True, fg="red" if sys.stderr.isatty() else None)
     return code
 
 

@@ -12,13 +12,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, NoReturn, cast
 
-import orjson
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from logflume import contract, model
-from logflume.cli.listing import AsJson
+from logflume.cli.listing import AsJson, json_text, printable
 from logflume.config.directory import DirectorySource
 from logflume.edge import BadRecord, Client
 from logflume.errors import LogflumeError, Misconfigured, Poison
@@ -92,10 +91,12 @@ def _report(rows: int, tally: Tally, seconds: float, *, as_json: bool) -> None:
     if as_json:
         lines = [{"line": b.line, "reason": b.reason, "detail": b.detail, "text": _excerpt(b.raw)} for b in bad]
         summary = {"sent": rows - tally.bad, "bad": tally.bad, "seconds": round(seconds, 3), "bad_lines": lines}
-        print(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode())
+        print(json_text(summary))
         return
     for record in bad:
-        print(f"line {record.line}: {record.reason}: {record.detail}: {_excerpt(record.raw)}", file=sys.stderr)
+        print(
+            f"line {record.line}: {record.reason}: {printable(record.detail)}: {_excerpt(record.raw)}", file=sys.stderr
+        )
     if tally.bad > len(bad):
         print(f"… and {tally.bad - len(bad):,} more; `logflume deadletter list` has them all", file=sys.stderr)
     bad_text = f", {tally.bad:,} bad ones to the dead letters" if tally.bad else ""
@@ -107,8 +108,7 @@ def _report(rows: int, tally: Tally, seconds: float, *, as_json: bool) -> None:
 def _excerpt(raw: bytes) -> str:
     """The beginning of a record, safe to print on a terminal."""
     text = raw[:_EXCERPT].decode("utf-8", "backslashreplace")
-    printable = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-    return printable + ("…" if len(raw) > _EXCERPT else "")
+    return printable(text) + ("…" if len(raw) > _EXCERPT else "")
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

@@ -38,9 +38,9 @@ class DeadLetter:
     """
 
     reason: str
-    """One word, fit for a metric's label."""
+    """One of ``logflume.block.reasons``."""
     stage: str
-    """Who refused it: ``edge``, ``sort``."""
+    """Who refused it: ``edge``, ``sort``, ``sink``."""
     tenant: str | None
     dataset: str | None
     raw: bytes = field(repr=False)

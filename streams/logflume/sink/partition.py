@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from logflume import metrics
+from logflume.block import reasons
 from logflume.kafka.deadletters import DeadLetter, Message, to_messages
 from logflume.kafka.position import Position
 from logflume.kafka.reader import SortedBlock, SortedPartition
@@ -150,7 +151,7 @@ class Partition:
     def _record_loss(self, first: int, end: int) -> None:
         self._add(
             DeadLetter(
-                reason="retention",
+                reason=reasons.RETENTION,
                 stage="sink",
                 tenant=None,
                 dataset=self.dataset.name,

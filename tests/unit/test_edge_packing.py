@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import numpy as np
@@ -138,6 +139,15 @@ def test_pa2_a_row_of_a_table_that_is_too_large_is_a_letter_as_json() -> None:
     assert rows(_log(packed), DATASETS) == [("a", {"message": "ok", "level": "INFO"})]
     (letter,) = letters(_log(packed), "dead")
     assert letter.raw == b'{"message":"%s"}' % table.column("message")[1].as_py().encode()
+
+
+def test_pa2_a_row_of_a_table_that_is_too_large_is_a_letter_to_the_last_digit() -> None:
+    odd = '{"big":%s,"half":"\\ud800"}' % ("9" * 30)
+    table = conformed(pa.table({"message": [os.urandom(20_000).hex()]}), DATASETS["events"])
+    table = table.set_column(table.schema.get_field_index("_extra"), "_extra", pa.array([odd]))
+    packed = _packer(block_bytes=10_000).pack(Cut(1, "events", (Run("a", 1, 1),), 1, table.nbytes, table=table))
+    (letter,) = letters(_log(packed), "dead")
+    assert json.loads(letter.raw) == {"message": table.column("message")[0].as_py()} | json.loads(odd)
 
 
 def test_pa2_a_block_that_unpacks_to_more_than_readers_take_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
 
 from logflume.block.schema import sorted_schema
+from logflume.block.sorted import decode_sorted
 from logflume.errors import Hole, Refused, Retryable
 from logflume.kafka.cursors import Cursor
 from logflume.kafka.position import Position
+from logflume.kafka.reader import SortedPartition
+from logflume.sink import unwanted
 from logflume.sink.budget import Budget
 from logflume.sink.columns import conformed
+from logflume.sink.held import Run
 from logflume.sink.partition import Partition
 from logflume.sink.pausing import again_after, overburdened
 from logflume.sink.placing import Found, Start, Stop, place
@@ -109,6 +115,19 @@ def test_an_unwanted_run_becomes_one_dead_letter_with_all_its_rows() -> None:
     assert raw.count(b"\n") == 2
     assert b'"m0.1"' in raw
     assert b'"m0.2"' in raw
+
+
+def test_an_unwanted_row_is_kept_to_the_last_digit_and_half_character() -> None:
+    odd = r'{"big":123456789012345678901234567890,"half":"\ud800"}'
+    batch = decode_sorted(*sorted_message({"nobody": 1}, 0))[1]
+    names, columns = batch.schema.names, batch.columns
+    columns[names.index("_extra")] = pa.array([odd])
+    columns[names.index("time")] = pa.nulls(1, SCHEMA.field("time").type)
+    block = SortedPartition("sorted", "id", 0, Position(0)).read(0, 0, *sorted_message({"nobody": 1}, 0))
+    assert block is not None
+    block = replace(block, batch=pa.RecordBatch.from_arrays(columns, schema=batch.schema))
+    raw = unwanted.letter(block, Run("nobody", 0, 1)).raw
+    assert json.loads(raw) == {"message": "m0.0"} | json.loads(odd)
 
 
 def test_letters_count_in_the_budget_until_they_are_committed() -> None:

@@ -71,9 +71,14 @@ def merge(column: pa.Array | None, names: Sequence[str], values: Sequence[Sequen
 
 
 def json_values(column: pa.Array | pa.ChunkedArray) -> list[Any]:
-    """Return a column as JSON values: timestamps as RFC 3339 without trailing zeros, maps as objects."""
+    """Return a column as JSON values: timestamps as RFC 3339 without trailing zeros, maps as objects.
+
+    NaN and the infinities, which JSON lacks, are None.
+    """
     if pa.types.is_timestamp(column.type):
         return cast(list[Any], _rfc3339(column).to_pylist())
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_finite(column), column, None)
     values = cast(list[Any], column.to_pylist())
     if pa.types.is_map(column.type):
         return [None if pairs is None else dict(pairs) for pairs in values]

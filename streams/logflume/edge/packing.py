@@ -9,14 +9,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 
 from logflume.block import reasons, wire
 from logflume.edge.buffer import Cut, Format
 from logflume.edge.lines import BYTE_ORDER_MARK
 from logflume.edge.spool import Message
-from logflume.formats import BadLine, JsonParser, Parsed, combined, to_records
+from logflume.formats import BadLine, JsonParser, Parsed, combined, to_ndjson
 from logflume.kafka import deadletters
 from logflume.kafka.deadletters import DeadLetter
 from logflume.model import Dataset, Datasets
@@ -225,4 +224,4 @@ def _raw(cut: Cut, rows: _Rows) -> bytes:
     """The record as it came; a row of a table as JSON."""
     if cut.table is None:
         return b"".join(cut.lines).split(b"\n")[int(rows.records[0])]
-    return orjson.dumps(to_records(rows.batch)[0])
+    return to_ndjson(rows.batch).removesuffix(b"\n")

@@ -2,6 +2,6 @@
 
 from logflume.formats.ndjson import JsonParser
 from logflume.formats.parsed import BadLine, Parsed
-from logflume.formats.records import to_records
+from logflume.formats.records import to_ndjson, to_records
 
-__all__ = ["BadLine", "JsonParser", "Parsed", "to_records"]
+__all__ = ["BadLine", "JsonParser", "Parsed", "to_ndjson", "to_records"]

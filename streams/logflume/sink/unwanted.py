@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import orjson
-
-from logflume.formats.records import to_records
+from logflume.block import reasons
+from logflume.formats.records import to_ndjson
 from logflume.kafka.deadletters import DeadLetter
 from logflume.kafka.reader import SortedBlock
 from logflume.sink.held import Run
@@ -15,13 +14,12 @@ def letter(block: SortedBlock, run: Run) -> DeadLetter:
 
     ``row`` is the number of its first row among those of the message that had not been read before.
     """
-    records = to_records(block.batch.slice(run.start, run.rows))
     return DeadLetter(
-        reason="unwanted",
+        reason=reasons.UNWANTED,
         stage="sink",
         tenant=run.tenant,
         dataset=block.dataset,
-        raw=b"".join(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records),
+        raw=to_ndjson(block.batch.slice(run.start, run.rows)),
         detail=f"{run.rows} rows: the configuration has no dataset {block.dataset} for the tenant",
         topic=block.topic,
         topic_id=block.topic_id,

@@ -87,8 +87,8 @@ MUTATIONS = (
     Mutation(
         "commit-prefix: nothing is committed past a range in flight",
         _code("sort/commit.py"),
-        "        while ranges and ranges[0].done:",
-        "        while any(each.done for each in ranges):",
+        "            if not each.done:\n                break\n",
+        "",
         "tests/property/test_commit_rule.py::test_a_range_in_flight_holds_back_what_was_done_after_it",
     ),
     Mutation(

@@ -48,6 +48,11 @@ class CommitRuleMachine(RuleBasedStateMachine):
         offset = self.rule.committable(partition)
         if offset is not None:
             self.committed[partition] = max(offset, self.committed[partition])
+            self.rule.committed(partition, offset)
+
+    @rule(partition=st.sampled_from(PARTITIONS))
+    def a_commit_is_refused(self, partition: str) -> None:
+        assert self.rule.committable(partition) == self.rule.committable(partition)
 
     @rule(partition=st.sampled_from(PARTITIONS))
     def go_back_to_what_is_committed(self, partition: str) -> None:
@@ -79,7 +84,20 @@ def test_a_range_in_flight_holds_back_what_was_done_after_it() -> None:
     first.done = True
     assert rule.ready() == ["p"]
     assert rule.committable("p") == 10
-    assert rule.oldest() is None
+
+
+def test_a_range_is_known_until_kafka_has_taken_its_commit() -> None:
+    rule = CommitRule()
+    first = rule.fetched("p", 0, 4, 1.0)
+    first.done = True
+    assert rule.committable("p") == 5
+    assert rule.oldest() == ("p", first), "a commit that was refused is tried again, and its age is seen"
+    assert rule.committable("p") == 5
+    second = rule.fetched("p", 5, 9, 2.0)
+    second.done = True
+    rule.committed("p", 5)
+    assert rule.oldest() == ("p", second)
+    assert rule.committable("p") == 10
 
 
 def test_what_was_fetched_before_a_seek_never_counts_after_it() -> None:

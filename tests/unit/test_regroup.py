@@ -131,7 +131,7 @@ def test_a_row_of_a_block_whose_tenant_has_no_possible_name_costs_only_itself() 
     assert (gathered.offsets.tolist(), gathered.rows.tolist()) == ([4, 4], [0, 2])
     assert gathered.tenants == ["acme"]
     [letter] = gathered.letters
-    assert (letter.reason, letter.offset, letter.row) == ("block-tenant", 4, 1)
+    assert (letter.reason, letter.offset, letter.row) == ("bad-tenant", 4, 1)
     assert json.loads(letter.raw) == {"_tenant": "../acme", "message": "b"}
 
 

@@ -10,6 +10,7 @@ from aiokafka.errors import NoOffsetForPartitionError
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 
+from logflume.errors import Misconfigured
 from logflume.settings import Settings
 from logflume.sort.app import build
 from logflume.sort.commit import CommitRule
@@ -48,6 +49,7 @@ def test_commits_follow_the_rule_and_not_fausts() -> None:
     ours.rule.fetched(HERE, 0, 2, 1.0).done = True
     ours.rule.fetched(HERE, 3, 6, 1.0)
     assert ours._new_offset(HERE) == 3
+    ours.rule.committed(HERE, 3)
     assert ours._new_offset(HERE) is None
     assert list(ours._filter_tps_with_pending_acks()) == []
 
@@ -84,6 +86,28 @@ def test_nothing_is_read_of_an_assignment_before_it_was_placed(monkeypatch: pyte
         assert thread.seeks == 1
 
     asyncio.run(play())
+
+
+def test_a_refused_commit_is_tried_again_until_kafka_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([False, True])
+
+    async def theirs(self: Any, offsets: Any, start_new_transaction: bool = True) -> bool:
+        return next(answers)
+
+    monkeypatch.setattr(stock.Consumer, "_commit_offsets", theirs)
+    ours = consumer()
+    vars(ours).update(_committed_offset={HERE: 10})
+    ours.rule.fetched(HERE, 0, 9, 1.0).done = True
+    for expected in ({HERE: 10}, {HERE: 10}, {}):
+        offsets = ours._filter_committable_offsets(list(ours._filter_tps_with_pending_acks()))
+        assert offsets == expected
+        if offsets:
+            asyncio.run(ours._commit_offsets(offsets))
+
+
+def test_what_only_librdkafka_would_heed_is_refused() -> None:
+    with pytest.raises(Misconfigured, match=r"sasl\.mechanism.*PLAINTEXT only"):
+        build(Settings(kafka_bootstrap="127.0.0.1:1", kafka_options={"sasl.mechanism": "PLAIN"}))
 
 
 def test_the_app_never_jumps_and_drains_before_it_ends() -> None:

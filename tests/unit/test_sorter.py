@@ -217,7 +217,7 @@ def test_submit_waits_while_the_budget_is_held() -> None:
         running.deliveries.reports.release()
         await until(lambda: second.acked)
 
-    size = event(0, 9).value.wire_bytes
+    size = event(0, 9).value.raw_bytes
     scenario(play, held_bytes=size + size // 2)
 
 

@@ -8,15 +8,18 @@ from typing import Any
 
 import aiokafka
 import pytest
+from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import CommitFailedError
+from aiokafka.record import default_records, memory_records
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport import consumer as base
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 
+from logflume.block.wire import MOST_BYTES
 from logflume.sort.commit import CommitRule
-from logflume.sort.transport import Consumer, ConsumerThread, Transport
+from logflume.sort.transport import Consumer, ConsumerThread, LenientRecords, Transport, _raw_bytes
 from tests.support.ingest import message
 
 HERE = TP("ingest.events", 0)
@@ -32,6 +35,9 @@ def test_the_private_parts_are_those_that_the_transport_was_checked_against() ->
     assert "_isolation_level" in aiokafka.AIOKafkaConsumer.__init__.__code__.co_names
     assert "_isolation_level" in aiokafka.AIOKafkaConsumer.start.__code__.co_names
     assert hasattr(GroupCoordinator, "fetch_committed_offsets")
+    assert "MemoryRecords" in vars(fetcher)
+    for name in ("_maybe_uncompress", "_read_msg"):
+        assert name in vars(default_records._DefaultRecordBatchPy), name
 
 
 def test_faust_finds_the_transport_by_its_url() -> None:
@@ -68,6 +74,8 @@ def held() -> tuple[Consumer, HeldThread]:
     vars(consumer).update(
         rule=CommitRule(),
         stopped={},
+        lost={},
+        joined=False,
         _topic_ids={HERE.topic: "id"},
         _seeks=0,
         _adrift=False,
@@ -181,6 +189,60 @@ def test_a_range_lost_to_retention_is_counted() -> None:
     before = metrics.SORT_LOST.labels(HERE.topic)._value.get()
     assert place(OffsetAndMetadata(2, "id"), 5, 9) == (5, {})
     assert metrics.SORT_LOST.labels(HERE.topic)._value.get() == before + 3
+
+
+def test_a_range_lost_to_retention_is_recorded_with_the_next_chunk() -> None:
+    async def play() -> None:
+        consumer, thread = held()
+        consumer.lost[HERE] = (2, 4)
+        thread.fetches = [fetched(5, 6), fetched(7, 8)]
+        first = (await consumer._getmany({HERE}, 1.0))[HERE][0]
+        second = (await consumer._getmany({HERE}, 1.0))[HERE][0]
+        assert (first.lost, second.lost) == ((2, 4), None)
+
+    asyncio.run(play())
+
+
+def batch_with_header(name: bytes) -> bytes:
+    """A batch of two messages, as Kafka sends it; the first has a header of that name."""
+    builder = default_records._DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, -1, 1_000_000)
+    builder.append(0, 1, b"acme", b"{}", [("x" * len(name), b"value")])
+    builder.append(1, 1, b"acme", b'{"message": "next"}', [])
+    return bytes(builder.build()).replace(b"x" * len(name), name)
+
+
+def read_batches(data: bytes) -> list[Any]:
+    batches = LenientRecords(data)
+    found = []
+    while batches.has_next():
+        found += list(batches.next_batch())
+    return found
+
+
+def test_a_header_whose_name_is_not_utf_8_costs_nobody_anything() -> None:
+    with pytest.raises(UnicodeDecodeError):
+        list(memory_records.MemoryRecords(batch_with_header(b"\xff\xfe")).next_batch())
+    first, second = read_batches(batch_with_header(b"\xff\xfe"))
+    assert (first.offset, first.key, first.value) == (0, b"acme", b"{}")
+    assert first.headers == [("\\xff\\xfe", b"value")]
+    assert (second.offset, second.value) == (1, b'{"message": "next"}')
+
+
+def test_batches_with_ordinary_headers_are_read_as_ever() -> None:
+    first, second = read_batches(batch_with_header(b"name"))
+    assert first.headers == [("name", b"value")]
+    assert (second.offset, second.key) == (1, b"acme")
+
+
+def test_a_block_is_weighed_by_what_it_says_and_never_below_its_value() -> None:
+    def weight(value: bytes, *headers: tuple[str, bytes]) -> int:
+        return _raw_bytes(message(0, value, headers=headers))
+
+    assert weight(b"12345") == 5
+    assert weight(b"12345", ("bytes", b"9000")) == 9000
+    assert weight(b"12345", ("bytes", b"1")) == 5
+    assert weight(b"12345", ("bytes", b"-1")) == 5
+    assert weight(b"12345", ("bytes", b"9" * 11)) == MOST_BYTES
 
 
 class RecordingKafka:

@@ -14,10 +14,14 @@ __all__ = ["app"]
 
 @cache
 def _app() -> Any:
+    from logflume import logs
     from logflume.settings import Settings
     from logflume.sort.app import build
 
-    return build(Settings())
+    settings = Settings()
+    # Before Faust sets up logging its own way: structlog's default prints the variables of a traceback, secrets too.
+    logs.setup(settings.log_format, settings.log_level)
+    return build(settings)
 
 
 def __getattr__(name: str) -> Any:

@@ -6,14 +6,16 @@ See docs/sort.md for the table of Faust's defaults that lose data and what stops
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import os
+import shutil
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import faust
@@ -39,8 +41,8 @@ log = structlog.get_logger(__name__)
 EXIT_FAILED = 70
 """Exit code of a worker that could not keep its promises and ended itself; its successor reads the range again."""
 
-_LARGEST_SORTED_BYTES = 3_900_000
-"""A sorted message's value; the topic takes 4 MB with key, headers and framing."""
+_VALUE_SHARE = 0.95
+"""Of a topic's ``max.message.bytes``; the rest is for headers and framing."""
 
 _REQUEST_SECONDS = 90.0
 _CHUNK_BYTES = 4 << 20
@@ -65,12 +67,13 @@ def build(settings: Settings, datasets: Datasets | None = None) -> App:
     Raises:
         Misconfigured: a setting or a topic is missing.
     """
+    _refuse_secured(settings)
     datasets = datasets or load(contract.find(settings.topics_dir))
     app = App(
         settings.sort_group,
         broker=[f"logflume://{host}" for host in settings.require("kafka_bootstrap").split(",")],
         store="memory://",
-        datadir=str(Path(tempfile.gettempdir()) / "logflume-faust"),  # Faust wants one; nothing is kept in it
+        datadir=_empty_folder(),
         web_enabled=False,
         processing_guarantee="at_least_once",
         topic_allow_declare=False,
@@ -88,6 +91,20 @@ def build(settings: Settings, datasets: Datasets | None = None) -> App:
     )
     Stage(app, settings, datasets)
     return app
+
+
+def _refuse_secured(settings: Settings) -> None:
+    """Faust's client has options of its own: what only librdkafka would heed must not be thought to hold for both."""
+    for name, value in settings.kafka_options.items():
+        if name.startswith(("sasl.", "ssl.")) or (name == "security.protocol" and value.upper() != "PLAINTEXT"):
+            raise Misconfigured(f"LOGFLUME_KAFKA_OPTIONS: {name}: the sort stage speaks PLAINTEXT only so far")
+
+
+def _empty_folder() -> str:
+    """Faust wants a folder for tables; there are none, so it stays empty and goes with the process."""
+    folder = tempfile.mkdtemp(prefix="logflume-faust-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 class App(faust.App):
@@ -110,6 +127,7 @@ class Stage:
         self._admin = client.admin(settings)
         self._same = SameTopics(self._admin, SystemClock())
         self._working: list[asyncio.Task[None]] = []
+        self._turned = time.monotonic()
         for dataset in datasets.values():
             self._add_agent(dataset)
         app.task(self._watch)
@@ -162,7 +180,7 @@ class Stage:
             topic_id=self._ids[topic],
             session=self._session,
             routing=Routing(dataset.name, partitions),
-            largest_bytes=_LARGEST_SORTED_BYTES,
+            largest_bytes=int(self._largest_message(topics.sorted_topic(self._settings, dataset.name)) * _VALUE_SHARE),
         )
         return Sorter(
             Gatherer(dataset),
@@ -175,6 +193,9 @@ class Stage:
             fail=end_process,
         )
 
+    def _largest_message(self, name: str) -> int:
+        return next(int(t.config["max.message.bytes"]) for t in topics.declared(self._settings) if t.name == name)
+
     @property
     def consumer(self) -> Consumer:
         """Faust's consumer, which is ours."""
@@ -184,9 +205,12 @@ class Stage:
 
     async def _watch(self) -> None:
         """Serve health, and end the process when its work is stuck or its topics are not the ones it started with."""
+        self._turned = time.monotonic()
+        threading.Thread(target=self._watch_the_loop, name="sort-watch", daemon=True).start()
         if self._settings.http_port:
-            health.serve(self._settings.http_host, self._settings.http_port, live=lambda: None, ready=self.not_ready)
+            health.serve(self._settings.http_host, self._settings.http_port, live=self.not_live, ready=self.not_ready)
         while not self._app.should_stop:
+            self._turned = time.monotonic()
             metrics.SORT_COMMIT_AGE.set(self._stalled_seconds())
             if self._stalled_seconds() > 3 * self._settings.stall_seconds:
                 end_process(Fatal(f"nothing was committed for {self._stalled_seconds():.0f} s though there is work"))
@@ -207,10 +231,26 @@ class Stage:
         oldest = self.consumer.rule.oldest()
         return time.monotonic() - oldest[1].since if oldest else 0.0
 
+    def _watch_the_loop(self) -> None:
+        """End the process when the event loop itself hangs: what runs on it can't tell."""
+        while True:
+            time.sleep(_CHECK_SECONDS)
+            if time.monotonic() - self._turned > 3 * self._settings.stall_seconds:
+                end_process(Fatal(self.not_live() or "the event loop hangs"))
+
+    def not_live(self) -> str | None:
+        """Say why this worker should be restarted, or None."""
+        silent = time.monotonic() - self._turned
+        return f"the event loop has not turned for {silent:.0f} s" if silent > self._settings.stall_seconds else None
+
     def not_ready(self) -> str | None:
         """Say why this worker is not ready, or None."""
         if not self._ids:
             return "the topics are not known yet"
+        if (silent := self.not_live()) is not None:
+            return silent
+        if not self.consumer.joined:
+            return "it has not joined its group yet"
         for partition, reason in self.consumer.stopped.items():
             return f"{partition.topic}[{partition.partition}] is stopped: {reason}"
         stalled = self._stalled_seconds()

@@ -9,6 +9,7 @@ C1  ``committable`` never lies beyond a range that was fetched and is not done.
 C2  A range is known from the moment it is fetched: one that is dropped on its way holds the commit back rather than be
     passed over.
 C3  After ``forget`` nothing that was fetched before counts, whenever it is done.
+C4  A range stays known until Kafka has taken its commit: a refused one is tried again, and seen by ``oldest``.
 """
 
 from __future__ import annotations
@@ -41,12 +42,19 @@ class CommitRule:
         return fetched
 
     def committable(self, partition: Hashable) -> int | None:
-        """Return the next offset that may be committed and drop what lies before it; None when nothing new is done."""
-        ranges = self._ranges.get(partition, deque())
+        """Return the next offset that may be committed; None when nothing new is done."""
         offset = None
-        while ranges and ranges[0].done:
-            offset = ranges.popleft().last + 1
+        for each in self._ranges.get(partition, ()):
+            if not each.done:
+                break
+            offset = each.last + 1
         return offset
+
+    def committed(self, partition: Hashable, offset: int) -> None:
+        """Note that Kafka holds ``offset``, which ``committable`` gave."""
+        ranges = self._ranges.get(partition, deque())
+        while ranges and ranges[0].done and ranges[0].last < offset:
+            ranges.popleft()
 
     def ready(self) -> list[Hashable]:
         """Return the partitions with something new to commit."""
@@ -61,10 +69,6 @@ class CommitRule:
             self._ranges.pop(partition, None)
 
     def oldest(self) -> tuple[Hashable, Range] | None:
-        """Return the range that has waited longest to be done, with its partition."""
-        waiting = [
-            (partition, unfinished)
-            for partition, ranges in self._ranges.items()
-            if (unfinished := next((each for each in ranges if not each.done), None)) is not None
-        ]
+        """Return the range that has waited longest to be committed, with its partition."""
+        waiting = [(partition, ranges[0]) for partition, ranges in self._ranges.items() if ranges]
         return min(waiting, key=lambda pair: pair[1].since, default=None)

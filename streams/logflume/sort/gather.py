@@ -77,6 +77,8 @@ class Gatherer:
         letters: list[DeadLetter] = []
         parts: list[_Part] = []
         for chunk in chunks:
+            if chunk.lost is not None:
+                letters.append(self._lost(chunk, *chunk.lost))
             for blocks, records in groupby(chunk.records, key=lambda record: is_block(record.headers)):
                 read = self._blocks if blocks else self._plain
                 parts.extend(read(chunk, list(records), tenants, letters))
@@ -126,7 +128,7 @@ class Gatherer:
     ) -> Iterator[DeadLetter]:
         """Rows of a block whose tenant no tenant can be called; the block's other rows go on."""
         for row, name, fields in zip(rows.rows.tolist(), names, to_records(rows.batch), strict=True):
-            poison = Poison(reasons.TENANT, f"{name[:140]!r} is no tenant's name")
+            poison = Poison(reasons.BAD_TENANT, f"{name[:140]!r} is no tenant's name")
             letter = self._letter(chunk, record, poison)
             yield replace(letter, row=row, raw=extra.dumps({"_tenant": name.decode()} | fields).encode(), headers=())
 
@@ -168,24 +170,40 @@ class Gatherer:
             self._names.clear()
         table = np.full(len(names), _NO_TENANT, np.int32)
         for at in np.unique(indices).tolist():
-            name = self._names[names[at]] if names[at] in self._names else self._checked(names[at])
+            name = self._tenant(names[at])
             if name is not None:
                 table[at] = tenants.setdefault(name, len(tenants))
         return table[indices]
 
-    def _checked(self, raw: bytes) -> str | None:
-        try:
-            name: str | None = check_tenant_name(raw.decode())
-        except (UnicodeDecodeError, Misconfigured):
-            name = None
-        self._names[raw] = name
-        return name
+    def _tenant(self, raw: bytes) -> str | None:
+        """Return the tenant that ``raw`` names, or None when no tenant can be called so."""
+        if raw not in self._names:
+            try:
+                self._names[raw] = check_tenant_name(raw.decode())
+            except (UnicodeDecodeError, Misconfigured):
+                self._names[raw] = None
+        return self._names[raw]
+
+    def _lost(self, chunk: Chunk, first: int, last: int) -> DeadLetter:
+        where = f"{chunk.topic}[{chunk.partition}]"
+        return DeadLetter(
+            reason=reasons.RETENTION,
+            stage="sort",
+            tenant=None,
+            dataset=self._dataset.name,
+            raw=b"",
+            detail=f"offsets {first} to {last} of {where} were deleted before they were read",
+            topic=chunk.topic,
+            topic_id=chunk.topic_id,
+            partition=chunk.partition,
+            offset=first,
+        )
 
     def _letter(self, chunk: Chunk, record: ConsumerRecord, poison: Poison) -> DeadLetter:
         return DeadLetter(
             reason=poison.reason,
             stage="sort",
-            tenant=self._names.get(record.key or b""),
+            tenant=self._tenant(record.key or b""),
             dataset=self._dataset.name,
             raw=record.value or b"",
             detail=poison.detail,
@@ -200,8 +218,8 @@ class Gatherer:
 
 def _no_tenant(key: bytes | None) -> Poison:
     if not key:
-        return Poison("no-tenant", "a plain record names its tenant in the message's key, and this one has none")
-    return Poison("bad-tenant", f"the key {key[:140]!r} is no tenant's name")
+        return Poison(reasons.NO_TENANT, "a plain record names its tenant in the message's key, and this one has none")
+    return Poison(reasons.BAD_TENANT, f"the key {key[:140]!r} is no tenant's name")
 
 
 def _empty(schema: pa.Schema) -> _Part:

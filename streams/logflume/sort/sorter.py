@@ -219,7 +219,7 @@ class Sorter:
 
 def size_of(chunk: Chunk) -> int:
     """Return the bytes that a chunk stands for, about as they came to the edge."""
-    return max(chunk.wire_bytes, 1)
+    return max(chunk.raw_bytes, 1)
 
 
 def next_unit(waiting: deque[Event], unit_bytes: int) -> Unit:

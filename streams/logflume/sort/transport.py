@@ -14,6 +14,7 @@ T4  Commits carry the topic's id. An offset of a topic that was deleted and made
 T5  A partition without a committed offset is placed at its beginning, by name; ``auto.offset.reset`` stays "none". A
     range that retention removed before it was read is recorded exactly; an offset beyond the log's end stops the
     partition.
+T6  A message may have any header names. aiokafka fails on one that is not UTF-8, for the whole fetch, for ever.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import structlog
+from aiokafka.consumer import fetcher
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, NoOffsetForPartitionError
+from aiokafka.record import default_records, memory_records
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
@@ -32,6 +35,7 @@ from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
 from logflume import metrics
+from logflume.block.wire import MOST_BYTES
 from logflume.errors import Fatal
 from logflume.sort.commit import CommitRule, Range
 
@@ -46,8 +50,11 @@ class Chunk:
     topic_id: str
     partition: int
     records: list[ConsumerRecord]
-    wire_bytes: int
+    raw_bytes: int
+    """Bytes of its records about as they came to the edge: what decoding them takes."""
     range: Range
+    lost: tuple[int, int] | None = None
+    """First and last offset of what retention removed right before it."""
 
     @property
     def first(self) -> int:
@@ -60,6 +67,50 @@ class Chunk:
         return self.range.last
 
 
+class LenientRecords(memory_records._MemoryRecordsPy):  # type: ignore[misc]
+    """A fetched partition's batches, whose messages may have any header names (T6)."""
+
+    def next_batch(self, *args: Any) -> Any:
+        """Return the next batch, or None."""
+        raw = self._next_slice
+        batch = super().next_batch(*args)
+        return LenientBatch(batch, raw) if isinstance(batch, default_records.DefaultRecordBatch) else batch
+
+
+class LenientBatch:
+    """aiokafka's batch, read again by its slower Python twin when a header's name is not UTF-8."""
+
+    def __init__(self, batch: Any, raw: Any) -> None:
+        self._batch = batch
+        self._raw = raw
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        return next(self._batch)
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            return iter(list(self._batch))
+        except UnicodeDecodeError:
+            twin = default_records._DefaultRecordBatchPy(bytes(self._raw))
+            twin._maybe_uncompress()
+            twin._buffer = _LenientText(twin._buffer)
+            return iter(list(twin))
+
+
+class _LenientText(bytearray):
+    """Bytes whose slices decode whatever they hold."""
+
+    def __getitem__(self, key: Any) -> Any:
+        found = super().__getitem__(key)
+        return _LenientText(found) if isinstance(key, slice) else found
+
+    def decode(self, encoding: str = "utf-8", errors: str = "backslashreplace") -> str:
+        return super().decode(encoding, errors)
+
+
 class ConsumerThread(stock.AIOKafkaConsumerThread):
     """The thread that talks to Kafka: explicit placing, commits with the topic's id."""
 
@@ -70,6 +121,7 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # T3; read when the consumer starts
+        fetcher.MemoryRecords = LenientRecords  # T6
         return consumer
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
@@ -110,6 +162,7 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
         if committed.offset < beginning:
             log.error("range lost to retention", first=committed.offset, last=beginning - 1, **where)
             metrics.SORT_LOST.labels(partition.topic).inc(beginning - committed.offset)
+            self._owner.lost[TP(*partition)] = (committed.offset, beginning - 1)
             return beginning
         return int(committed.offset)
 
@@ -142,6 +195,9 @@ class Consumer(stock.Consumer):
         self.rule = CommitRule()
         self.stopped: dict[TP, str] = {}
         """Partitions that are not read any further, and why."""
+        self.lost: dict[TP, tuple[int, int]] = {}
+        """What retention removed unread; the next chunk takes it along, to be recorded before the commit passes it."""
+        self.joined = False
         self._topic_ids: dict[str, str] = {}
         self._seeks = 0
         self._adrift = False
@@ -184,8 +240,8 @@ class Consumer(stock.Consumer):
 
     def _chunk(self, tp: TP, records: list[ConsumerRecord]) -> Chunk:
         fetched = self.rule.fetched(tp, records[0].offset, records[-1].offset, time.monotonic())
-        wire = sum(record.serialized_value_size for record in records)
-        return Chunk(tp.topic, self.topic_id(tp.topic), tp.partition, records, wire, fetched)
+        size = sum(_raw_bytes(record) for record in records)
+        return Chunk(tp.topic, self.topic_id(tp.topic), tp.partition, records, size, fetched, self.lost.pop(tp, None))
 
     def _to_message(self, tp: TP, chunk: Chunk) -> ConsumerMessage:
         newest = chunk.records[-1]
@@ -200,7 +256,7 @@ class Consumer(stock.Consumer):
             cast(Any, chunk),
             None,
             -1,
-            chunk.wire_bytes,
+            chunk.raw_bytes,
             tp,
             generation_id=self.app.consumer_generation_id,
         )
@@ -216,6 +272,7 @@ class Consumer(stock.Consumer):
         self._seeks += 1
         self._adrift = True
         await super().on_partitions_assigned(assigned, generation_id)
+        self.joined = True
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Let running work end and be committed, then forget the partitions."""
@@ -243,6 +300,16 @@ class Consumer(stock.Consumer):
     def _new_offset(self, tp: TP) -> int | None:
         return self.rule.committable(tp)
 
+    def _should_commit(self, tp: TP, offset: int) -> bool:
+        return True  # Faust takes a refused commit for made; the rule knows what is new
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        made: bool = await super()._commit_offsets(offsets, start_new_transaction=start_new_transaction)
+        if made:
+            for tp, offset in offsets.items():
+                self.rule.committed(tp, offset)
+        return made
+
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Do nothing: gaps between chunks need no list of their own."""
 
@@ -251,3 +318,10 @@ class Transport(stock.Transport):
     """``logflume://host:port`` as a Faust broker URL."""
 
     Consumer = Consumer
+
+
+def _raw_bytes(record: ConsumerRecord) -> int:
+    """Bytes of a message's records as they came; a block says so itself, but it is never less than its value."""
+    size = len(record.value or b"")
+    said = dict(record.headers).get("bytes", b"") if record.headers else b""
+    return min(max(size, int(said)), MOST_BYTES) if said.isdigit() and len(said) < 12 else size

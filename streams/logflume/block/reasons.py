@@ -12,12 +12,6 @@ TOO_DEEP: Final = "too-deep"  # nested deeper than any honest record
 NOT_FINITE: Final = "not-finite"  # NaN, Infinity, or a number no double and no integer of 4,300 digits can hold
 TOO_LARGE: Final = "too-large"  # it fits into no message by itself
 NOT_COMBINED: Final = "not-combined"  # a line that is not in the combined log format
-NO_TENANT: Final = "no-tenant"  # a plain record without the key that names its tenant
-BAD_TENANT: Final = "bad-tenant"  # a name that no tenant can have
-
-# Rows that can be read, and stay out of every table.
-UNWANTED: Final = "unwanted"  # the configuration has no such dataset for their tenant
-RETENTION: Final = "retention"  # messages that were deleted before they were read
 
 # A block.
 VERSION: Final = "block-version"  # a version this release does not read
@@ -31,12 +25,6 @@ TENANT: Final = "block-tenant"  # a row without a tenant
 RECEIVED: Final = "block-received"  # a row without its time of arrival
 EXTRA: Final = "block-extra"  # `_extra` holds something that is no JSON object
 
-# What came of a message or a row for other causes than its bytes.
-NO_TENANT: Final = "no-tenant"  # a plain record without a key
-BAD_TENANT: Final = "bad-tenant"  # a name that no tenant can have
-UNWANTED: Final = "unwanted"  # the configuration in force names no table for it
-RETENTION: Final = "retention"  # deleted before it was read; the letter has no bytes, and says which offsets
-
 ALL: Final = frozenset(
     {
         NOT_JSON,
@@ -46,10 +34,6 @@ ALL: Final = frozenset(
         NOT_FINITE,
         TOO_LARGE,
         NOT_COMBINED,
-        NO_TENANT,
-        BAD_TENANT,
-        UNWANTED,
-        RETENTION,
         VERSION,
         HEADER,
         DATASET,
@@ -60,9 +44,5 @@ ALL: Final = frozenset(
         TENANT,
         RECEIVED,
         EXTRA,
-        NO_TENANT,
-        BAD_TENANT,
-        UNWANTED,
-        RETENTION,
     }
 )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from logflume.settings import STACK_FILE, Settings
+from logflume.settings import STACK_FILE, Settings, variable
 
 _SHARED_PREFIXES = ("kafka_", "store_", "topic", "tenants_")
+_SPOKEN_PREFIXES = ("kafka_", "store_", "topic_prefix")
 _SHARED = ("sort_group", "sink_group")
 
 
@@ -17,6 +19,7 @@ class Record:
     """What a stack is made of; kept over ``down``, so that its data find their addresses and keys again.
 
     ``kafka_ports`` (clients, controller) and ``store_ports`` are empty when Kafka or the store is not ours.
+    ``fingerprints``: how Kafka and the store are spoken to, a hash for each setting, since some hold secrets.
     """
 
     token: str
@@ -28,6 +31,7 @@ class Record:
     access_key: str
     secret_key: str
     given: dict[str, str]
+    fingerprints: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> Record | None:
@@ -60,6 +64,16 @@ def write_toml(folder: Path, settings: Settings) -> None:
         else:
             lines.append(f"{name} = {_quoted(value)}")
     write_private(folder / STACK_FILE, "\n".join(lines) + "\n")
+
+
+def fingerprints(settings: Settings, token: str) -> dict[str, str]:
+    """A hash of every setting that says where Kafka and the store are and how they are spoken to, by name.
+
+    The token is hashed with it, so that a weak secret can't be looked up in a list of hashes.
+    """
+    values = settings.environment()
+    names = [name for name in Settings.model_fields if name.startswith(_SPOKEN_PREFIXES)]
+    return {name: hashlib.sha256(f"{token} {values[variable(name)]}".encode()).hexdigest() for name in names}
 
 
 def write_private(path: Path, text: str) -> None:

@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,10 @@ from logflume.errors import Misconfigured, Retryable
 from logflume.local import family
 from logflume.local.kafka import VERSION, Broker
 from logflume.local.process import Process, free_ports, is_free
-from logflume.local.record import Record, write_toml
+from logflume.local.record import Record, fingerprints, write_toml
 from logflume.local.store import PORTS, STOP_SECONDS, ObjectStore
 from logflume.local.supervisor import DRAIN_SECONDS, Program, Supervisor
-from logflume.settings import PREFIX, SETTINGS_VARIABLE, STACK_FILE, STACK_VARIABLE, GivenSettings, Settings
+from logflume.settings import PREFIX, SETTINGS_VARIABLE, STACK_FILE, STACK_VARIABLE, GivenSettings, Settings, variable
 
 BUCKET = "logflume"
 READY_SECONDS = 180.0
@@ -81,11 +81,8 @@ class Stack:
                 record = self._new(record)
                 record.write(self.folder)
                 self._launch(record, say)
-            elif record.given != self._outside():
-                raise Misconfigured(
-                    f"The stack in {self.folder} runs with {record.given or 'its own Kafka and store'}, "
-                    f"now given is {self._outside() or 'neither'}. Stop it first: logflume local down"
-                )
+            else:
+                self._refuse_others(record)
             return self._bring_up(record, say)
 
     def down(self, say: Say = _quiet) -> list[str]:
@@ -126,12 +123,26 @@ class Stack:
         pairs = {"kafka_bootstrap": self._given.kafka_bootstrap, "store_url": self._given.store_url}
         return {name: value for name, value in pairs.items() if value}
 
+    def _refuse_others(self, record: Record) -> None:
+        """The workers keep the Kafka and store they were started with; a second ``up`` can't give them others."""
+        if record.given != self._outside():
+            raise Misconfigured(
+                f"The stack in {self.folder} runs with {record.given or 'its own Kafka and store'}, "
+                f"now given is {self._outside() or 'neither'}. Stop it first: logflume local down"
+            )
+        now = fingerprints(self._settings(record), record.token)
+        if changed := [variable(name) for name in now if now[name] != record.fingerprints.get(name)]:
+            raise Misconfigured(
+                f"The stack in {self.folder} was started with another {', '.join(changed)} than is given now. "
+                f"Stop it first: logflume local down"
+            )
+
     def _new(self, old: Record | None) -> Record:
         """Keys and ports of the folder's last stack, where they are still free; else fresh ones."""
         given = self._outside()
         names = [f"sort-{n + 1}" for n in range(self._given.local_sorters)]
         names += [f"sink-{n + 1}" for n in range(self._given.local_sinks)]
-        return Record(
+        record = Record(
             token=secrets.token_hex(16),
             password=secrets.token_hex(16),
             supervisor_port=free_ports(1)[0],
@@ -142,6 +153,7 @@ class Stack:
             secret_key=old.secret_key if old else secrets.token_hex(20),
             given=given,
         )
+        return replace(record, fingerprints=fingerprints(self._settings(record), record.token))
 
     def _settings(self, record: Record) -> Settings:
         """The given settings with the addresses of this stack."""

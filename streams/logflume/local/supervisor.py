@@ -8,9 +8,11 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from xmlrpc.client import Error, ServerProxy
+from xml.parsers.expat import ExpatError
+from xmlrpc.client import Error, Fault, ProtocolError, ServerProxy
 
 from logflume.errors import Retryable
 
@@ -86,11 +88,11 @@ class Supervisor:
         self._configuration.write_text("\n".join(lines))
 
     def answers(self) -> bool:
-        """Whether this supervisord runs and takes our password."""
+        """Whether this supervisord runs and takes our password; something else may have its port by now."""
         try:
             with self._rpc() as rpc:
                 return str(rpc.getState()["statename"]) in ("RUNNING", "RESTARTING", "SHUTDOWN")
-        except (OSError, Error):
+        except Retryable:
             return False
 
     def states(self) -> list[State]:
@@ -167,8 +169,15 @@ class Supervisor:
         with ServerProxy(url) as proxy:
             try:
                 yield proxy.supervisor
-            except Error as error:
-                raise Retryable(f"supervisord at port {self.port}: {error}") from error
+            except (OSError, HTTPException, ExpatError, Error) as error:
+                raise Retryable(f"supervisord at port {self.port}: {_told(error)}") from None
+
+
+def _told(error: Exception) -> str:
+    """What went wrong, without the URL that a ProtocolError shows: the password is in it."""
+    if isinstance(error, ProtocolError):
+        return f"HTTP {error.errcode} {error.errmsg}"
+    return error.faultString if isinstance(error, Fault) else f"{type(error).__name__}: {error}"
 
 
 def _escaped(value: str) -> str:

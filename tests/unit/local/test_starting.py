@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import stat
 import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,7 +18,9 @@ from logflume.errors import Misconfigured, Retryable
 from logflume.local import kafka
 from logflume.local.process import Process, free_ports, is_free
 from logflume.local.record import Record
+from logflume.local.stack import Stack
 from logflume.local.supervisor import Program, Supervisor
+from logflume.settings import GivenSettings, Settings
 
 
 def tools(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
@@ -71,8 +79,6 @@ def test_a_folder_that_kafka_would_split_is_refused(tmp_path: Path, monkeypatch:
 
 
 def test_free_ports_differ_and_a_taken_one_is_seen() -> None:
-    import socket
-
     ports = free_ports(20)
     assert len(set(ports)) == 20
     with socket.socket() as server:
@@ -116,3 +122,102 @@ def test_restarts_are_counted_from_what_supervisord_logs(tmp_path: Path) -> None
     assert supervisor.restarts() == {"sort-1": 2, "kafka": 0}
     assert "secret" not in repr(supervisor)
     assert stat.S_IMODE((tmp_path / "supervisord.conf").stat().st_mode) == 0o600
+
+
+def _answering(status: int, body: bytes) -> HTTPServer:
+    """Something else at the port of a supervisord that is gone."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    return server
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [
+        (401, b"", "HTTP 401"),
+        (200, b"<html>", "ExpatError"),
+        (200, b"", "Expat"),
+        (404, b"no", "HTTP 404"),
+    ],
+)
+def test_another_program_at_supervisords_port_is_not_it_and_learns_of_no_password(
+    tmp_path: Path, status: int, body: bytes, told: str
+) -> None:
+    with _answering(status, body) as server:
+        supervisor = Supervisor(tmp_path, server.server_port, "SECRET")
+        assert not supervisor.answers()
+        with pytest.raises(Retryable, match=told) as failed:
+            supervisor.states()
+        assert "SECRET" not in "".join(traceback.format_exception(failed.value))
+        server.shutdown()
+    assert not supervisor.answers(), "nobody is there now"
+
+
+def test_a_port_that_speaks_no_http_is_not_supervisord(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_babble, args=(server,), daemon=True).start()
+        assert not Supervisor(tmp_path, server.getsockname()[1], "SECRET").answers()
+
+
+def _babble(server: socket.socket) -> None:
+    for _ in range(2):  # its client tries once again
+        with contextlib.suppress(OSError), server.accept()[0] as client:
+            client.recv(65536)
+            client.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+
+GIVEN = {"kafka_bootstrap": "k:9092", "store_url": "s3://b", "store_endpoint": "http://s", "store_secret_key": "SECRET"}
+
+
+@pytest.fixture
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Settings]]:
+    """``up`` in one folder with the settings given, where the processes are thought to run."""
+    monkeypatch.setattr(Supervisor, "answers", lambda _: True)
+    monkeypatch.setattr(Stack, "_launch", lambda *_: None)
+    monkeypatch.setattr(Stack, "_bring_up", lambda stack, record, _: stack._settings(record))
+
+    def up(**given: object) -> Settings:
+        return Stack(GivenSettings(state_dir=tmp_path, **given)).up()
+
+    yield up
+    assert "SECRET" not in (tmp_path / "stack.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("store_endpoint", "http://other"),
+        ("store_access_key", "other"),
+        ("store_secret_key", "OTHER"),
+        ("kafka_options", {"sasl.password": "OTHER"}),
+        ("topic_prefix", "other."),
+    ],
+)
+def test_an_up_that_is_given_other_services_or_keys_does_not_join(
+    running: Callable[..., Settings], name: str, value: object
+) -> None:
+    running(**GIVEN)
+    running(**GIVEN)
+    with pytest.raises(Misconfigured, match=f"started with another LOGFLUME_{name.upper()} than") as refused:
+        running(**GIVEN | {name: value})
+    assert not {"SECRET", "OTHER"} & set(str(refused.value).split())
+
+
+def test_a_stack_with_its_own_services_is_joined_whatever_store_keys_are_given(
+    running: Callable[..., Settings],
+) -> None:
+    assert running() == running()
+    assert running(store_access_key="unused").store_access_key == running().store_access_key
+    with pytest.raises(Misconfigured, match="now given is"):
+        running(**GIVEN)

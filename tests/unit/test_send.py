@@ -66,7 +66,7 @@ def test_bad_lines_are_shown_by_number_and_counted_and_the_exit_code_says_so(
 
 
 def test_the_reason_of_a_bad_line_may_quote_it_and_is_spelt_out_too(capsys: pytest.CaptureFixture[str]) -> None:
-    bad = BadRecord("acme", "events", 1, "not-json", "at \x1b]0;owned\x07", b"x")
+    bad = BadRecord("acme", "events", "not-json", "at \x1b]0;owned\x07", b"x", 1)
     send._report(1, send.Tally(1, [bad]), 1.0, as_json=False)
     assert "at \\x1b]0;owned\\x07: x" in capsys.readouterr().err
 

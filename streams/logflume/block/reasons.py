@@ -25,6 +25,12 @@ TENANT: Final = "block-tenant"  # a row without a tenant
 RECEIVED: Final = "block-received"  # a row without its time of arrival
 EXTRA: Final = "block-extra"  # `_extra` holds something that is no JSON object
 
+# What came of a message or a row for other causes than its bytes.
+NO_TENANT: Final = "no-tenant"  # a plain record without a key
+BAD_TENANT: Final = "bad-tenant"  # a name that no tenant can have
+UNWANTED: Final = "unwanted"  # the configuration in force names no table for it
+RETENTION: Final = "retention"  # deleted before it was read; the letter has no bytes, and says which offsets
+
 ALL: Final = frozenset(
     {
         NOT_JSON,
@@ -44,5 +50,9 @@ ALL: Final = frozenset(
         TENANT,
         RECEIVED,
         EXTRA,
+        NO_TENANT,
+        BAD_TENANT,
+        UNWANTED,
+        RETENTION,
     }
 )

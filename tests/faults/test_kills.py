@@ -104,6 +104,8 @@ def test_kills_at_random_under_load_lose_nothing_and_repeat_nothing(pipeline: Pi
 def turn(victim: Victim[Any], random_: random.Random) -> None:
     """Once it works: choose a moment. When that has come: note what is in flight, kill it, begin another."""
     assert victim.process is not None
+    process = victim.process.process
+    assert process.alive(), f"{victim.name} ended by itself:\n{process.tail(40)}"
     now = time.monotonic()
     if victim.kill_at is None:
         if victim.working(victim.process):
@@ -112,7 +114,6 @@ def turn(victim: Victim[Any], random_: random.Random) -> None:
         size = victim.in_flight(victim.process)
         if not size and now < victim.kill_at + PATIENCE_SECONDS:
             return  # idle just now: the moment is a little later
-        process = victim.process.process
         process.kill()
         victim.hit.append(size > 0)
         print(f"kill {victim.kills} of {victim.name} (pid {process.pid}): {size:.0f} in flight")

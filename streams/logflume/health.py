@@ -52,7 +52,10 @@ def serve(host: str, port: int, live: Check, ready: Check) -> Server:
     try:
         return Server(_Http((host, port), Handler))
     except (OSError, OverflowError) as error:
-        raise Misconfigured(f"http_host, http_port: cannot listen on {host}:{port}: {error}") from error
+        raise Misconfigured(
+            f"http_host, http_port: cannot listen on {host}:{port}: {error}. "
+            f"Give each worker of a host a LOGFLUME_HTTP_PORT of its own, or 0 for none."
+        ) from error
 
 
 class _Http(ThreadingHTTPServer):

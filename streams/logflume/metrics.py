@@ -328,7 +328,7 @@ def page() -> str:
         "",
         "Generated from `streams/logflume/metrics.py` by `make docs`; a test keeps it current.",
         "",
-        "Every worker serves these on `/metrics` when `http_port` is set, beside `process_*` and `python_*`.",
+        "Every worker serves these on `/metrics` at `LOGFLUME_HTTP_PORT`, beside `process_*` and `python_*`.",
         "Those of another stage than the worker's stand at zero.",
     ]
     for stage in STAGES:

@@ -102,7 +102,10 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level logged.")
     http_host: str = Field("127.0.0.1", description="Address of a worker's `/metrics`, `/live` and `/ready`.")
     http_port: int = Field(
-        0, ge=0, le=65535, description="Port of a worker's `/metrics`, `/live` and `/ready`; 0: none."
+        9464,  # as OpenTelemetry's Prometheus exporters have it
+        ge=0,
+        le=65535,
+        description="Port of a worker's `/metrics`, `/live` and `/ready`; 0: none. Workers of one host need one each.",
     )
     stall_seconds: float = Field(
         120.0, gt=0, description="`/ready` fails when there is work and nothing was committed for this long."

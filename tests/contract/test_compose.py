@@ -52,6 +52,12 @@ def test_the_stores_have_the_same_flags(compose: dict[str, Any]) -> None:
     }
 
 
+def test_containers_are_asked_where_a_worker_answers_unless_told_otherwise(compose: dict[str, Any]) -> None:
+    port = Settings.model_fields["http_port"].default
+    assert f":{port}/ready" in compose["services"]["sink"]["healthcheck"]["test"][-1]
+    assert f"\nEXPOSE {port}\n" in (ROOT / "deploy" / "Dockerfile").read_text()
+
+
 def test_the_versions_are_the_same_everywhere(compose: dict[str, Any]) -> None:
     pom = ElementTree.parse(ROOT / "streams" / "logflume" / "local" / "pom.xml").getroot()
     space = {"m": "http://maven.apache.org/POM/4.0.0"}

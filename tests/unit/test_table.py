@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 import threading
 from pathlib import Path
@@ -261,6 +262,13 @@ def test_times_before_1970_keep_their_instant_and_date() -> None:
     assert rows.column("EdgeStartTimestamp").cast(pa.int64()).to_pylist() == [-1]  # microseconds, floored
     assert rows.column("_extra").to_pylist() == ['{"EdgeStartTimestamp_ns":999}']
     assert [date for date, _ in parquet.by_date(rows, "EdgeStartTimestamp")] == ["1969-12-31"]
+
+
+@pytest.mark.parametrize("text", ["{}", " { }", '\n{"odd":1} '])
+def test_the_rest_of_a_time_joins_an_extra_however_that_is_spelt(text: str) -> None:
+    rows = parquet.at_rest(tables.rows(["a"], times=[NOON + 7], _extra=[text]), SMALL)
+    [noted] = rows.column("_extra").to_pylist()
+    assert json.loads(noted) == {"EdgeStartTimestamp_ns": 7} | json.loads(text)
 
 
 def test_a_thousand_late_dates_make_seventeen_files_and_lose_no_row(store: TroubledStore) -> None:

@@ -54,6 +54,15 @@ def check(column: pa.Array) -> None:
             raise ValueError(f"{text[:80]} is no JSON object")
 
 
+def normalised(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Return an ``_extra`` column of JSON objects as we write them: no white space around, null instead of ``{}``."""
+    if column.null_count == len(column):
+        return column
+    trimmed = pc.ascii_trim(column, " \t\r\n")
+    empty = pc.match_substring_regex(trimmed, r"^\{[ \t\r\n]*\}$")
+    return pc.if_else(empty, None, trimmed)
+
+
 def merge(column: pa.Array | None, names: Sequence[str], values: Sequence[Sequence[Any]]) -> pa.Array:
     """Return an ``_extra`` column that also holds, row for row, the ``values`` (JSON values, None = absent) by name.
 

@@ -88,8 +88,7 @@ def decode(value: bytes, headers: Headers, ds: Dataset) -> tuple[Header, pa.Reco
         raise Poison(reasons.ARROW, f"{type(error).__name__}: {str(error)[:300]}") from error
     if batch.num_rows != header.rows:
         raise Poison(reasons.ROWS, f"its header says {header.rows} rows, it has {batch.num_rows}")
-    _check_system_columns(batch)
-    return header, _conformed(batch, ds)
+    return header, _conformed(_checked(batch), ds)
 
 
 def read_header(headers: Headers) -> Header:
@@ -161,17 +160,21 @@ def _check_columns(schema: pa.Schema) -> None:
             raise Poison(reasons.COLUMNS, f"column {field.name[:80]!r} is {field.type}, not {wanted}")
 
 
-def _check_system_columns(batch: pa.RecordBatch) -> None:
+def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the batch with good system columns, its ``_extra`` normalised: what others write is JSON, but not ours."""
     tenants = batch.column(TENANT.name)
     if tenants.null_count or tenants.dictionary.null_count:
         raise Poison(reasons.TENANT, "a row has no tenant")
     if batch.column(RECEIVED.name).null_count:
         raise Poison(reasons.RECEIVED, "a row has no time of arrival")
-    if EXTRA.name in batch.schema.names:
-        try:
-            extra.check(batch.column(EXTRA.name))
-        except ValueError as error:
-            raise Poison(reasons.EXTRA, f"_extra: {error}") from error
+    at = batch.schema.get_field_index(EXTRA.name)
+    if at < 0:
+        return batch
+    try:
+        extra.check(batch.column(at))
+    except ValueError as error:
+        raise Poison(reasons.EXTRA, f"_extra: {error}") from error
+    return batch.set_column(at, EXTRA, extra.normalised(batch.column(at)))
 
 
 def _conformed(batch: pa.RecordBatch, ds: Dataset) -> pa.RecordBatch:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from logflume.block.extra import normalised
 from logflume.model.dataset import Dataset
 from logflume.table.schema import TIMESTAMP, bounded, file_schema
 
@@ -183,6 +184,7 @@ def _microseconds(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedA
 
 def _note(extra: pa.ChunkedArray, name: str, rest: pa.ChunkedArray) -> pa.ChunkedArray:
     """Put ``"name": rest`` into the objects of ``extra`` where there is a rest; a key already there stays the last."""
+    extra = normalised(extra)  # an older sorter's rows may have ``{}``, or white space before the brace
     head = pc.binary_join_element_wise(f'{{"{name}":', rest.cast(pa.string()), "")
     alone = pc.binary_join_element_wise(head, "}", "")
     joined = pc.binary_join_element_wise(head, pc.utf8_slice_codeunits(extra, 1), ",")

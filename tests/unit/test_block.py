@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +126,9 @@ def test_a_block_of_version_1_that_was_written_once_is_read_for_ever() -> None:
 
 
 def test_a_sorted_block_that_was_written_once_is_read_for_ever() -> None:
-    meta, batch = decode_sorted((GOLDEN / "sorted-block-1.arrows").read_bytes(), [("logflume-block", b"1")])
+    meta, batch = decode_sorted(
+        (GOLDEN / "sorted-block-1.arrows").read_bytes(), [("logflume-block", b"1"), ("rows", b"2")]
+    )
     assert meta == META
     assert batch.equals(sorted_batch())
 
@@ -235,6 +238,12 @@ def test_an_extra_that_is_no_object_is_poison(text: str) -> None:
     assert poison(stream(batch_of(_extra=pa.array([text, None])))) == reasons.EXTRA
 
 
+def test_an_extra_as_others_write_it_comes_out_as_ours() -> None:
+    for text, ours in ((" {} ", None), ("{ }", None), ('\n{ "a":1}\t', '{ "a":1}'), ('{"a":{}}', '{"a":{}}')):
+        _, batch = decode(stream(batch_of(_extra=pa.array([text, None]))), HEADERS, DS)
+        assert batch.column("_extra").to_pylist() == [ours, None]
+
+
 def test_text_that_is_no_utf8_is_poison() -> None:
     bad = pa.Array.from_buffers(
         pa.string(), 2, [None, pa.py_buffer(np.array([0, 1, 2], np.int32)), pa.py_buffer(b"\xff\xfe")]
@@ -316,6 +325,8 @@ def test_a_sorted_block_comes_back_as_it_was() -> None:
 
 def test_a_sorted_block_that_is_not_as_a_sorter_writes_it_is_refused() -> None:
     value, headers = encode_sorted(sorted_batch(), META)
+    at = sorted_batch().schema.get_field_index("_src_offset")
+    no_offset = (at, sorted_schema(DS).field(at), pa.array([5, None], pa.int64()))
     broken = [
         (value, [("logflume-block", b"2")]),
         (value, []),
@@ -323,6 +334,11 @@ def test_a_sorted_block_that_is_not_as_a_sorter_writes_it_is_refused() -> None:
         (value[:-100], headers),
         (encode(batch_of(), HEADER)[0], headers),
         encode_sorted(sorted_batch().drop_columns(["_src_row"]), META),
+        encode_sorted(sorted_batch().set_column(*no_offset), META),
+        encode_sorted(sorted_batch(), replace(META, sources=(replace(META.sources[0], last=(2**63, 0)),))),
+        (value, headers[:2]),
+        (value, [*headers[:2], ("rows", b"3")]),
+        (value, [*headers[:2], ("rows", b"many")]),
     ]
     for runs in (
         Runs(["acme"], [1]),
@@ -335,6 +351,20 @@ def test_a_sorted_block_that_is_not_as_a_sorter_writes_it_is_refused() -> None:
     for bad in broken:
         with pytest.raises(Refused):
             decode_sorted(*bad)
+
+
+@pytest.mark.parametrize("error", [NotImplementedError, MemoryError, struct.error, pa.ArrowInvalid])
+def test_whatever_reading_a_sorted_block_raises_is_a_refusal(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value, headers = encode_sorted(sorted_batch(), META)
+
+    def read(value: bytes) -> None:
+        raise error("bytes that are none of ours")
+
+    monkeypatch.setattr("logflume.block.sorted.read_stream", read)
+    with pytest.raises(Refused, match="none of ours"):
+        decode_sorted(value, headers)
 
 
 if __name__ == "__main__":  # writes the golden files: only ever for a new version, whose files are added to the old

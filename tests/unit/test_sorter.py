@@ -175,7 +175,7 @@ def test_blocks_name_the_end_of_the_sessions_range_before() -> None:
         for each in (event(0, 9), event(20, 29)):
             await running.sorter.submit(each)
             await until(lambda each=each: each.acked)
-        metas = [decode_sorted(value, [("logflume-block", b"1")])[0] for *_, value in running.blocks()]
+        metas = [decode_sorted(value, [("logflume-block", b"1"), ("rows", b"10")])[0] for *_, value in running.blocks()]
         assert [meta.sources[0].previous for meta in metas] == [None, metas[0].sources[0].last]
         assert len({meta.session for meta in metas}) == 1
 

@@ -5,6 +5,7 @@ Only the sorter writes these; a block that is not as it should be is ``Refused``
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,7 +23,19 @@ Coordinate = tuple[int, int]
 
 _META: Final = b"logflume"
 _CODEC: Final = pa.Codec("lz4")
-_SYSTEM: Final = (RECEIVED, EXTRA, *SOURCE)
+_ALWAYS: Final = (RECEIVED, *SOURCE)
+_SYSTEM: Final = (*_ALWAYS, EXTRA)
+_BROKEN: Final = (
+    pa.ArrowException,
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    struct.error,
+    MemoryError,
+    NotImplementedError,
+)
+"""What reading bytes raises that are no stream, or none of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +100,16 @@ def decode_sorted(value: bytes, headers: Headers) -> tuple[SortedMeta, pa.Record
         batch, metadata = read_stream(value)
         batch.validate()
         meta = _from_json(orjson.loads(metadata[_META]))
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+    except _BROKEN as error:
         raise Refused(f"not a sorted block: {type(error).__name__}: {str(error)[:300]}") from error
     for field in _SYSTEM:
         if batch.schema.get_field_index(field.name) < 0 or batch.schema.field(field.name).type != field.type:
             raise Refused(f"a sorted block without its column {field.name}: {field.type}")
+    if any(batch.column(field.name).null_count for field in _ALWAYS):
+        raise Refused("a sorted block with a row that lacks its arrival or its source")
+    said = dict(headers).get("rows")
+    if said != str(batch.num_rows).encode():
+        raise Refused(f"a sorted block of {batch.num_rows} rows whose header says {said!r:.40}")
     _check_runs(meta.runs, batch.num_rows)
     return meta, batch
 
@@ -138,5 +156,7 @@ def _from_json(value: dict[str, Any]) -> SortedMeta:
 
 
 def _coordinate(pair: list[int]) -> Coordinate:
-    offset, row = pair
-    return int(offset), int(row)
+    offset, row = map(int, pair)
+    if not (0 <= offset < 2**63 and 0 <= row < 2**31):
+        raise ValueError(f"no coordinate: {pair}")
+    return offset, row

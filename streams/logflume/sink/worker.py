@@ -156,7 +156,7 @@ class Sink:
             self._stop(at, Stop(type(error).__name__.lower(), str(error)))
             return
         self._schedule.added(partition, pairs)
-        sent = int(dict(headers)["rows"])
+        sent = int(dict(headers)["rows"])  # the reader refuses another number than the block's
         metrics.SINK_REPEATS.labels(partition.dataset.name).inc(sent - (block.batch.num_rows if block else 0))
 
     def _event(self, error: KafkaError, at: Place) -> None:

@@ -1,11 +1,12 @@
 """``make mutate``: take each rule out of a copy of the tree, and see the named test fail.
 
 First the named tests must pass on the copy as it is. Exit code 1 when a mutation survives, when its old text is gone,
-or when a test fails without any mutation. ``run.py NAME …`` runs only the mutations of these names.
+when a test hangs, or when one fails without any mutation. ``run.py NAME …`` runs only the mutations of these names.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -13,9 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -28,6 +30,8 @@ _PARTS = ("streams", "tests", "topics", "docs", "pyproject.toml", "README.md", "
 _SECONDS = 400
 _FAILED = 1
 """pytest's exit code for tests that ran and failed; anything else is a test that was not run."""
+_HUNG = -1
+"""A test that took too long has noticed nothing: the machine may have been busy."""
 
 
 def pytest(copy: Path, tests: Sequence[str]) -> tuple[int, str]:
@@ -35,11 +39,25 @@ def pytest(copy: Path, tests: Sequence[str]) -> tuple[int, str]:
     data = os.environ.get("LOGFLUME_TEST_DATA", str(ROOT.parent / "shared" / "data"))
     environment = os.environ | {"PYTHONPATH": str(copy / "streams"), "LOGFLUME_TEST_DATA": data}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    code, output = bounded(command, copy, environment, _SECONDS)
+    return (_HUNG if "from pytest-timeout" in output else code), output[-4000:]
+
+
+def bounded(command: Sequence[str], folder: Path, environment: Mapping[str, str], seconds: float) -> tuple[int, str]:
+    """Run a command; after ``seconds`` kill it with all that it started, in whatever session, and return ``_HUNG``."""
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     try:
-        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=_SECONDS)
+        output, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        return _FAILED, "it hung"
-    return done.returncode, done.stdout[-3000:] + done.stderr[-1000:]
+        parent = psutil.Process(process.pid)
+        parent.suspend()  # it shall start no more while its children are counted
+        for each in [*parent.children(recursive=True), parent]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        return _HUNG, f"it hung for {seconds:.0f} s\n{process.communicate()[0]}"
+    return process.returncode, output
 
 
 def verdict(copy: Path, mutation: Mutation) -> tuple[bool, str]:

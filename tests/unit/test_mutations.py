@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 
+from tests.mutations import run
 from tests.mutations.table import MUTATIONS, Mutation
 
 ROOT = Path(__file__).parents[2]
@@ -22,3 +26,34 @@ def test_a_mutations_text_occurs_once_and_its_test_exists(mutation: Mutation) ->
 
 def test_each_mutation_has_a_name_of_its_own() -> None:
     assert [name for name, count in Counter(m.name for m in MUTATIONS).items() if count > 1] == []
+
+
+def test_what_hangs_is_killed_with_all_it_started_and_is_not_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = "import pathlib, subprocess, sys, time; "
+    start += "child = subprocess.Popen(['sleep', '600'], start_new_session=True); "
+    start += "pathlib.Path('pid').write_text(str(child.pid)); time.sleep(600)"
+    code, output = run.bounded([sys.executable, "-c", start], tmp_path, os.environ, 2)
+    assert "it hung for 2 s" in output
+    child = int((tmp_path / "pid").read_text())
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    assert not _verdict(tmp_path, monkeypatch, code, output)
+
+
+def test_a_test_that_pytest_itself_ended_for_its_time_is_not_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "bounded", lambda *_: (1, "E   Failed: Timeout (>300.0s) from pytest-timeout."))
+    assert run.pytest(tmp_path, ["x"])[0] not in (0, 1)
+    assert not _verdict(tmp_path, monkeypatch, *run.pytest(tmp_path, ["x"]))
+    assert _verdict(tmp_path, monkeypatch, 1, "assert 1 == 2")
+
+
+def _verdict(copy: Path, monkeypatch: pytest.MonkeyPatch, code: int, output: str) -> bool:
+    (copy / "file").write_text("old")
+    monkeypatch.setattr(run, "pytest", lambda *_: (code, output))
+    try:
+        return run.verdict(copy, Mutation("rule", "file", "old", "new", "test"))[0]
+    finally:
+        monkeypatch.undo()

@@ -7,7 +7,8 @@ X1  All messages have good delivery reports before the group's offsets are sent.
 X2  The membership sent is one that the consumer really has: Kafka takes the offsets of *no* member (empty id) from
     anyone, for old clients' sake, which would let a zombie through that was just told that it is out.
 X3  ``commit`` returns when everything is committed. ``Stale`` or ``Retryable``: nothing is, and the same may be tried
-    again. ``Fatal``: it is not known; the process must end, and its successor reads what is true.
+    again. ``Fatal``: it is not known; the process must end, its successor reads what is true, and every later
+    ``commit`` of this process, as when it leaves the group, raises it again and sends nothing.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class Transactions:
         self._settings = settings
         self._timeout = settings.sink_transaction_timeout_ms / 1000
         self._producer: Producer | None = None
+        self._doubt: Fatal | None = None
 
     def commit(
         self, messages: Sequence[Outgoing], offsets: Sequence[TopicPartition], metadata: Callable[[], Any]
@@ -78,6 +80,8 @@ class Transactions:
         ``metadata`` gives the group metadata when asked, as late as possible. Blocks for the transaction time-out at
         most, and as long again for the commit's or the abort's own answer.
         """
+        if self._doubt is not None:
+            raise self._doubt
         producer = self._ready()
         deadline = time.monotonic() + self._timeout
         try:
@@ -128,9 +132,8 @@ class Transactions:
         except KafkaException as error:
             cause = error.args[0]
             if not cause.txn_requires_abort():
-                raise Fatal(
-                    f"whether a transaction was committed is not known: {cause.name()}: {cause.str()}"
-                ) from error
+                self._doubt = Fatal(f"whether a transaction was committed is not known: {cause.name()}: {cause.str()}")
+                raise self._doubt from error
             self._abort()
             raise _typed(error) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -12,6 +13,7 @@ import pytest
 
 from logflume import contract, model
 from logflume.edge import Client, LogHandler
+from logflume.errors import Unavailable
 from logflume.settings import Settings
 from tests.support.edge import rows
 from tests.support.producer import FakeProducer
@@ -81,6 +83,19 @@ def test_when_kafka_is_away_and_memory_full_the_application_is_told_by_handle_er
         logger.info("%s", os.urandom(100).hex())
     producer.back()
     assert "NotAccepted" in capsys.readouterr().err
+
+
+def test_when_kafka_is_away_at_exit_the_application_ends_with_a_message_and_no_traceback(
+    client: Client, producer: FakeProducer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(timeout: float | None = None) -> None:
+        raise Unavailable("Kafka did not take the records")
+
+    monkeypatch.setattr(client, "flush", never)
+    handler = LogHandler("acme", "checkout", client=client)
+    logging.shutdown([weakref.ref(handler)])
+    assert "log records of checkout may be lost: Kafka did not take" in capsys.readouterr().err
+    monkeypatch.undo()
 
 
 def test_a_record_with_wrong_arguments_goes_to_handle_error(

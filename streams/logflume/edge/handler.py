@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
+import sys
 import traceback
+from collections.abc import Iterator
 
 from logflume.edge.client import Client
+from logflume.errors import LogflumeError
 from logflume.settings import Settings
 
 _STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
@@ -80,21 +84,36 @@ class LogHandler(logging.Handler):
         }
 
     def flush(self) -> None:
-        """Wait until Kafka holds every record so far; raises ``Unavailable`` when it takes too long."""
+        """Wait until Kafka holds every record so far, or tell on stderr that it takes too long.
+
+        Never raises, as a handler must not: ``logging.shutdown`` calls it at exit, and an application would end with a
+        traceback because Kafka is away. Who must know flushes the client.
+        """
         client = self._given or self._own
         if client is not None and self._process == os.getpid():
-            client.flush()
+            with self._told():
+                client.flush()
 
     def close(self) -> None:
-        """Flush, and close the client unless it was given."""
+        """Flush, and close the client unless it was given; never raises, as ``flush``."""
         own, self._own = self._own, None
         try:
-            if own is not None and self._process == os.getpid():
-                own.close()
-            elif self._given is not None:
-                self._given.flush()
+            with self._told():
+                if own is not None and self._process == os.getpid():
+                    own.close()
+                elif self._given is not None:
+                    self._given.flush()
         finally:
             super().close()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell on stderr what went wrong, under the switch that ``handleError`` has; there is no record to blame."""
+        try:
+            yield
+        except LogflumeError as error:
+            if logging.raiseExceptions and sys.stderr is not None:
+                print(f"logflume: log records of {self._service} may be lost: {error}", file=sys.stderr)
 
     def _client(self) -> Client:
         if self._given is not None:

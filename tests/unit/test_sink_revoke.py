@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import pytest
 from confluent_kafka import TopicPartition
 
 from logflume.block.schema import sorted_schema
+from logflume.errors import Fatal
+from logflume.kafka.identity import TopicChanged
 from logflume.kafka.position import Position
 from logflume.sink.budget import Budget
+from logflume.sink.buffers import Pair
 from logflume.sink.flushes import Flush, FlushPool
 from logflume.sink.partition import Partition
 from logflume.sink.placing import Start
@@ -49,6 +53,74 @@ class FixedSource:
         return type("Configuration", (), {"generation": 1})
 
 
+def sink_of(partition: Partition, pool: FlushPool, **more: Any) -> Sink:
+    sink = object.__new__(Sink)
+    vars(sink).update(_open={("sorted", 0): partition}, _pool=pool, _source=FixedSource(), _ending=False)
+    vars(sink).update(_stops={}, _paused=set(), _commit_error="", **more)
+    return sink
+
+
+def with_two_tenants() -> tuple[Partition, list[Pair]]:
+    partition = Partition("sorted", "id", 0, EVENTS, sorted_schema(EVENTS), Start(Position(0)), Budget(1 << 30))
+    value, headers = sorted_message({"acme": 3, "zen": 1}, 0)
+    return partition, partition.read(0, 0, value, headers, lambda tenant, dataset: True, 0.0)[1]
+
+
+@pytest.mark.parametrize(
+    "give_up",
+    [
+        lambda sink: sink._abandon(FakeConsumer(), [TopicPartition("sorted", 0)]),
+        lambda sink: sink._drop_topic(TopicChanged("sorted", "made again")),
+    ],
+    ids=["lost", "topic-changed"],
+)
+def test_no_flush_of_a_partition_that_was_given_up_begins(give_up: Callable[[Sink], None]) -> None:
+    partition, pairs = with_two_tenants()
+    began, go_on, stored = threading.Event(), threading.Event(), []
+
+    def append(flush: Flush) -> Appended:
+        stored.append(flush.pair.tenant)
+        began.set()
+        assert go_on.wait(30)
+        return Appended(1, 1, 100, 3, 0)
+
+    pool = FlushPool(1, append)
+    for pair in pairs:
+        pool.submit(Flush(partition, pair, partition.buffers.take(pair, 1), "age", 0.0))
+    assert began.wait(30)
+    give_up(sink_of(partition, pool))
+    go_on.set()
+    assert pool.settle(None, 30)
+    assert stored == ["acme"]
+    assert partition.closed
+    pool.close()
+
+
+def test_a_flush_that_would_outlive_its_revocation_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("logflume.sink.worker._REVOKE_SECONDS", 0.05)
+    partition, [pair, _] = with_two_tenants()
+    began, go_on = threading.Event(), threading.Event()
+
+    def append(flush: Flush) -> Appended:
+        began.set()
+        assert go_on.wait(30)
+        return Appended(1, 1, 100, 3, 0)
+
+    pool = FlushPool(1, append)
+    pool.submit(Flush(partition, pair, partition.buffers.take(pair, 1), "age", 0.0))
+    assert began.wait(30)
+    committer, consumer = NoticingCommitter(), FakeConsumer()
+    sink = sink_of(partition, pool, _committer=committer, _consumer=consumer)
+    with pytest.raises(Fatal, match="still runs"):
+        sink._revoke(consumer, [TopicPartition("sorted", 0)])  # type: ignore[arg-type]
+    sink._ending = True  # as when it leaves the group: it ends anyway, and what is durable is committed
+    sink._revoke(consumer, [TopicPartition("sorted", 0)])  # type: ignore[arg-type]
+    assert committer.offsets == [0]
+    go_on.set()
+    assert pool.settle(None, 30)
+    pool.close()
+
+
 def test_a_revoked_partitions_flush_is_waited_for_and_its_rows_are_committed() -> None:
     partition = Partition("sorted", "id", 0, EVENTS, sorted_schema(EVENTS), Start(Position(0)), Budget(1 << 30))
     value, headers = sorted_message({"acme": 3}, 0)
@@ -64,11 +136,8 @@ def test_a_revoked_partitions_flush_is_waited_for_and_its_rows_are_committed() -
     pool = FlushPool(1, append)
     pool.submit(Flush(partition, pair, partition.buffers.take(pair, 1), "age", 0.0))
     assert began.wait(30)
-    committer, consumer, sink = NoticingCommitter(), FakeConsumer(), object.__new__(Sink)
-    vars(sink).update(
-        _open={("sorted", 0): partition}, _pool=pool, _committer=committer, _consumer=consumer, _source=FixedSource()
-    )
-    vars(sink).update(_stops={}, _paused=set(), _commit_error="")
+    committer, consumer = NoticingCommitter(), FakeConsumer()
+    sink = sink_of(partition, pool, _committer=committer, _consumer=consumer)
     timer = threading.Timer(0.3, go_on.set)  # the store answers only after the revocation has begun
     timer.start()
     sink._revoke(consumer, [TopicPartition("sorted", 0)])  # type: ignore[arg-type]

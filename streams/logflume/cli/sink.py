@@ -16,6 +16,7 @@ import typer
 from logflume import contract, health, logs
 from logflume.clock import SystemClock
 from logflume.config.directory import DirectorySource
+from logflume.errors import LogflumeError
 from logflume.model import dataset
 from logflume.settings import Settings
 from logflume.sink.worker import Sink
@@ -49,15 +50,19 @@ def command(
     log.info("sink.started", pid=os.getpid(), group=settings.sink_group, http=server.address if server else None)
     try:
         sink.run(stop)
+    except LogflumeError as error:
+        log.error("sink.failed", error=str(error))
+        _leave(sink, 1)
+        raise
     finally:
         if server is not None:
             server.close()
     log.info("sink.ended")
-    _leave(sink)
+    _leave(sink, 0)
 
 
-def _leave(sink: Sink) -> None:
+def _leave(sink: Sink, code: int) -> None:
     """End now when a flush still hangs in the store: Python would wait for its thread. Its rows are read again."""
     if not sink.settled(_STRAGGLER_SECONDS):
         sys.stderr.flush()
-        os._exit(0)
+        os._exit(code)

@@ -5,8 +5,9 @@ inside ``poll``). Its promises:
 
 I1  A row is stored exactly once: reading is repeatable, a table knows how far it holds each partition, and positions
     move in transactions that a zombie can't complete.
-I2  No flush of a partition begins after its revocation began; one that runs is waited for. A straggler's result is not
-    heard, and can only be rows that the successor finds stored (table, T5).
+I2  No flush of a partition begins after its revocation began, or after it was given up; one that runs is waited for at
+    a revocation, and the process ends rather than let it outlive that. Of a partition given up a straggler's result is
+    not heard, and can only be rows that the successor finds stored (table, T5).
 I5  The stored position never passes a row that is not durable.
 """
 
@@ -85,6 +86,7 @@ class Sink:
         self._paused: set[Place] = set()
         self._joined = False
         self._draining = False
+        self._ending = False
         self._commit_error = ""
         self._next_tick = self._next_commit = 0.0
         self._failure: BaseException | None = None
@@ -102,6 +104,7 @@ class Sink:
                 self._turn(self._take)
             self._drain()
         finally:
+            self._ending = True
             # Leaving calls _on_revoke: what is durable by then is committed.
             consumer.close()
             self._committer.close()
@@ -308,7 +311,10 @@ class Sink:
     def _revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
         theirs = [self._open[at] for p in revoked if (at := (p.topic, p.partition)) in self._open]
         if not self._pool.settle(theirs, _REVOKE_SECONDS):
-            _log.warning("sink.straggler", seconds=_REVOKE_SECONDS)
+            lack = f"a flush still runs {_REVOKE_SECONDS:.0f} s after its partition was revoked"
+            if not self._ending:
+                raise Fatal(f"{lack}: the process ends, its successors read the rows again")
+            _log.warning("sink.straggler", detail=lack)
         self._land()
         self._commit(partition for partition in theirs if not partition.closed)
         self._forget(revoked)
@@ -329,8 +335,13 @@ class Sink:
             at = (p.topic, p.partition)
             self._stops.pop(at, None)
             self._paused.discard(at)
-            if (partition := self._open.pop(at, None)) is not None:
-                partition.close()
+            self._close(at)
+
+    def _close(self, at: Place) -> None:
+        """Close the partition if it is open, and take back the flushes of it that have not begun (I2)."""
+        if (partition := self._open.pop(at, None)) is not None:
+            self._pool.settle([partition], 0)
+            partition.close()
 
     def _guarded(self, work: Callable[[], object]) -> None:
         """An exception must not pass through librdkafka's callback; ``_turn`` raises it."""
@@ -354,7 +365,7 @@ class Sink:
     def _drop_topic(self, error: TopicChanged) -> None:
         """Forget all that was read of a topic that is not the same any more; nothing of it is committed."""
         for at in [at for at in self._open if at[0] == error.topic]:
-            self._open.pop(at).close()
+            self._close(at)
             self._stop(at, Stop("topic-changed", str(error)))
 
     def _steer(self) -> None:

@@ -20,7 +20,7 @@ from confluent_kafka.admin import (
 
 from logflume.kafka import client, cursors, topics
 from logflume.settings import Settings
-from logflume.sort.app import EXIT_FAILED
+from logflume.sort.stage import EXIT_FAILED
 from tests.conftest import SettingsFor, StartWorker
 from tests.support.oracle import DATASET, record
 from tests.support.pipeline import SHORT, Pipeline

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +21,10 @@ from logflume.kafka import client, deadletters, topics
 from logflume.kafka.position import Position
 from logflume.kafka.reader import SortedPartition
 from logflume.model import load
-from logflume.settings import Settings
+from logflume.settings import PREFIX, Settings
 from tests.conftest import StartWorker
 from tests.support.ingest import ingest_block
+from tests.support.services import Run
 from tests.support.waiting import until
 
 EVENTS = load(contract.find())["events"]
@@ -108,6 +113,22 @@ def test_sigterm_ends_running_work_and_commits_it(made: Settings, worker: StartW
     assert len(read_sorted(made, MESSAGES)) == MESSAGES
     assert sorter.stop() == 0
     assert sum(committed(made, 8).values()) == MESSAGES
+
+
+def test_fausts_own_command_runs_the_same_stage(made: Settings, run: Run, tmp_path: Path) -> None:
+    produce_plain(made, 20)
+    faust = str(Path(sys.executable).parent / "faust")
+    settings = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    settings |= made.environment() | {f"{PREFIX}HTTP_PORT": "0"}
+    command = [faust, "-A", "logflume.sort", "worker", "--without-web"]
+    process = run.start(command, tmp_path / "faust.log", settings)
+    try:
+        assert len(read_sorted(made, 20)) == 20, process.tail(40)
+        process.signal(signal.SIGTERM)
+        assert process.wait(90) == 0
+    finally:
+        process.kill()
+    assert sum(committed(made, 8).values()) == 20
 
 
 def test_poison_goes_to_the_dead_letters_with_its_coordinates_and_costs_only_itself(

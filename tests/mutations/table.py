@@ -142,7 +142,7 @@ MUTATIONS = (
     ),
     Mutation(
         "no-early-ack: an agent's chunk is not acknowledged before it is safe",
-        _code("sort/app.py"),
+        _code("sort/stage.py"),
         "stream.noack().events()",
         "stream.events()",
         "tests/integration/test_sort_commits.py::test_nothing_is_committed_while_the_sorted_topic_takes_nothing",
@@ -371,14 +371,14 @@ MUTATIONS = (
     ),
     Mutation(
         "sorter-no-jump: auto.offset.reset is none for aiokafka",
-        _code("sort/app.py"),
+        _code("sort/stage.py"),
         'consumer_auto_offset_reset="none"',
         'consumer_auto_offset_reset="earliest"',
         f"{_PROMISES}::test_the_app_never_jumps_and_drains_before_it_ends",
     ),
     Mutation(
         "drain: SIGTERM does not acknowledge what is in work",
-        _code("sort/app.py"),
+        _code("sort/stage.py"),
         "stream_wait_empty=True",
         "stream_wait_empty=False",
         f"{_PROMISES}::test_the_app_never_jumps_and_drains_before_it_ends",

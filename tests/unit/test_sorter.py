@@ -221,8 +221,8 @@ def test_submit_waits_while_the_budget_is_held() -> None:
     scenario(play, held_bytes=size + size // 2)
 
 
-@pytest.mark.parametrize("name", ["sort", "sorter"])
+@pytest.mark.parametrize("name", ["stage", "sorter", "transport"])
 def test_the_stages_modules_need_no_settings_to_be_imported(name: str) -> None:
     import importlib
 
-    importlib.import_module(f"logflume.sort.{'app' if name == 'sort' else name}")
+    importlib.import_module(f"logflume.sort.{name}")

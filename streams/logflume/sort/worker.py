@@ -5,7 +5,7 @@ from __future__ import annotations
 import faust
 
 from logflume.settings import Settings
-from logflume.sort.app import build
+from logflume.sort.stage import build
 
 
 def run(settings: Settings) -> None:

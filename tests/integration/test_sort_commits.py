@@ -7,7 +7,6 @@ import uuid
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from logflume.kafka import client, groups, topics
 from logflume.settings import Settings
@@ -35,13 +34,6 @@ def send(settings: Settings, dataset: str, first: int, end: int, **options: str)
         producer.abort_transaction(30)
 
 
-def require_replicas(settings: Settings, topic: str, count: int) -> None:
-    entry = ConfigEntry("min.insync.replicas", str(count), incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    admin = client.admin(settings)
-    admin.incremental_alter_configs([resource])[resource].result(30)
-
-
 def committed(settings: Settings, dataset: str) -> int:
     topic = topics.ingest_topic(settings, dataset)
     places = [(topic, p) for p in range(topics.partitions(client.admin(settings), [topic])[topic])]
@@ -50,9 +42,11 @@ def committed(settings: Settings, dataset: str) -> int:
 
 def test_nothing_is_committed_while_the_sorted_topic_takes_nothing(made: Settings, worker: StartWorker) -> None:
     topic = topics.sorted_topic(made, "events")
-    require_replicas(made, topic, 2)  # one broker: whoever asks for all replicas waits
     sorter = worker("sort", made)
     sorter.wait_ready(120)
+    admin = client.admin(made)
+    admin.delete_topics([topic])[topic].result(30)
+    until(lambda: topic not in topics.present(admin, [topic]), 30, "the sorted topic is gone")
     for at in range(3):  # three fetches, so that an agent has gone past the first ones
         size = Pipeline.gauge(sorter, "logflume_sort_buffered_bytes")
         send(made, "events", at * 10, at * 10 + 10)
@@ -61,7 +55,9 @@ def test_nothing_is_committed_while_the_sorted_topic_takes_nothing(made: Setting
         send(made, "dns_logs", at, at + 1)
         until(lambda count=at: committed(made, "dns_logs") > count, 60, "the others are committed")  # type: ignore[misc]
     assert committed(made, "events") == 0
-    require_replicas(made, topic, 1)
+    topics.apply(made)
+    if not sorter.alive():  # librdkafka waits half a minute for a topic; then the worker ends, having committed nothing
+        worker("sort", made)
     assert len(read_sorted(made, 30)) == 30
     until(lambda: committed(made, "events") == 30, 60, "all is committed")
 

@@ -21,7 +21,7 @@ help: ## List the targets
 setup: $(READY) ## Make the virtual environment from the locked requirements
 
 # uv comes by pip, pinned like everything else. pyproject.toml counts too: it names the command and the transport.
-$(READY): requirements/uv.txt requirements/test.txt pyproject.toml
+$(READY): requirements/uv.txt requirements/build.txt requirements/test.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
 	  echo "Logflume needs Python 3.11 to 3.13; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
@@ -30,7 +30,7 @@ $(READY): requirements/uv.txt requirements/test.txt pyproject.toml
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	$(BIN)/python -m pip install -q --require-hashes -r requirements/uv.txt
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --require-hashes -r requirements/test.txt
-	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --no-deps -e .
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --no-deps --build-constraints requirements/build.txt -e .
 	@touch $(READY)
 
 .PHONY: tools

@@ -51,6 +51,20 @@ def test_a_lock_has_hashes_and_no_addresses(lock: Path) -> None:
 
 def test_the_locks_agree_with_each_other() -> None:
     test = locked(ROOT / "requirements" / "test.txt")
-    for name in ("base.txt", "local.txt"):
+    for name in ("base.txt", "local.txt", "build.txt"):
         for package, versions in locked(ROOT / "requirements" / name).items():
-            assert versions == test[package], f"{package} in {name}: make lock"
+            assert versions == test.get(package, versions if name == "build.txt" else None), (
+                f"{package} in {name}: make lock"
+            )
+
+
+def test_what_builds_the_project_is_locked_wherever_it_is_built() -> None:
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    have = locked(ROOT / "requirements" / "build.txt")
+    for requirement in map(Requirement, [*wanted, "editables"]):
+        assert requirement.specifier.contains(have[requirement.name][0])
+    for file in ("Makefile", "deploy/Dockerfile"):
+        text = (ROOT / file).read_text()
+        builds = [line for line in text.splitlines() if "uv pip install" in line and "--no-deps" in line]
+        assert builds
+        assert all("--build-constraints requirements/build.txt" in line for line in builds), f"{file}: {builds}"

@@ -53,7 +53,16 @@ class Installed:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     folder = tmp_path_factory.mktemp("wheel")
-    _uv("build", "--wheel", "-o", str(folder), str(ROOT))
+    _uv(
+        "build",
+        "--wheel",
+        "--require-hashes",
+        "--build-constraints",
+        str(ROOT / "requirements" / "build.txt"),
+        "-o",
+        str(folder),
+        str(ROOT),
+    )
     [built] = folder.glob("*.whl")
     _uv("venv", "--python", sys.executable, str(folder / "env"))
     python = str(folder / "env" / "bin" / "python")

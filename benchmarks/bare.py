@@ -52,7 +52,7 @@ def main(topic: str, partitions: int, rows: int) -> None:
             for message in messages:
                 if message.error():
                     raise KafkaException(message.error())
-            values = [message.value() for message in messages]
+            values = [message.value() or b"" for message in messages]
             if options is None:
                 options = pj.ParseOptions(explicit_schema=schema(values[0]), unexpected_field_behavior="error")
             held.append(pj.read_json(pa.BufferReader(b"\n".join(values)), parse_options=options))

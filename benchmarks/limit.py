@@ -23,10 +23,11 @@ from logflume.edge.buffer import Buffer, Cut
 from logflume.edge.lines import Lines
 from logflume.edge.packing import Packer
 from logflume.edge.spool import Message
+from logflume.sort.commit import Range
 from logflume.sort.gather import Gatherer
 from logflume.sort.regroup import Cover, Piece, Regrouper
 from logflume.sort.routing import Routing
-from logflume.sort.transport import Chunk, Range
+from logflume.sort.transport import Chunk
 from logflume.table import parquet
 
 BLOCK_ROWS = 4_000
@@ -39,7 +40,7 @@ MESSAGE_BYTES = 4 << 20
 
 def cuts(folder: Path) -> list[Cut]:
     """The records as the client's buffer closes them."""
-    made = []
+    made: list[Cut] = []
     buffer = Buffer(records.DATASET)
     for piece in records.read(folder):
         lines = Lines(piece.data)

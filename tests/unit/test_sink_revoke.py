@@ -21,6 +21,7 @@ from logflume.sink.placing import Start
 from logflume.sink.worker import Sink
 from logflume.table.table import Appended
 from tests.support.sorted_log import EVENTS, sorted_message
+from tests.support.waiting import until
 
 
 class NoticingCommitter:
@@ -90,7 +91,7 @@ def test_no_flush_of_a_partition_that_was_given_up_begins(give_up: Callable[[Sin
     assert began.wait(30)
     give_up(sink_of(partition, pool))
     go_on.set()
-    assert pool.settle(None, 30)
+    until(lambda: pool.landings() is not None and not pool.busy, 30)
     assert stored == ["acme"]
     assert partition.closed
     pool.close()

@@ -33,6 +33,7 @@ _TRANSPORT = "tests/unit/test_transport.py"
 _PROMISES = "tests/unit/test_sort_promises.py"
 _READER = "tests/property/test_sorted_partition.py"
 _SINK = "tests/unit/test_sink_rules.py"
+_GUARDS = "tests/unit/test_sink_guards.py"
 _TABLE = "tests/unit/test_table.py"
 _CLIENTS = "tests/unit/test_kafka_client.py"
 _TOPICS = "tests/contract/test_topics_yaml.py"
@@ -241,6 +242,13 @@ MUTATIONS = (
         "if False:",
         f"{_TABLE}::test_a_table_deleted_by_hand_is_made_again",
     ),
+    Mutation(
+        "txn-kept: a table that may forget how far it has come is refused",
+        _code("table/schema.py"),
+        "        if name in metadata.configuration:",
+        "        if False:",
+        f"{_TABLE}::test_a_table_that_hides_old_transactions_is_refused",
+    ),
     # --- the sink -------------------------------------------------------------------------------------------------
     Mutation(
         "durable-first: the position never passes a row that is not durable",
@@ -346,6 +354,104 @@ MUTATIONS = (
         'return f"logflume/{self.topic_id}/{self.number}"',
         'return f"logflume/{self.topic}/{self.number}"',
         f"{_SINK_WORKER}::test_a_topic_made_again_is_not_taken_for_the_old_one_until_it_is_adopted",
+    ),
+    Mutation(
+        "whole-blocks: no flight claims a block whose rows were refused",
+        _code("sink/partition.py"),
+        "        return self._position\n",
+        "        return self._reader.position\n",
+        f"{_SINK}::test_a_block_of_a_newer_contract_is_not_passed_and_no_flight_claims_it",
+    ),
+    Mutation(
+        "exact-letters: a dead letter of a row keeps every digit",
+        _code("formats/records.py"),
+        "extra.dumps(record).encode()",
+        "__import__('orjson').dumps(record)",
+        f"{_SINK}::test_an_unwanted_row_is_kept_to_the_last_digit_and_half_character",
+    ),
+    Mutation(
+        "given-up: no flush of a partition that was lost or dropped begins",
+        _code("sink/worker.py"),
+        "            self._pool.settle([partition], 0)\n",
+        "",
+        "tests/unit/test_sink_revoke.py::test_no_flush_of_a_partition_that_was_given_up_begins",
+    ),
+    Mutation(
+        "straggler: a process whose flush would outlive its revoke ends",
+        _code("sink/worker.py"),
+        "            if not self._ending:\n                raise Fatal",
+        "            if False:\n                raise Fatal",
+        "tests/unit/test_sink_revoke.py::test_a_flush_that_would_outlive_its_revocation_ends_the_process",
+    ),
+    Mutation(
+        "in-doubt: after a commit in doubt nothing more is committed",
+        _code("kafka/transaction.py"),
+        "        if self._doubt is not None:",
+        "        if False:",
+        "tests/unit/test_transactions.py::test_after_a_commit_in_doubt_nothing_more_is_committed",
+    ),
+    Mutation(
+        "sorted-header: a sorted block that belies its header is refused",
+        _code("block/sorted.py"),
+        "    if said != str(batch.num_rows).encode():",
+        "    if False:",
+        "tests/unit/test_block.py::test_a_sorted_block_that_is_not_as_a_sorter_writes_it_is_refused",
+    ),
+    Mutation(
+        "gap: offsets that are missing in the middle of a sorted log stop the partition",
+        _code("sink/worker.py"),
+        "        if offset != partition.position.offset:",
+        "        if False:",
+        f"{_GUARDS}::test_a_gap_in_the_log_stops_its_partition_before_it_is_read_past",
+    ),
+    Mutation(
+        "hurry: what lies behind the commit is bounded",
+        _code("sink/worker.py"),
+        "            self._hurry()\n",
+        "            pass\n",
+        f"{_GUARDS}::test_whoever_holds_the_commit_back_is_flushed_when_too_much_lies_behind_it",
+    ),
+    Mutation(
+        "same-topic-stored: of a topic made again nothing is stored",
+        _code("sink/flushes.py"),
+        "        self._same.check(partition.topic, partition.topic_id, flush.taken_at)  # L2\n",
+        "",
+        f"{_GUARDS}::test_of_a_topic_made_again_nothing_is_stored",
+    ),
+    Mutation(
+        "same-topic-committed: of a topic made again nothing is committed",
+        _code("sink/commit.py"),
+        "            self._same.check(partition.topic, partition.topic_id, began)\n",
+        "            pass\n",
+        f"{_GUARDS}::test_of_a_topic_made_again_nothing_is_committed",
+    ),
+    Mutation(
+        "lost-recorded: what retention took before it was read is recorded",
+        _code("sink/partition.py"),
+        "            self._record_loss(*start.lost)\n",
+        "            pass\n",
+        f"{_SINK}::test_what_retention_took_is_recorded_with_its_exact_offsets",
+    ),
+    Mutation(
+        "overhead: memory counts what Arrow and Python keep beside the values",
+        _code("sink/held.py"),
+        " + COLUMN_BYTES * batch.num_columns + SEGMENT_BYTES * users",
+        "",
+        f"{_GUARDS}::test_a_held_batch_counts_with_what_its_columns_and_segments_cost_beside_their_values",
+    ),
+    Mutation(
+        "no-pinning: a row or two do not keep a large block in memory",
+        _code("sink/held.py"),
+        "    if small and 2 * sum",
+        "    if False and 2 * sum",
+        "tests/unit/test_sink_buffers.py::test_small_runs_of_a_block_with_large_ones_do_not_pin_it",
+    ),
+    Mutation(
+        "one-take: the small segments of all tenants are put together by one copy",
+        _code("sink/buffers.py"),
+        "        if pair.small(_MERGE_SEGMENTS):",
+        "        if False:",
+        "tests/unit/test_sink_buffers.py::test_many_small_segments_are_merged_into_one_a_tenant",
     ),
     # --- what Kafka is told ---------------------------------------------------------------------------------------
     Mutation(

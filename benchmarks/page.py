@@ -26,8 +26,8 @@ def tables(found: dict[str, Any]) -> str:
     machine = found["machine"]
     return "\n".join(
         [
-            f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, load {machine['load']:.1f} before; "
-            f"{found['rows']:,} records of {found['bytes'] / found['rows']:.0f} B, "
+            f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, "
+            f"load {machine['load']:.1f} before; {found['rows']:,} records of {found['bytes'] / found['rows']:.0f} B, "
             f"{found['size']['repeats']} runs of limit and bare loop.",
             "",
             *_aims(found),

@@ -64,7 +64,7 @@ class Services:
 def services(folder: Path) -> Iterator[Services]:
     """Start both, in ``folder``, which is emptied first."""
     shutil.rmtree(folder, ignore_errors=True)
-    broker = Broker(folder / "kafka", *free_ports(2), cache_dir=cache_home())
+    broker = Broker.new(folder / "kafka", cache_home())
     store = ObjectStore.new(folder / "s3")
     kafka_process = broker.start()
     try:

@@ -130,6 +130,9 @@ class Settings(BaseSettings):
     sort_group: str = Field("logflume-sort", description="Consumer group of the sort workers.")
     sort_memory_bytes: ByteSize = Field(_mb(256), ge=1, description="A sort worker's memory budget.")
     sort_unit_bytes: ByteSize = Field(_mb(16), ge=1, description="Decoded bytes of input that are sorted at once.")
+    sort_linger_seconds: float = Field(
+        0.25, ge=0, description="How long a sorter waits for `sort_unit_bytes`: larger blocks cost the sinks less."
+    )
     sort_session_timeout_seconds: float = Field(
         60.0, gt=0, description="A sort worker that is silent for this long loses its partitions."
     )

@@ -72,7 +72,9 @@ def it_is(since: float) -> None:
     """The topic is the one it was."""
 
 
-def start(held_bytes: int = 1 << 20, unit_bytes: int = 1 << 20, same_topic: Any = it_is) -> Running:
+def start(
+    held_bytes: int = 1 << 20, unit_bytes: int = 1 << 20, linger_seconds: float = 0.0, same_topic: Any = it_is
+) -> Running:
     deliveries = HeldDeliveries()
     failures: list[BaseException] = []
     sorter = Sorter(
@@ -81,7 +83,7 @@ def start(held_bytes: int = 1 << 20, unit_bytes: int = 1 << 20, same_topic: Any 
         deliveries,
         sorted_topic="sorted",
         deadletter_topic="dead",
-        limits=Limits(held_bytes, unit_bytes),
+        limits=Limits(held_bytes, unit_bytes, linger_seconds),
         same_topic=same_topic,
         fail=failures.append,
     )
@@ -219,6 +221,20 @@ def test_submit_waits_while_the_budget_is_held() -> None:
 
     size = event(0, 9).value.raw_bytes
     scenario(play, held_bytes=size + size // 2)
+
+
+def test_chunks_that_come_within_the_linger_time_are_sorted_together_and_a_whole_unit_waits_no_longer() -> None:
+    async def play(running: Running) -> None:
+        running.deliveries.reports.release(10)
+        first, second = event(0, 9), event(10, 19)
+        await running.sorter.submit(first)
+        await settle()
+        assert running.blocks() == []
+        await running.sorter.submit(second)
+        await until(lambda: second.acked)
+        assert len(running.blocks()) == 1
+
+    scenario(play, linger_seconds=3600.0, unit_bytes=2 * event(0, 9).value.raw_bytes)
 
 
 @pytest.mark.parametrize("name", ["stage", "sorter", "transport"])

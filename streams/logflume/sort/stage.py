@@ -188,7 +188,11 @@ class Stage:
             Deliveries(Producer(client.producer_config(self._settings, client_id=f"{self._settings.sort_group}"))),
             sorted_topic=topics.sorted_topic(self._settings, dataset.name),
             deadletter_topic=topics.deadletter_topic(self._settings),
-            limits=Limits(self._settings.sort_memory_bytes // len(self._datasets), self._settings.sort_unit_bytes),
+            limits=Limits(
+                self._settings.sort_memory_bytes // len(self._datasets),
+                self._settings.sort_unit_bytes,
+                self._settings.sort_linger_seconds,
+            ),
             same_topic=partial(self._same.check, topic, self._ids[topic]),
             fail=end_process,
         )

@@ -12,8 +12,8 @@ from faust.types import TP
 
 from logflume.errors import Misconfigured
 from logflume.settings import Settings
-from logflume.sort.stage import build
 from logflume.sort.commit import CommitRule
+from logflume.sort.stage import build
 from logflume.sort.transport import Consumer
 from tests.unit.test_transport import fetch, fetched, held
 

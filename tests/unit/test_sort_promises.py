@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from aiokafka.errors import NoOffsetForPartitionError
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 
@@ -54,12 +54,13 @@ def test_commits_follow_the_rule_and_not_fausts() -> None:
     assert list(ours._filter_tps_with_pending_acks()) == []
 
 
-def test_a_fetch_before_a_new_partition_was_placed_is_followed_by_a_seek_and_ends_nothing() -> None:
+@pytest.mark.parametrize("error", [NoOffsetForPartitionError(HERE), OffsetOutOfRangeError({HERE: 2})])
+def test_a_fetch_before_a_new_partition_was_placed_is_followed_by_a_seek_and_ends_nothing(error: Exception) -> None:
     """aiokafka looks for positions by itself at a rebalance; a partition without a commit has none before our seek."""
 
     async def play() -> None:
         ours, thread = held()
-        thread.fetches = [NoOffsetForPartitionError(HERE), fetched(0, 9)]
+        thread.fetches = [error, fetched(0, 9)]
         assert await fetch(ours) == []
         assert thread.seeks == 0
         assert await fetch(ours) == [(0, 9)]

@@ -26,7 +26,13 @@ from typing import Any, cast
 
 import structlog
 from aiokafka.consumer import fetcher
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, NoOffsetForPartitionError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from aiokafka.record import default_records, memory_records
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as stock
@@ -224,10 +230,11 @@ class Consumer(stock.Consumer):
         seeks, self._adrift = self._seeks, True
         try:
             fetched = await super()._getmany(active_partitions, timeout)
-        except NoOffsetForPartitionError as error:
-            # aiokafka looks for positions by itself at a rebalance, and may be quicker than our placing (T5). What it
-            # had fetched of other partitions is gone with the error.
-            log.info("a fetch came before its partition was placed: going back to what is committed", error=str(error))
+        except (NoOffsetForPartitionError, OffsetOutOfRangeError) as error:
+            # aiokafka looks for positions by itself at a rebalance, and may be quicker than our placing; retention, or
+            # a topic made again, may have taken a position away. Placing anew says which (T5). What was fetched of
+            # other partitions is gone with the error.
+            log.warning("a partition has no position: going back to what is committed", error=str(error))
             return {}  # still adrift: the next fetch seeks first
         if fetched and seeks != self._seeks:
             log.info("a seek overtook a fetch: going back to what is committed")

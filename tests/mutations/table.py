@@ -41,6 +41,13 @@ _TRANSACTION = "tests/integration/test_transaction.py"
 _SINK_WORKER = "tests/integration/test_sink.py"
 
 MUTATIONS = (
+    Mutation(
+        "one-in-flight: a refused message is not taken for stored because the one behind it was",
+        _code("kafka/client.py"),
+        "        _IN_FLIGHT: 1,\n",
+        "",
+        "tests/integration/test_refusal_in_doubt.py::test_a_message_refused_before_the_next_one_lands_is_sent_again",
+    ),
     # --- the sorter: stop and wait, commits -----------------------------------------------------------------------
     Mutation(
         "stop-and-wait: the next range is produced only after every report of the one before",
@@ -520,8 +527,8 @@ MUTATIONS = (
     Mutation(
         "idempotence: producers are idempotent and wait for all replicas",
         _code("kafka/client.py"),
-        'promises = {"enable.idempotence": True, "acks": "all"}',
-        "promises: dict[str, Any] = {}",
+        '        "enable.idempotence": True,\n        "acks": "all",\n',
+        "",
         f"{_CLIENTS}::test_a_producer_stays_idempotent_whatever_the_options_say",
     ),
     Mutation(

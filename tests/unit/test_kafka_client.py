@@ -10,6 +10,7 @@ from logflume.kafka import client
 from logflume.settings import Settings
 
 HASTY = {"acks": "1", "enable.idempotence": "false", "auto.offset.reset": "latest", "enable.auto.commit": "true"}
+HASTY |= {"max.in.flight": "5", "max.in.flight.requests.per.connection": "5", "request.required.acks": "1"}
 
 
 def settings(**options: str) -> Settings:
@@ -26,6 +27,8 @@ def test_options_reach_every_client() -> None:
 def test_a_producer_stays_idempotent_whatever_the_options_say() -> None:
     config = client.producer_config(settings(**HASTY))
     assert (config["acks"], config["enable.idempotence"]) == ("all", True)
+    assert config["max.in.flight.requests.per.connection"] == 1
+    assert not config.keys() & {"max.in.flight", "request.required.acks"}  # librdkafka would heed the last alias
 
 
 def test_a_consumer_never_jumps_and_never_commits_by_itself_whatever_the_options_say() -> None:

@@ -19,6 +19,9 @@ _LOG = logging.getLogger("logflume.kafka")
 # Larger than any topic's max.message.bytes: the broker judges a message's size, the client must not be stricter.
 _CLIENT_MESSAGE_BYTES = 32 * 1024 * 1024
 
+_IN_FLIGHT = "max.in.flight.requests.per.connection"
+_ALIASES = {"max.in.flight": _IN_FLIGHT, "request.required.acks": "acks"}
+
 _WRONG_SETUP = {
     KafkaError._AUTHENTICATION,
     KafkaError._INVALID_ARG,
@@ -86,8 +89,14 @@ def producer_config(settings: Settings, **overrides: Any) -> dict[str, Any]:
         "message.max.bytes": _CLIENT_MESSAGE_BYTES,
         "logger": _LOG,
     }
-    promises = {"enable.idempotence": True, "acks": "all"}
-    return tunable | common(settings) | promises | _dotted(overrides)
+    promises: dict[str, Any] = {
+        "enable.idempotence": True,
+        "acks": "all",
+        # With several requests in flight librdkafka takes a refused one for stored when the one behind it succeeds; and
+        # for a producer that it does not know, Kafka lets it succeed (confluent-kafka-go issue 921; docs/decisions).
+        _IN_FLIGHT: 1,
+    }
+    return _promised(tunable | common(settings), promises) | _dotted(overrides)
 
 
 def consumer_config(settings: Settings, group: str, **overrides: Any) -> dict[str, Any]:
@@ -103,7 +112,7 @@ def consumer_config(settings: Settings, group: str, **overrides: Any) -> dict[st
         "isolation.level": "read_committed",
         "allow.auto.create.topics": False,
     }
-    return {"logger": _LOG} | common(settings) | promises | _dotted(overrides)
+    return _promised({"logger": _LOG} | common(settings), promises) | _dotted(overrides)
 
 
 def admin(settings: Settings) -> AdminClient:
@@ -127,6 +136,11 @@ def typed(error: KafkaError | KafkaException, about: str) -> LogflumeError:
     if cause.retriable() or cause.code() in _PASSING:
         return Retryable(message)
     return Fatal(message)
+
+
+def _promised(options: dict[str, Any], promises: dict[str, Any]) -> dict[str, Any]:
+    """``promises`` come last, under the names that they have here: librdkafka heeds the last of several aliases."""
+    return {name: value for name, value in options.items() if _ALIASES.get(name, name) not in promises} | promises
 
 
 def _dotted(overrides: dict[str, Any]) -> dict[str, Any]:

@@ -230,9 +230,9 @@ MUTATIONS = (
     ),
     Mutation(
         "put-if-absent: of simultaneous commits one wins",
-        _code("table/conditional.py"),
-        'data, mode="create")',
-        "data)",
+        _code("table/bucket.py"),
+        'data, mode="create", ',
+        "data, ",
         "tests/integration/test_table_store.py::test_four_processes_that_write_one_table_store_each_row_once",
     ),
     Mutation(

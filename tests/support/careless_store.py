@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,17 +21,24 @@ class _Handler(BaseHTTPRequestHandler):
         self.objects.pop(self.path, None)
         self._answer(204)
 
+    def do_POST(self) -> None:
+        """DeleteObjects."""
+        keys = re.findall(rb"<Key>.*?</Key>", self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        deleted = b"".join(b"<Deleted>%s</Deleted>" % key for key in keys)
+        self._answer(200, b"<DeleteResult>%s</DeleteResult>" % deleted)
+
     def do_HEAD(self) -> None:
         self._answer(200 if self.path in self.objects else 404)
 
     def do_GET(self) -> None:
         self._answer(404)
 
-    def _answer(self, status: int, **headers: str) -> None:
+    def _answer(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)
-        for name, value in {"Content-Length": "0", **headers}.items():
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Quiet."""

@@ -1,8 +1,7 @@
 """The object store that holds the tables: where it is, how each client reaches it, and its one atomic operation.
 
-Three clients share it, each for what it does best (CPU of one 4 kB object on SeaweedFS): pyarrow writes and reads data
-(1.4 ms a PUT, against 3.4 by s3fs), s3fs makes conditional puts (pyarrow can't), and delta-rs reads the logs. All have
-bounded time-outs. Layout: ``<store_url>/tables/<tenant>/<dataset>/``.
+Three clients share it, each for what it does best: obstore makes and looks up single objects, pyarrow reads and lists
+data, and delta-rs reads the logs. All have bounded time-outs. Layout: ``<store_url>/tables/<tenant>/<dataset>/``.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from logflume.model.tenant import check_tenant_name
 
 if TYPE_CHECKING:
     from logflume.settings import Settings
-    from logflume.table.conditional import ConditionalPuts
+    from logflume.table.bucket import Bucket
     from logflume.table.log import Head
 
 CONNECT_SECONDS = 5
@@ -103,7 +102,7 @@ class Store:
 
     @cached_property
     def filesystem(self) -> pafs.FileSystem:
-        """pyarrow's file system for data files."""
+        """pyarrow's file system: reads and lists."""
         if self.local:
             return pafs.LocalFileSystem()
         return pafs.S3FileSystem(
@@ -114,21 +113,20 @@ class Store:
             connect_timeout=CONNECT_SECONDS,
             request_timeout=REQUEST_SECONDS,
             retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
-            allow_delayed_open=True,  # one PUT for a small file, where the default makes three requests
-            background_writes=False,  # a worker thread a part costs CPU and saves no time in a pool of flushes
         )
 
     @cached_property
-    def _conditional(self) -> ConditionalPuts:
-        from logflume.table.conditional import ConditionalPuts  # late: see there
+    def _bucket(self) -> Bucket:
+        from logflume.table.bucket import Bucket  # late: not needed for a folder
 
-        return ConditionalPuts(
+        return Bucket(
+            self.root,
             endpoint=self._endpoint,
             region=self._region,
             key=self._key,
             secret=self._secret,
             connect=CONNECT_SECONDS,
-            silence=REQUEST_SECONDS,
+            request=REQUEST_SECONDS,
             attempts=ATTEMPTS,
         )
 
@@ -137,39 +135,44 @@ class Store:
         try:
             if self.local:
                 _write_file(Path(self.full(path)), data)
-                return
-            with self.filesystem.open_output_stream(self.full(path)) as stream:
-                stream.write(data)
+            else:
+                self._bucket.put(path, data)
         except OSError as error:
             raise Retryable(f"{self.uri(path)} could not be written: {error}") from error
 
     def size(self, path: str) -> int | None:
         """Return an object's size in bytes, ``None`` when there is none. Raises ``Retryable``."""
         try:
-            info = self.filesystem.get_file_info(self.full(path))
+            return _file_size(Path(self.full(path))) if self.local else self._bucket.size(path)
         except OSError as error:
             raise Retryable(f"{self.uri(path)} could not be looked up: {error}") from error
-        return int(info.size) if info.type == pafs.FileType.File else None
+
+    def any_below(self, folder: str) -> bool:
+        """Whether there is any object in ``folder``. Raises ``Retryable``."""
+        try:
+            return _any_file(Path(self.full(folder))) if self.local else self._bucket.any_below(folder)
+        except OSError as error:
+            raise Retryable(f"{self.uri(folder)} could not be listed: {error}") from error
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
         """Make an object unless one is there: of any number of callers at once, exactly one gets ``True``.
 
-        ``False``: somebody else's is there. ``Retryable``: it failed, *or succeeded unheard*; look before you go on.
+        ``False``: one is there, somebody else's or one's own of a request that was answered late. ``Retryable``: it
+        failed, *or succeeded unheard*. After both, look before you go on.
         The promise is the store's (``If-None-Match: *``; a hard link): see ``probe``.
         """
         try:
-            if self.local:
-                return _link_file(Path(self.full(path)), data)
-            return self._conditional.put(self.full(path), data)
+            return _link_file(Path(self.full(path)), data) if self.local else self._bucket.put_if_absent(path, data)
         except OSError as error:
             raise Retryable(f"{self.uri(path)} could not be made: {error}") from error
 
     def delete(self, path: str) -> None:
         """Delete one object that this process made; the tables' files are never deleted here."""
         try:
-            self.filesystem.delete_file(self.full(path))
-        except FileNotFoundError:
-            return
+            if self.local:
+                Path(self.full(path)).unlink(missing_ok=True)
+            else:
+                self._bucket.delete(path)
         except OSError as error:
             raise Retryable(f"{self.uri(path)} could not be deleted: {error}") from error
 
@@ -212,6 +215,14 @@ def _write_file(path: Path, data: pa.Buffer) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _file_size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
+def _any_file(folder: Path) -> bool:
+    return any(path.is_file() for path in folder.rglob("*"))
 
 
 def _link_file(path: Path, data: bytes) -> bool:

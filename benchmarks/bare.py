@@ -60,7 +60,7 @@ def main(topic: str, partitions: int, rows: int) -> None:
             if sum(t.num_rows for t in held) >= FILE_ROWS or done >= rows:
                 path = store.full(f"bare/{files}.parquet")
                 pq.write_table(pa.concat_tables(held), path, filesystem=store.filesystem, compression="zstd")
-                size += store.size(f"bare/{files}.parquet") or 0
+                size += store.filesystem.get_file_info(path).size or 0
                 files += 1
                 held = []
                 consumer.commit(asynchronous=False)

@@ -67,8 +67,8 @@ def test_checkpoints_bound_what_a_reader_reads(s3: S3, store: Store) -> None:
     for n in range(log.CHECKPOINT_EVERY + 3):
         append(store, [f"{n}"], upto=n + 1)
     path = f"{store.table('acme', 'http_requests')}/_delta_log"
-    assert store.size(f"{path}/{log.CHECKPOINT_EVERY:020}.checkpoint.parquet")
-    assert store.size(f"{path}/_last_checkpoint")
+    assert store.tag(f"{path}/{log.CHECKPOINT_EVERY:020}.checkpoint.parquet")
+    assert store.tag(f"{path}/_last_checkpoint")
     fresh = connect(s3, store.url)
     assert append(fresh, ["x"], upto=log.CHECKPOINT_EVERY + 4).rows == 1
     assert len(ids(fresh)) == log.CHECKPOINT_EVERY + 4
@@ -101,6 +101,11 @@ def test_other_engines_read_the_table(s3: S3, store: Store) -> None:
     connection.register("http_requests", dataset)
     answer = connection.sql("SELECT RayID FROM http_requests WHERE _date = DATE '2025-11-26'").fetchall()
     assert answer == [("b",)]
+    # No file has ClientRequestHost, and the second append's lacks RequestHeaders: all their readers find null.
+    assert frame["ClientRequestHost"].null_count() == 3
+    assert frame.filter(polars.col("RequestHeaders").is_null()).height == 2
+    nulls = "SELECT count(*) FILTER (ClientRequestHost IS NULL), count(*) FILTER (RequestHeaders IS NULL) FROM http_requests"
+    assert connection.sql(nulls).fetchall() == [(3, 2)]
 
 
 def test_the_probe_accepts_a_store_with_atomic_puts(store: Store, tmp_path: Path) -> None:

@@ -245,9 +245,16 @@ MUTATIONS = (
     Mutation(
         "deleted-by-hand: an entry is put only on a log that is there",
         _code("table/log.py"),
-        "if store.size(head.anchor[0]) != head.anchor[1]:",
+        "if store.tag(head.anchor[0]) != head.anchor[1]:",
         "if False:",
         f"{_TABLE}::test_a_table_deleted_by_hand_is_made_again",
+    ),
+    Mutation(
+        "known-again: a table made anew is told from the one before it, however alike their logs are",
+        _code("table/store.py"),
+        'f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"',
+        'f"{found.st_size}"',
+        f"{_TABLE}::test_a_table_made_again_with_an_entry_as_long_is_not_taken_for_the_old_one",
     ),
     Mutation(
         "txn-kept: a table that may forget how far it has come is refused",

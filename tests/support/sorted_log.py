@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 from deltalake import DeltaTable
 
 from logflume import contract
-from logflume.block.schema import sorted_schema
+from logflume.block.schema import sorted_schema, without_empty
 from logflume.block.sorted import Coordinate, Runs, SortedMeta, Source, encode_sorted
 from logflume.kafka import client, topics
 from logflume.model import load
@@ -31,6 +31,7 @@ def sorted_message(
     previous: Coordinate | None = None,
     session: str = "session",
     text: str = "m",
+    level: str | None = None,
 ) -> tuple[bytes, list[tuple[str, bytes]]]:
     """A sorted block of one ingest message: ``tenants`` says how many rows each has. Row i is ``m<offset>.<i>``."""
     names = sorted(tenants)
@@ -40,6 +41,7 @@ def sorted_message(
     columns["_received"] = pa.array([1_767_225_600_000_000_000] * rows, pa.int64()).cast(schema.field("_received").type)
     columns["time"] = columns["_received"]
     columns["message"] = pa.array([f"{text}{ingest_offset}.{row}" for row in range(rows)])
+    columns["level"] = pa.array([level] * rows, pa.string())
     columns["_src_topic"] = pa.array([INGEST] * rows).dictionary_encode().cast(schema.field("_src_topic").type)
     columns["_src_partition"] = pa.array([ingest_partition] * rows, pa.int32())
     columns["_src_offset"] = pa.array([ingest_offset] * rows, pa.int64())
@@ -47,7 +49,7 @@ def sorted_message(
     batch = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
     source = Source(INGEST, ingest_partition, (ingest_offset, 0), (ingest_offset, rows - 1), previous)
     meta = SortedMeta("events", session, (source,), Runs(names, [tenants[name] for name in names]))
-    return encode_sorted(batch, meta)
+    return encode_sorted(without_empty(batch, ["_extra"]), meta)
 
 
 def produce_sorted(

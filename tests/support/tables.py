@@ -93,7 +93,7 @@ class TroubledStore(Store):
 
     trouble: str | Callable[[], None] | None = None
 
-    def put_if_absent(self, path: str, data: bytes) -> bool:
+    def put_if_absent(self, path: str, data: bytes) -> str | None:
         """Make an object, or go wrong."""
         trouble, self.trouble = self.trouble, None
         if trouble == "crash":

@@ -29,7 +29,7 @@ def held(offset: int, runs: dict[str, int], budget: Budget) -> list[tuple[str, S
 
 
 def rows(flight: Flight) -> list[tuple[str, int, int]]:
-    table = flight.table(SCHEMA)
+    table = flight.table()
     assert table["offset"].to_pylist() == flight.offsets().tolist()
     return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 

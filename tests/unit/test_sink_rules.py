@@ -16,9 +16,8 @@ from logflume.errors import Hole, Refused, Retryable
 from logflume.kafka.cursors import Cursor
 from logflume.kafka.position import Position
 from logflume.kafka.reader import SortedPartition
-from logflume.sink import unwanted
+from logflume.sink import columns, unwanted
 from logflume.sink.budget import Budget
-from logflume.sink.columns import conformed
 from logflume.sink.held import Run
 from logflume.sink.partition import Partition
 from logflume.sink.pausing import again_after, overburdened
@@ -169,11 +168,11 @@ def test_a_hole_leaves_everything_as_it_was() -> None:
 
 
 def test_a_block_of_a_newer_contract_is_not_passed_and_no_flight_claims_it() -> None:
-    one = Partition("sorted", "id", 0, EVENTS, SCHEMA, Start(Position(0)), Budget(1 << 30))
+    older = SCHEMA.remove(SCHEMA.get_field_index("level"))  # this worker's contract
+    one = Partition("sorted", "id", 0, EVENTS, older, Start(Position(0)), Budget(1 << 30))
     read(one, {"a": 1})
-    one.schema = SCHEMA.remove(SCHEMA.get_field_index("message"))  # this worker's contract is the older one
-    value, headers = sorted_message({"a": 1}, 1)
-    with pytest.raises(Refused, match="lacks the block's columns message"):
+    value, headers = sorted_message({"a": 1}, 1, level="INFO")
+    with pytest.raises(Refused, match="lacks the block's columns level"):
         one.read(1, 0, value, headers, lambda *_: True, 0.0)
     assert one.position == one.progress.committable(None)
     [pair] = one.buffers
@@ -192,15 +191,17 @@ def test_a_message_of_repeats_moves_the_position_and_nothing_else() -> None:
 # --- columns ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_older_block_lacks_fields_and_they_are_null() -> None:
-    schema = pa.schema([("a", pa.int64()), ("new", pa.string())])
-    batch = pa.record_batch({"a": [1, 2]})
-    assert conformed(batch, schema, "here").to_pydict() == {"a": [1, 2], "new": [None, None]}
+def test_blocks_with_different_fields_lie_together_and_what_one_lacks_is_null() -> None:
+    one, other = pa.record_batch({"a": [1, 2]}), pa.record_batch({"new": ["x"], "a": [3]})
+    found = pa.Table.from_batches(columns.alike([one, other, one]))
+    assert found.to_pydict() == {"a": [1, 2, 3, 1, 2], "new": [None, None, "x", None, None]}
+    assert columns.alike([one, one])[1] is one
 
 
 def test_a_block_of_a_newer_contract_is_refused() -> None:
+    columns.check(pa.record_batch({"a": [1]}), {"a": pa.int64(), "b": pa.int64()}, "here")
     with pytest.raises(Refused, match="lacks the block's columns b"):
-        conformed(pa.record_batch({"a": [1], "b": [2]}), pa.schema([("a", pa.int64())]), "here")
+        columns.check(pa.record_batch({"a": [1], "b": [2]}), {"a": pa.int64()}, "here")
 
 
 # --- where a partition starts -----------------------------------------------------------------------------------------
@@ -345,8 +346,8 @@ def test_the_same_row_order_comes_from_the_same_log_whatever_was_flushed_between
             other.buffers.take(pair, other.position.offset)
             other.buffers.failed(pair, 0.0, "")
     for pair, same in zip(one.buffers, other.buffers, strict=True):
-        mine = one.buffers.take(pair, 30).table(SCHEMA)["message"].to_pylist()
-        assert mine == other.buffers.take(same, 30).table(SCHEMA)["message"].to_pylist()
+        mine = one.buffers.take(pair, 30).table()["message"].to_pylist()
+        assert mine == other.buffers.take(same, 30).table()["message"].to_pylist()
 
 
 # --- pausing ----------------------------------------------------------------------------------------------------------

@@ -85,12 +85,23 @@ def test_a_commit_that_failed_is_tried_again(store: TroubledStore) -> None:
     assert ids(store) == ["a", "b"]
 
 
+def test_a_table_made_again_with_an_entry_as_long_is_not_taken_for_the_old_one(store: TroubledStore) -> None:
+    append(store, ["a"], upto=6)
+    folder = Path(store.full(store.table("acme", "http_requests")))
+    old = (folder / "_delta_log" / f"{0:020}.json").stat().st_size
+    shutil.rmtree(folder)
+    append(another(store), ["b"], upto=4)
+    assert (folder / "_delta_log" / f"{0:020}.json").stat().st_size == old
+    assert append(store, ["c", "d"], upto=6).rows == 2
+    assert ids(store) == ["b", "c", "d"]
+
+
 def test_a_store_that_stays_away_is_told_and_no_file_is_deleted(
     store: TroubledStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append(store, ["a"])
 
-    def away(path: str, data: bytes) -> bool:
+    def away(path: str, data: bytes) -> str | None:
         raise Retryable("the store is away")
 
     monkeypatch.setattr(store, "put_if_absent", away)
@@ -131,8 +142,7 @@ def test_our_commits_and_those_of_delta_rs_see_each_other(store: TroubledStore) 
     path = store.uri(store.table("acme", "http_requests"))
     stale = DeltaTable(path)
     append(store, ["b"], upto=2)
-    row = held(store).slice(0, 1)
-    row = row.set_column(row.schema.get_field_index("_date"), "_date", row.column("_date").cast(pa.date32()))
+    row = stale.to_pyarrow_table().slice(0, 1)
     properties = CommitProperties(app_transactions=[Transaction("app", 2)])
     with pytest.raises(Exception, match="Concurrent transaction"):
         write_deltalake(stale, row, mode="append", commit_properties=properties)

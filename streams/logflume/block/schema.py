@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Final
 
@@ -31,6 +32,20 @@ def ingest_schema(ds: Dataset) -> pa.Schema:
 def sorted_schema(ds: Dataset) -> pa.Schema:
     """Return the columns of a sorted block: ``_received``, the dataset's fields, ``_extra``, the coordinates.
 
-    There is no ``_tenant``: the runs in the block's metadata say whose rows they are.
+    There is no ``_tenant``: the runs in the block's metadata say whose rows they are. A block leaves out the fields
+    that have no value in it.
     """
     return pa.schema([RECEIVED, *ds.schema, EXTRA, *SOURCE])
+
+
+def without_empty(batch: pa.RecordBatch, keep: Collection[str]) -> pa.RecordBatch:
+    """Return the batch without the columns that hold no value, except those of ``keep``; nothing is copied.
+
+    A dataset names many more fields than one record has, and an empty column costs nearly what a full one does.
+    """
+    kept = [
+        at
+        for at, (name, column) in enumerate(zip(batch.schema.names, batch.columns, strict=True))
+        if column.null_count < batch.num_rows or name in keep
+    ]
+    return batch if len(kept) == batch.num_columns else batch.select(kept)

@@ -14,7 +14,7 @@ from typing import Final
 import pyarrow as pa
 
 from logflume.block import extra, reasons
-from logflume.block.schema import EXTRA, RECEIVED, TENANT, ingest_schema
+from logflume.block.schema import EXTRA, RECEIVED, TENANT, ingest_schema, without_empty
 from logflume.block.weight import check_weight
 from logflume.errors import Poison
 from logflume.model import Dataset, FieldType, arrow_type
@@ -55,13 +55,8 @@ def encode(batch: pa.RecordBatch, header: Header) -> tuple[bytes, list[tuple[str
     """Return the value and the headers of the Kafka message that carries ``batch`` (columns of ``ingest_schema``)."""
     if batch.num_rows != header.rows or batch.num_rows > MOST_ROWS:
         raise ValueError(f"a block of {batch.num_rows} rows (header: {header.rows}, at most {MOST_ROWS})")
-    # A column without a value is left out: it would cost two zstd contexts, 40 µs, here and again at the reader.
-    kept = [
-        field.name
-        for field, column in zip(batch.schema, batch.columns, strict=True)
-        if column.null_count < batch.num_rows or field.name in _ALWAYS
-    ]
-    return write_stream(batch.select(kept), _CODEC), _headers(header)
+    # An empty column would cost two zstd contexts, 40 µs, here and again at the reader.
+    return write_stream(without_empty(batch, _ALWAYS), _CODEC), _headers(header)
 
 
 def is_block(headers: Headers | None) -> bool:

@@ -13,7 +13,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from logflume import contract, health, logs
+from logflume import contract, health, logs, memory
 from logflume.clock import SystemClock
 from logflume.config.directory import DirectorySource
 from logflume.errors import LogflumeError
@@ -35,6 +35,7 @@ def command(
     """Bring the rows of all sorted topics to rest in the tenants' tables; ends on SIGTERM or Ctrl-C, drained."""
     settings = Settings()
     logs.setup(settings.log_format, settings.log_level)
+    memory.setup()
     datasets = dataset.load(contract.find(settings.topics_dir))
     source = DirectorySource(Path(settings.require("tenants_dir")), datasets)
     store = Store.from_settings(settings)

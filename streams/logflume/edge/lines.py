@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NEWLINE = 10
-_BLANKS = np.array([_NEWLINE, 13, 32, 9], dtype=np.uint8)
+_IS_BLANK = np.zeros(256, dtype=np.bool_)
+_IS_BLANK[[_NEWLINE, 13, 32, 9]] = True
 
 
 class Lines:
@@ -27,7 +28,7 @@ class Lines:
         ends = np.flatnonzero(characters == _NEWLINE) + 1
         starts = np.concatenate([[0], ends])[: len(ends)]
         numbers = np.arange(first, first + len(ends), dtype=np.int64)
-        suspects = np.flatnonzero(np.isin(characters[starts], _BLANKS))
+        suspects = np.flatnonzero(_IS_BLANK[characters[starts]])
         # A good line begins with "{"; only the others are looked at one by one.
         blank = [i for i in suspects.tolist() if not data[starts[i] : ends[i]].strip(b" \t\r\n")]
         if blank:

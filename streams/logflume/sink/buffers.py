@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from logflume.sink.budget import Budget
+from logflume.sink.columns import alike
 from logflume.sink.held import Segment, merge
 
 _MERGE_SEGMENTS = 16
@@ -36,9 +37,9 @@ class Flight:
     bytes: int
     since: float
 
-    def table(self, schema: pa.Schema) -> pa.Table:
-        """The rows; may be called from any thread."""
-        return pa.Table.from_batches([segment.batch() for segment in self.segments], schema)
+    def table(self) -> pa.Table:
+        """The rows, with the columns that any of them has; may be called from any thread."""
+        return pa.Table.from_batches(alike([segment.batch() for segment in self.segments]))
 
     def offsets(self) -> np.ndarray:
         """The sorted offset of each row, int64, ascending."""

@@ -57,7 +57,7 @@ class Tables:
         self._same.check(partition.topic, partition.topic_id, flush.taken_at)  # L2
         table = Table(self._store, partition.dataset, flush.pair.tenant, clock=self._clock)
         flight = flush.flight
-        appended = table.append(partition.app_id, flight.upto, flight.offsets(), flight.table(partition.schema))
+        appended = table.append(partition.app_id, flight.upto, flight.offsets(), flight.table())
         crash.point("sink.delta-committed")
         return appended
 

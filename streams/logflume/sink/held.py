@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from logflume.sink.budget import Budget
+from logflume.sink.columns import alike
 
 COLUMN_BYTES = 300
 """What Arrow and Python keep for one column of one batch beside its values (a one-row batch of 40 columns: 29 kB in
@@ -117,7 +118,7 @@ def merge(segments: Sequence[tuple[str, Segment]], budget: Budget) -> list[tuple
             at += segment.held.batch.num_rows
     starts = np.fromiter((batches[id(s.held)] + s.start for _, s in segments), dtype=np.int64, count=len(segments))
     lengths = np.fromiter((s.rows for _, s in segments), dtype=np.int64, count=len(segments))
-    whole = pa.concat_batches(parts).take(pa.array(_indices(starts, lengths)))
+    whole = pa.concat_batches(alike(parts)).take(pa.array(_indices(starts, lengths)))
     offsets = np.concatenate([segment.offsets() for _, segment in segments])
     for _, segment in segments:
         segment.held.release()

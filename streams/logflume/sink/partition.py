@@ -20,10 +20,9 @@ from logflume.kafka.deadletters import DeadLetter, Message, to_messages
 from logflume.kafka.position import Position
 from logflume.kafka.reader import SortedBlock, SortedPartition
 from logflume.model.dataset import Dataset
-from logflume.sink import unwanted
+from logflume.sink import columns, unwanted
 from logflume.sink.budget import Budget
 from logflume.sink.buffers import Buffers, Pair
-from logflume.sink.columns import conformed
 from logflume.sink.held import Run, hold
 from logflume.sink.placing import Start, Stop
 from logflume.sink.progress import Progress
@@ -50,7 +49,7 @@ class Partition:
         self.topic_id = topic_id
         self.number = number
         self.dataset = dataset
-        self.schema = schema
+        self._types = dict(zip(schema.names, schema.types, strict=True))
         self.stopped: Stop | None = None
         self.closed = False
         self.buffers = Buffers(budget)
@@ -95,14 +94,14 @@ class Partition:
         block = self._reader.read(offset, timestamp_ms, value, headers)
         touched: list[Pair] = []
         if block is not None:
-            batch = conformed(block.batch, self.schema, f"{self.where}@{offset}")
+            columns.check(block.batch, self._types, f"{self.where}@{offset}")
             wanted: list[Run] = []
             others: list[Run] = []
             start = 0
             for tenant, rows in zip(block.runs.tenants, block.runs.rows, strict=True):
                 (wanted if wants(tenant, block.dataset) else others).append(Run(tenant, start, rows))
                 start += rows
-            touched = self.buffers.add(hold(batch, offset, wanted, self._budget), now)
+            touched = self.buffers.add(hold(block.batch, offset, wanted, self._budget), now)
             for run in others:
                 self._add(unwanted.letter(block, run), offset)
                 metrics.SINK_UNWANTED.labels(block.dataset).inc(run.rows)

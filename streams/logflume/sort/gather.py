@@ -15,7 +15,7 @@ import pyarrow as pa
 from aiokafka.structs import ConsumerRecord
 
 from logflume.block import extra, reasons
-from logflume.block.schema import ingest_schema
+from logflume.block.schema import EXTRA, RECEIVED, ingest_schema, without_empty
 from logflume.block.wire import decode, is_block
 from logflume.errors import Misconfigured, Poison
 from logflume.formats import JsonParser, to_records
@@ -23,6 +23,7 @@ from logflume.kafka.deadletters import DeadLetter
 from logflume.model import Dataset, check_tenant_name
 from logflume.sort.transport import Chunk
 
+_ALWAYS = (RECEIVED.name, EXTRA.name)
 _NO_TENANT = -1
 _MILLISECOND_NS = 1_000_000
 _NAMES_REMEMBERED = 200_000
@@ -32,8 +33,9 @@ _NAMES_REMEMBERED = 200_000
 class Gathered:
     """Rows in the order of their arrival.
 
-    ``batch`` has ``_received``, the dataset's fields and ``_extra``. Beside it, row by row: ``codes`` (int32, an index
-    into ``tenants``) and the coordinates ``partitions`` (int32), ``offsets`` (int64) and ``rows`` (int32).
+    ``batch`` has ``_received``, those of the dataset's fields that have a value, and ``_extra``. Beside it, row by
+    row: ``codes`` (int32, an index into ``tenants``) and the coordinates ``partitions`` (int32), ``offsets`` (int64)
+    and ``rows`` (int32).
     """
 
     batch: pa.RecordBatch
@@ -86,7 +88,7 @@ class Gatherer:
         if not parts:
             parts = [_empty(self._schema)]
         return Gathered(
-            batch=pa.concat_batches([part.batch for part in parts]),
+            batch=without_empty(pa.concat_batches([part.batch for part in parts]), _ALWAYS),
             tenants=list(tenants),
             codes=np.concatenate([part.codes for part in parts]),
             partitions=np.concatenate([np.full(len(part.codes), part.partition, np.int32) for part in parts]),

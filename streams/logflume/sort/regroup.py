@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from logflume.block.schema import sorted_schema
+from logflume.block.schema import SOURCE
 from logflume.block.sorted import Coordinate, Runs, SortedMeta, Source, encode_sorted
 from logflume.formats import to_records
 from logflume.kafka.deadletters import DeadLetter
@@ -132,7 +132,7 @@ class Regrouper:
             pa.array(gathered.offsets[order]),
             pa.array(gathered.rows[order]),
         ]
-        return pa.RecordBatch.from_arrays(columns, schema=sorted_schema(self.dataset))
+        return pa.RecordBatch.from_arrays(columns, schema=pa.schema([*taken.schema, *SOURCE]))
 
     def _pieces(
         self,

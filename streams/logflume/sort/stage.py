@@ -22,7 +22,7 @@ import faust
 import structlog
 from confluent_kafka import Producer
 
-from logflume import contract, health, metrics
+from logflume import contract, health, memory, metrics
 from logflume.clock import SystemClock
 from logflume.errors import Fatal, Misconfigured, Retryable
 from logflume.kafka import client, topics
@@ -68,6 +68,7 @@ def build(settings: Settings, datasets: Datasets | None = None) -> App:
         Misconfigured: a setting or a topic is missing.
     """
     _refuse_secured(settings)
+    memory.setup()
     datasets = datasets or load(contract.find(settings.topics_dir))
     app = App(
         settings.sort_group,

@@ -48,13 +48,13 @@ class DataFile:
 class Head:
     """A table's state at one version, as far as an append needs it.
 
-    ``anchor``: name and size of that version's log entry (of its checkpoint, when the entry is past its retention), by
+    ``anchor``: name and tag of that version's log entry (of its checkpoint, when the entry is past its retention), by
     which the table is known again.
     ``progress``: by application id, the ``txn`` version at this very version, ``None`` when it has none.
     """
 
     version: int
-    anchor: tuple[str, int]
+    anchor: tuple[str, str]
     columns: frozenset[str]
     progress: Mapping[str, int | None]
 
@@ -132,9 +132,10 @@ def create(
     beginning: list[dict[str, object]] = [{"protocol": protocol}, {"metaData": metadata}]
     place = entry_path(path, 0)
     entry = _entry(files, app_id, upto, now_ms, beginning)
-    if not store.put_if_absent(place, entry):
+    tag = store.put_if_absent(place, entry)
+    if tag is None:
         return None
-    return Head(0, (place, len(entry)), frozenset([*schema.file_schema(dataset).names, schema.DATE]), {app_id: upto})
+    return Head(0, (place, tag), frozenset([*schema.file_schema(dataset).names, schema.DATE]), {app_id: upto})
 
 
 def commit(
@@ -144,13 +145,14 @@ def commit(
 
     Raises ``Retryable`` when it can't know: the entry may have been made.
     """
-    if store.size(head.anchor[0]) != head.anchor[1]:
+    if store.tag(head.anchor[0]) != head.anchor[1]:
         return None  # deleted by hand: an entry put now would have no table before it
     place = entry_path(path, head.version + 1)
     entry = _entry(files, app_id, upto, clock.now_ns() // 1_000_000)
-    if not store.put_if_absent(place, entry):
+    tag = store.put_if_absent(place, entry)
+    if tag is None:
         return None
-    return Head(head.version + 1, (place, len(entry)), head.columns, {**head.progress, app_id: upto})
+    return Head(head.version + 1, (place, tag), head.columns, {**head.progress, app_id: upto})
 
 
 def checkpoint(store: Store, path: str) -> None:
@@ -165,11 +167,11 @@ def checkpoint(store: Store, path: str) -> None:
         raise Retryable(f"{store.uri(path)}: no checkpoint: {error}") from error
 
 
-def _anchor(store: Store, path: str, version: int) -> tuple[str, int]:
+def _anchor(store: Store, path: str, version: int) -> tuple[str, str]:
     for place in (entry_path(path, version), f"{path}/_delta_log/{version:020}.checkpoint.parquet"):
-        size = store.size(place)
-        if size is not None:
-            return place, size
+        tag = store.tag(place)
+        if tag is not None:
+            return place, tag
     raise Retryable(f"{store.uri(path)}: the log's entry {version} is gone since it was read")
 
 

@@ -44,19 +44,22 @@ class Encoded:
 def at_rest(rows: pa.Table, dataset: Dataset) -> pa.Table:
     """Return sorted rows with the columns of a data file: microseconds, the rest of each time in ``_extra``.
 
-    A field of the dataset that ``rows`` lacks is null. ``_received`` is cut to microseconds: it is our own stamp.
+    Columns without a value are left out, Delta's readers find null there: a file of 500 rows with 31 of 67 columns
+    costs half. ``_received`` is cut to microseconds: it is our own stamp.
     """
     have = dict(zip(rows.schema.names, rows.columns, strict=True))
     columns: dict[str, Any] = {}
     for field in file_schema(dataset):
         column = have.get(field.name)
-        if column is None:
-            column = pa.nulls(rows.num_rows, field.type)
-        elif pa.types.is_timestamp(column.type):
+        if column is None or (column.null_count == rows.num_rows and field.name != "_extra"):
+            continue
+        if pa.types.is_timestamp(column.type):
             column, rest = _microseconds(column)
             if rest is not None and field.name != "_received":
                 have["_extra"] = _note(have["_extra"], f"{field.name}_ns", rest)
         columns[field.name] = column  # `_extra` comes after the fields
+    if columns["_extra"].null_count == rows.num_rows:
+        del columns["_extra"]
     return pa.table(columns)
 
 
@@ -66,11 +69,12 @@ def by_date(rows: pa.Table, time_field: str) -> Iterator[tuple[str, pa.Table]]:
     Of more than MOST_DATES dates, those with the most rows get their file; the rest shares the one of the flush's
     latest arrival. Yields at most ``MOST_DATES + 1`` pairs of (ISO date, rows).
     """
-    arrival = _days(rows.column("_received"))
-    time = rows.column(time_field)
-    days = _days(time)
-    if time.null_count:
-        days = np.where(np.asarray(time.is_null()), arrival, days)
+    arrival = days = _days(rows.column("_received"))
+    if time_field in rows.schema.names:
+        time = rows.column(time_field)
+        days = _days(time)
+        if time.null_count:
+            days = np.where(np.asarray(time.is_null()), arrival, days)
     low = int(days.min())
     if low == int(days.max()):
         yield _iso(low), rows
@@ -91,7 +95,7 @@ def by_date(rows: pa.Table, time_field: str) -> Iterator[tuple[str, pa.Table]]:
 def encode(rows: pa.Table, dataset: Dataset) -> Encoded:
     """Write rows as one Parquet file in memory. ``rows``: as ``at_rest`` gives them, at least one."""
     bloom = None
-    if dataset.id_field is not None:
+    if dataset.id_field in rows.schema.names:
         bloom = {dataset.id_field: {"ndv": min(rows.num_rows, _ROW_GROUP_ROWS), "fpp": _FALSE_POSITIVES}}
     plan = _plan(dataset)
     large = rows.num_rows >= _SMALL_ROWS
@@ -143,6 +147,9 @@ def _statistics(rows: pa.Table, dataset: Dataset) -> str:
     high: dict[str, object] = {}
     nulls: dict[str, int] = {}
     for name in bounded(dataset):
+        if name not in rows.schema.names:
+            nulls[name] = rows.num_rows
+            continue
         column = rows.column(name)
         nulls[name] = column.null_count
         if column.null_count == len(column):

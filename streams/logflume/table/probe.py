@@ -49,11 +49,11 @@ def _race(store: Store, pool: ThreadPoolExecutor) -> int:
 
     def put(caller: int) -> bool:
         barrier.wait()
-        return store.put_if_absent(path, b"%d" % caller)
+        return store.put_if_absent(path, b"%d" % caller) is not None
 
     try:
         won = sum(pool.map(put, range(_CALLERS)))
-        return won + store.put_if_absent(path, b"late")
+        return won + (store.put_if_absent(path, b"late") is not None)
     finally:
         store.delete(path)
         store.delete(f"{path}.begin")

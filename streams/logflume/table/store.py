@@ -140,10 +140,13 @@ class Store:
         except OSError as error:
             raise Retryable(f"{self.uri(path)} could not be written: {error}") from error
 
-    def size(self, path: str) -> int | None:
-        """Return an object's size in bytes, ``None`` when there is none. Raises ``Retryable``."""
+    def tag(self, path: str) -> str | None:
+        """Return what tells this object from others that had or will have its name; ``None`` when there is none.
+
+        Raises ``Retryable``.
+        """
         try:
-            return _file_size(Path(self.full(path))) if self.local else self._bucket.size(path)
+            return _file_tag(Path(self.full(path))) if self.local else self._bucket.tag(path)
         except OSError as error:
             raise Retryable(f"{self.uri(path)} could not be looked up: {error}") from error
 
@@ -154,10 +157,10 @@ class Store:
         except OSError as error:
             raise Retryable(f"{self.uri(folder)} could not be listed: {error}") from error
 
-    def put_if_absent(self, path: str, data: bytes) -> bool:
-        """Make an object unless one is there: of any number of callers at once, exactly one gets ``True``.
+    def put_if_absent(self, path: str, data: bytes) -> str | None:
+        """Make an object unless one is there: of any number of callers at once, exactly one gets its ``tag``.
 
-        ``False``: one is there, somebody else's or one's own of a request that was answered late. ``Retryable``: it
+        ``None``: one is there, somebody else's or one's own of a request that was answered late. ``Retryable``: it
         failed, *or succeeded unheard*. After both, look before you go on.
         The promise is the store's (``If-None-Match: *``; a hard link): see ``probe``.
         """
@@ -217,15 +220,19 @@ def _write_file(path: Path, data: pa.Buffer) -> None:
         os.fsync(file.fileno())
 
 
-def _file_size(path: Path) -> int | None:
-    return path.stat().st_size if path.is_file() else None
+def _file_tag(path: Path) -> str | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
 
 
 def _any_file(folder: Path) -> bool:
     return any(path.is_file() for path in folder.rglob("*"))
 
 
-def _link_file(path: Path, data: bytes) -> bool:
+def _link_file(path: Path, data: bytes) -> str | None:
     """A reader sees the whole file or none: written aside, then linked, which fails when the name is taken."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.parent / f".{uuid.uuid4().hex}.tmp"
@@ -235,8 +242,8 @@ def _link_file(path: Path, data: bytes) -> bool:
             file.flush()
             os.fsync(file.fileno())
         os.link(aside, path)
+        return _file_tag(aside)
     except FileExistsError:
-        return False
+        return None
     finally:
         aside.unlink(missing_ok=True)
-    return True

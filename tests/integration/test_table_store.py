@@ -104,7 +104,7 @@ def test_other_engines_read_the_table(s3: S3, store: Store) -> None:
     # No file has ClientRequestHost, and the second append's lacks RequestHeaders: all their readers find null.
     assert frame["ClientRequestHost"].null_count() == 3
     assert frame.filter(polars.col("RequestHeaders").is_null()).height == 2
-    nulls = "SELECT count(*) FILTER (ClientRequestHost IS NULL), count(*) FILTER (RequestHeaders IS NULL) FROM http_requests"
+    nulls = "SELECT count(*) - count(ClientRequestHost), count(*) - count(RequestHeaders) FROM http_requests"
     assert connection.sql(nulls).fetchall() == [(3, 2)]
 
 

@@ -385,7 +385,7 @@ MUTATIONS = (
     ),
     Mutation(
         "given-up: no flush of a partition that was lost or dropped begins",
-        _code("sink/worker.py"),
+        _code("sink/assigned.py"),
         "            self._pool.settle([partition], 0)\n",
         "",
         "tests/unit/test_sink_revoke.py::test_no_flush_of_a_partition_that_was_given_up_begins",

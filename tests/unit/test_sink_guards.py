@@ -12,6 +12,7 @@ from logflume.block.schema import sorted_schema
 from logflume.clock import ManualClock
 from logflume.kafka.identity import TopicChanged
 from logflume.kafka.position import Position
+from logflume.sink.assigned import Assigned
 from logflume.sink.budget import Budget
 from logflume.sink.commit import Committer
 from logflume.sink.flushes import Flush, FlushPool, Tables
@@ -83,6 +84,8 @@ def sink(pool: FlushPool, behind_bytes: int = 1 << 30) -> tuple[Sink, Partition]
     partition = Partition(*PLACE[:1], "id", PLACE[1], EVENTS, SCHEMA, Start(Position(0)), budget)
     configuration = SimpleNamespace(generation=1, wants=lambda tenant, dataset: True)
     made = object.__new__(Sink)
+    assigned = Assigned(pool, budget, behind_bytes)
+    assigned.open[PLACE] = partition
     vars(made).update(
         _settings=SimpleNamespace(sink_behind_bytes=behind_bytes),
         _source=SimpleNamespace(current=lambda: configuration),
@@ -90,8 +93,7 @@ def sink(pool: FlushPool, behind_bytes: int = 1 << 30) -> tuple[Sink, Partition]
         _pool=pool,
         _budget=budget,
         _schedule=Schedule(Limits(1e9, 1 << 30, 1 << 30)),
-        _open={PLACE: partition},
-        _stops={},
+        _assigned=assigned,
         _draining=False,
     )
     return made, partition
@@ -105,7 +107,7 @@ def take(worker: Sink, *offsets: int) -> None:
 def test_a_gap_in_the_log_stops_its_partition_before_it_is_read_past() -> None:
     worker, partition = sink(IdlePool())
     take(worker, 0, 2, 3)
-    assert worker._stops[PLACE].reason == "gap"
+    assert worker._assigned.stops[PLACE].reason == "gap"
     assert partition.position.offset == 1
 
 

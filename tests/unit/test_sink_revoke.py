@@ -13,6 +13,7 @@ from logflume.block.schema import sorted_schema
 from logflume.errors import Fatal
 from logflume.kafka.identity import TopicChanged
 from logflume.kafka.position import Position
+from logflume.sink.assigned import Assigned
 from logflume.sink.budget import Budget
 from logflume.sink.buffers import Pair
 from logflume.sink.flushes import Flush, FlushPool
@@ -56,8 +57,9 @@ class FixedSource:
 
 def sink_of(partition: Partition, pool: FlushPool, **more: Any) -> Sink:
     sink = object.__new__(Sink)
-    vars(sink).update(_open={("sorted", 0): partition}, _pool=pool, _source=FixedSource(), _ending=False)
-    vars(sink).update(_stops={}, _paused=set(), _commit_error="", **more)
+    assigned = Assigned(pool, Budget(1 << 30), 1 << 30)
+    assigned.open[("sorted", 0)] = partition
+    vars(sink).update(_assigned=assigned, _pool=pool, _source=FixedSource(), _ending=False, _commit_error="", **more)
     return sink
 
 
@@ -71,7 +73,7 @@ def with_two_tenants() -> tuple[Partition, list[Pair]]:
     "give_up",
     [
         lambda sink: sink._abandon(FakeConsumer(), [TopicPartition("sorted", 0)]),
-        lambda sink: sink._drop_topic(TopicChanged("sorted", "made again")),
+        lambda sink: sink._assigned.drop_topic(TopicChanged("sorted", "made again")),
     ],
     ids=["lost", "topic-changed"],
 )

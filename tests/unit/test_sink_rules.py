@@ -149,7 +149,7 @@ def test_what_retention_took_is_recorded_with_its_exact_offsets() -> None:
     fields = dict(letter.messages[0].headers)
     assert fields["reason"] == b"retention"
     assert fields["offset"] == b"0"
-    assert b"sorted offsets 0 to 6 of sorted[0]" in (fields["detail"] or b"")
+    assert b"offsets 0 to 6 of sorted[0]" in (fields["detail"] or b"")
 
 
 def test_a_stored_start_is_not_stored_again_and_a_fresh_one_is() -> None:

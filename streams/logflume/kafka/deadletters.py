@@ -14,6 +14,7 @@ from typing import NamedTuple
 import orjson
 import pyarrow as pa
 
+from logflume.block import reasons
 from logflume.errors import Poison
 from logflume.kafka.deliveries import Deliveries, Headers
 
@@ -61,6 +62,22 @@ class DeadLetter:
         """The same for every repeat of this letter, and for no other letter."""
         where = [self.stage, self.topic, self.topic_id, self.partition, self.offset, self.row, self.edge, self.dataset]
         return hashlib.blake2b(orjson.dumps(where) + b"\0" + self.raw, digest_size=12).hexdigest()
+
+
+def deleted(stage: str, dataset: str, topic: str, topic_id: str, partition: int, first: int, last: int) -> DeadLetter:
+    """Return the letter that records messages which retention deleted before ``stage`` had read them."""
+    return DeadLetter(
+        reason=reasons.RETENTION,
+        stage=stage,
+        tenant=None,
+        dataset=dataset,
+        raw=b"",
+        detail=f"offsets {first} to {last} of {topic}[{partition}] were deleted before they were read",
+        topic=topic,
+        topic_id=topic_id,
+        partition=partition,
+        offset=first,
+    )
 
 
 class Message(NamedTuple):

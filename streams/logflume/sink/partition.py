@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from logflume import metrics
-from logflume.block import reasons
-from logflume.kafka.deadletters import DeadLetter, Message, to_messages
+from logflume.kafka.deadletters import DeadLetter, Message, deleted, to_messages
 from logflume.kafka.position import Position
 from logflume.kafka.reader import SortedBlock, SortedPartition
 from logflume.model.dataset import Dataset
@@ -148,18 +147,5 @@ class Partition:
         self._letters.append(Letter(offset, messages, size))
 
     def _record_loss(self, first: int, end: int) -> None:
-        self._add(
-            DeadLetter(
-                reason=reasons.RETENTION,
-                stage="sink",
-                tenant=None,
-                dataset=self.dataset.name,
-                raw=b"",
-                detail=f"sorted offsets {first} to {end - 1} of {self.where} were deleted before they were read",
-                topic=self.topic,
-                topic_id=self.topic_id,
-                partition=self.number,
-                offset=first,
-            ),
-            first,
-        )
+        letter = deleted("sink", self.dataset.name, self.topic, self.topic_id, self.number, first, end - 1)
+        self._add(letter, first)

@@ -30,6 +30,7 @@ from logflume.kafka.identity import SameTopics, TopicChanged
 from logflume.kafka.transaction import Stale
 from logflume.model.dataset import Datasets
 from logflume.settings import Settings
+from logflume.sink.assigned import Assigned
 from logflume.sink.budget import Budget
 from logflume.sink.commit import Committer
 from logflume.sink.consumer import ABOUT_THE_LOG, consumer, headers_of, place_of
@@ -37,7 +38,7 @@ from logflume.sink.flushes import Flush, FlushPool, Landing, Tables
 from logflume.sink.health import NOT_JOINED, Health
 from logflume.sink.opening import Opening, Place
 from logflume.sink.partition import Partition
-from logflume.sink.pausing import again_after, overburdened
+from logflume.sink.pausing import again_after
 from logflume.sink.placing import Start, Stop
 from logflume.sink.schedule import Due, Limits, Schedule, largest
 from logflume.table.store import Store
@@ -81,9 +82,7 @@ class Sink:
         self._budget = Budget(settings.sink_memory_bytes)
         limits = Limits(settings.sink_flush_age_seconds, settings.sink_flush_rows, settings.sink_flush_bytes)
         self._schedule = Schedule(limits)
-        self._open: dict[Place, Partition] = {}
-        self._stops: dict[Place, Stop] = {}
-        self._paused: set[Place] = set()
+        self._assigned = Assigned(self._pool, self._budget, settings.sink_behind_bytes)
         self._joined = False
         self._draining = False
         self._ending = False
@@ -136,27 +135,29 @@ class Sink:
         self._launch(now)
         if now >= self._next_commit:
             self._next_commit = now + COMMIT_SECONDS
-            self._commit(self._open.values())
-        self._steer()
+            self._commit(self._assigned.open.values())
+        self._assigned.steer(self._consumer, draining=self._draining)
         self._tell(now)
 
     def _take(self, message: Message) -> None:
         """Read one sorted message into the buffers."""
         at = place_of(message)
-        partition = self._open.get(at)
-        if partition is None or at in self._stops:
+        partition = self._assigned.open.get(at)
+        if partition is None or at in self._assigned.stops:
             return
         now = self._clock.monotonic()
         offset, value, headers = message.offset(), message.value(), headers_of(message)
         if offset != partition.position.offset:
             lack = f"offset {offset} came where {partition.position.offset} was next: the log has a gap"
-            self._stop(at, Stop("gap", f"{lack}; sorted topics have none unless somebody deleted or compacted records"))
+            self._assigned.stop(
+                at, Stop("gap", f"{lack}; sorted topics have none unless somebody deleted or compacted records")
+            )
             return
         wants = self._source.current().wants
         try:
             block, pairs = partition.read(offset, message.timestamp()[1], value or b"", headers, wants, now)
         except Refused as error:
-            self._stop(at, Stop(type(error).__name__.lower(), str(error)))
+            self._assigned.stop(at, Stop(type(error).__name__.lower(), str(error)))
             return
         self._schedule.added(partition, pairs)
         sent = int(dict(headers)["rows"])  # the reader refuses another number than the block's
@@ -164,8 +165,8 @@ class Sink:
 
     def _event(self, error: KafkaError, at: Place) -> None:
         """Act on what librdkafka says instead of a message."""
-        if at in self._open and error.code() in ABOUT_THE_LOG:
-            self._suspect(self._open[at], error)
+        if at in self._assigned.open and error.code() in ABOUT_THE_LOG:
+            self._suspect(self._assigned.open[at], error)
         elif error.fatal():
             raise Fatal(f"the consumer cannot go on: {error.name()}: {error.str()}")
         else:
@@ -176,28 +177,28 @@ class Sink:
         try:
             self._same.check(partition.topic, partition.topic_id, self._clock.monotonic())
         except TopicChanged as changed:
-            self._drop_topic(changed)
+            self._assigned.drop_topic(changed)
             return
         except Retryable as failure:
             _log.warning("sink.kafka", error=error.name(), detail=str(failure), topic=partition.topic)
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
             where = f"offset {partition.position.offset} is not in the log any more"
             detail = f"{where}; a restart records what was lost and goes on: {error.str()}"
-            self._stop((partition.topic, partition.number), Stop("out-of-range", detail))
+            self._assigned.stop((partition.topic, partition.number), Stop("out-of-range", detail))
 
     # --- flushes ------------------------------------------------------------------------------------------------------
 
     def _launch(self, now: float) -> None:
         """Hand out flushes while the pool has use for them."""
-        if self._behind >= self._settings.sink_behind_bytes:
+        if self._assigned.behind_bytes >= self._settings.sink_behind_bytes:
             self._hurry()
         if self._draining:
-            for partition in self._open.values():
+            for partition in self._assigned.open.values():
                 for pair in partition.buffers:
                     self._schedule.ripen(partition, pair, "drain")
         self._submit(self._schedule.due(now), now)
         if self._pool.room and self._budget.used >= _PRESSING * self._budget.limit_bytes:
-            self._submit(largest(self._open.values(), now), now)
+            self._submit(largest(self._assigned.open.values(), now), now)
 
     def _submit(self, dues: Iterable[Due], now: float) -> None:
         if not self._pool.room:
@@ -211,7 +212,7 @@ class Sink:
 
     def _hurry(self) -> None:
         """Too much lies behind the commit: flush whoever holds it back, partition by partition."""
-        for partition in self._open.values():
+        for partition in self._assigned.open.values():
             holder = partition.buffers.holder()
             if holder is not None:
                 self._schedule.ripen(partition, holder, "behind")
@@ -242,7 +243,7 @@ class Sink:
         if isinstance(error, Fatal):
             raise error
         if isinstance(error, TopicChanged):
-            self._drop_topic(error)
+            self._assigned.drop_topic(error)
             return
         pair, partition = flush.pair, flush.partition
         pause = again_after(error, pair.failures, self._random)
@@ -269,7 +270,7 @@ class Sink:
             self._commit_error = ""
         except TopicChanged as error:
             metrics.SINK_ERRORS.labels(type(error).__name__).inc()
-            self._drop_topic(error)
+            self._assigned.drop_topic(error)
         except (Stale, Retryable) as error:
             # Stale: a rebalance is under way, or we are out; poll calls back and says which.
             metrics.SINK_ERRORS.labels(type(error).__name__).inc()
@@ -288,13 +289,15 @@ class Sink:
         for at, (topic_id, start) in found.items():
             if isinstance(start, Start):
                 where.append(TopicPartition(*at, start.position.offset))
-                self._open[at] = self._opened(at, topic_id, start)
+                self._assigned.open[at] = self._opened(at, topic_id, start)
             else:
                 where.append(TopicPartition(*at, OFFSET_END))
-                self._stop(at, start)
+                self._assigned.stop(at, start)
         consumer.incremental_assign(where)
-        self._steer()
-        _log.info("sink.assigned", partitions=len(assigned), now=len(self._open), stopped=len(self._stops))
+        self._assigned.steer(self._consumer, draining=self._draining)
+        _log.info(
+            "sink.assigned", partitions=len(assigned), now=len(self._assigned.open), stopped=len(self._assigned.stops)
+        )
 
     def _opened(self, at: Place, topic_id: str, start: Start) -> Partition:
         topic, number = at
@@ -309,7 +312,7 @@ class Sink:
         self._guarded(lambda: self._revoke(consumer, revoked))
 
     def _revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
-        theirs = [self._open[at] for p in revoked if (at := (p.topic, p.partition)) in self._open]
+        theirs = [self._assigned.open[at] for p in revoked if (at := (p.topic, p.partition)) in self._assigned.open]
         if not self._pool.settle(theirs, _REVOKE_SECONDS):
             lack = f"a flush still runs {_REVOKE_SECONDS:.0f} s after its partition was revoked"
             if not self._ending:
@@ -317,9 +320,9 @@ class Sink:
             _log.warning("sink.straggler", detail=lack)
         self._land()
         self._commit(partition for partition in theirs if not partition.closed)
-        self._forget(revoked)
+        self._assigned.forget((p.topic, p.partition) for p in revoked)
         consumer.incremental_unassign(revoked)
-        _log.info("sink.revoked", partitions=len(revoked), now=len(self._open))
+        _log.info("sink.revoked", partitions=len(revoked), now=len(self._assigned.open))
 
     def _on_lost(self, consumer: Consumer, lost: list[TopicPartition]) -> None:
         """Somebody else may own them already: nothing is committed, whoever is next reads it again."""
@@ -327,21 +330,8 @@ class Sink:
         self._guarded(lambda: self._abandon(consumer, lost))
 
     def _abandon(self, consumer: Consumer, lost: list[TopicPartition]) -> None:
-        self._forget(lost)
+        self._assigned.forget((p.topic, p.partition) for p in lost)
         consumer.incremental_unassign(lost)
-
-    def _forget(self, partitions: Iterable[TopicPartition]) -> None:
-        for p in partitions:
-            at = (p.topic, p.partition)
-            self._stops.pop(at, None)
-            self._paused.discard(at)
-            self._close(at)
-
-    def _close(self, at: Place) -> None:
-        """Close the partition if it is open, and take back the flushes of it that have not begun (I2)."""
-        if (partition := self._open.pop(at, None)) is not None:
-            self._pool.settle([partition], 0)
-            partition.close()
 
     def _guarded(self, work: Callable[[], object]) -> None:
         """An exception must not pass through librdkafka's callback; ``_turn`` raises it."""
@@ -355,55 +345,23 @@ class Sink:
             failure, self._failure = self._failure, None
             raise failure
 
-    # --- stopping, pausing, telling -----------------------------------------------------------------------------------
-
-    def _stop(self, at: Place, stop: Stop) -> None:
-        """Read no more of this partition; the others go on."""
-        self._stops[at] = stop
-        _log.error("sink.stopped", topic=at[0], partition=at[1], reason=stop.reason, detail=stop.detail)
-
-    def _drop_topic(self, error: TopicChanged) -> None:
-        """Forget all that was read of a topic that is not the same any more; nothing of it is committed."""
-        for at in [at for at in self._open if at[0] == error.topic]:
-            self._close(at)
-            self._stop(at, Stop("topic-changed", str(error)))
-
-    def _steer(self) -> None:
-        """Pause and resume so that memory, and what a restart reads again, stay bounded."""
-        full = overburdened(self._open.values(), self._budget, self._settings.sink_behind_bytes)
-        wanted = {at for at, p in self._open.items() if self._draining or p in full} | set(self._stops)
-        if pause := wanted - self._paused:
-            self._consumer.pause([TopicPartition(*at) for at in pause])
-        if resume := self._paused - wanted:
-            self._consumer.resume([TopicPartition(*at) for at in resume])
-        self._paused = wanted
-
-    @property
-    def _behind(self) -> int:
-        return sum(partition.progress.behind_bytes for partition in self._open.values())
+    # --- telling ------------------------------------------------------------------------------------------------------
 
     def _tell(self, now: float) -> None:
-        oldest = min((p.progress.oldest for p in self._open.values() if p.progress.oldest is not None), default=now)
-        assigned = len(self._open.keys() | self._stops.keys())
+        parts = self._assigned
+        oldest = parts.oldest()
+        age = 0.0 if oldest is None else now - oldest
         metrics.SINK_BUFFERED_BYTES.set(self._budget.used)
-        metrics.SINK_BEHIND_BYTES.set(self._behind)
-        metrics.SINK_COMMIT_AGE.set(now - oldest)
-        metrics.SINK_PAUSED.set(len(self._paused) / assigned if assigned else 0)
+        metrics.SINK_BEHIND_BYTES.set(parts.behind_bytes)
+        metrics.SINK_COMMIT_AGE.set(age)
+        metrics.SINK_PAUSED.set(parts.paused_share)
         metrics.SINK_STOPPED.clear()
-        for stop in self._stops.values():
+        for stop in parts.stops.values():
             metrics.SINK_STOPPED.labels(stop.reason).inc()
-        stalled = now - oldest > self._settings.stall_seconds
-        self.health.tick(
-            [
-                *([] if self._joined else [NOT_JOINED]),
-                *([f"nothing was committed for {now - oldest:.0f} s. {self._commit_error}"] if stalled else []),
-                *(
-                    f"{topic}[{number}] is stopped ({s.reason}): {s.detail}"
-                    for (topic, number), s in self._stops.items()
-                ),
-                *(trouble for partition in self._open.values() for trouble in partition.troubles()),
-            ]
-        )
+        troubles = [] if self._joined else [NOT_JOINED]
+        if age > self._settings.stall_seconds:
+            troubles.append(f"nothing was committed for {age:.0f} s. {self._commit_error}")
+        self.health.tick(troubles + parts.troubles())
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -411,15 +369,15 @@ class Sink:
         """Flush and commit everything that was read, as far as the time goes; nothing is lost otherwise."""
         self._draining = True
         deadline = self._clock.monotonic() + _DRAIN_SECONDS
-        self._steer()
+        self._assigned.steer(self._consumer, draining=self._draining)
         while self._unfinished() and self._clock.monotonic() < deadline:
             self._next_tick = 0.0
             self._turn(lambda message: None)
         if self._unfinished():
-            _log.warning("sink.not-drained", behind_bytes=self._behind)
+            _log.warning("sink.not-drained", behind_bytes=self._assigned.behind_bytes)
 
     def _unfinished(self) -> bool:
-        if any(len(partition.buffers) for partition in self._open.values()):
+        if any(len(partition.buffers) for partition in self._assigned.open.values()):
             return True
         self._next_commit = 0.0
-        return any(partition.committable() is not None for partition in self._open.values())
+        return any(partition.committable() is not None for partition in self._assigned.open.values())

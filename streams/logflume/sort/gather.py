@@ -19,7 +19,7 @@ from logflume.block.schema import EXTRA, RECEIVED, ingest_schema, without_empty
 from logflume.block.wire import decode, is_block
 from logflume.errors import Misconfigured, Poison
 from logflume.formats import JsonParser, to_records
-from logflume.kafka.deadletters import DeadLetter
+from logflume.kafka.deadletters import DeadLetter, deleted
 from logflume.model import Dataset, check_tenant_name
 from logflume.sort.transport import Chunk
 
@@ -80,7 +80,9 @@ class Gatherer:
         parts: list[_Part] = []
         for chunk in chunks:
             if chunk.lost is not None:
-                letters.append(self._lost(chunk, *chunk.lost))
+                letters.append(
+                    deleted("sort", self._dataset.name, chunk.topic, chunk.topic_id, chunk.partition, *chunk.lost)
+                )
             for blocks, records in groupby(chunk.records, key=lambda record: is_block(record.headers)):
                 read = self._blocks if blocks else self._plain
                 parts.extend(read(chunk, list(records), tenants, letters))
@@ -185,21 +187,6 @@ class Gatherer:
             except (UnicodeDecodeError, Misconfigured):
                 self._names[raw] = None
         return self._names[raw]
-
-    def _lost(self, chunk: Chunk, first: int, last: int) -> DeadLetter:
-        where = f"{chunk.topic}[{chunk.partition}]"
-        return DeadLetter(
-            reason=reasons.RETENTION,
-            stage="sort",
-            tenant=None,
-            dataset=self._dataset.name,
-            raw=b"",
-            detail=f"offsets {first} to {last} of {where} were deleted before they were read",
-            topic=chunk.topic,
-            topic_id=chunk.topic_id,
-            partition=chunk.partition,
-            offset=first,
-        )
 
     def _letter(self, chunk: Chunk, record: ConsumerRecord, poison: Poison) -> DeadLetter:
         return DeadLetter(

@@ -5,10 +5,16 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import math
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import fastavro
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from logflume import contract, model
@@ -18,6 +24,7 @@ from tests.support.edge import letters, rows
 from tests.support.producer import FakeProducer
 
 DATASETS = model.load(contract.find())
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 TO = ["--tenant", "acme", "--dataset", "events"]
 
 
@@ -143,8 +150,98 @@ def test_a_web_servers_log_is_sent(producer: FakeProducer, tmp_path: Path) -> No
     assert record["ClientRequestURI"] == "/a?b"
 
 
+def _csv(bad: bool) -> bytes:
+    return b"time,level,message\n" + b"".join(
+        b"%d,INFO,%d\n" % (1_777_636_800 + n, n) if n != 7 or not bad else b"only two,values\n" for n in range(50)
+    )
+
+
+def _avro(bad: bool) -> bytes:
+    names = {"message": "string", "time": {"type": "long", "logicalType": "timestamp-millis"}, "share": "double"}
+    schema = {"type": "record", "name": "R", "fields": [{"name": n, "type": t} for n, t in names.items()]}
+    file = io.BytesIO()
+    share = [math.nan if n == 7 and bad else 0.5 for n in range(50)]
+    fastavro.writer(file, schema, [{"message": str(n), "time": NOON, "share": share[n]} for n in range(50)])
+    return file.getvalue()
+
+
+def _parquet(bad: bool) -> bytes:
+    columns = {
+        "message": [str(n) for n in range(50)],
+        "time": [NOON] * 50,
+        "share": [math.nan if n == 7 and bad else 0.5 for n in range(50)],
+        **({"raw": [b"a\xff"] * 50} if bad else {}),
+    }
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("way", ["file", "stdin"])
+@pytest.mark.parametrize("bad", [False, True], ids=["good", "bad-row"])
+@pytest.mark.parametrize(("format", "make"), [("csv", _csv), ("avro", _avro), ("parquet", _parquet)])
+def test_tables_and_containers_are_sent_and_a_bad_row_costs_only_itself(
+    producer: FakeProducer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    format: str,
+    make: Callable[[bool], bytes],
+    bad: bool,
+    way: str,
+) -> None:
+    monkeypatch.setattr(send, "_BATCH_ROWS", 20)
+    file = tmp_path / "file"
+    file.write_bytes(gzip.compress(make(bad)) if format != "parquet" else make(bad))
+    if way == "stdin":
+        data = _Pipe(file.read_bytes())
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(data)))
+    name = "-" if way == "stdin" else str(file)
+    assert main.run(["send", name, *TO, "--format", format]) == int(bad)
+    assert _messages(producer) == sorted(str(n) for n in range(50) if n != 7 or not bad)
+    records = [record for _, record in rows(producer.log, DATASETS)]
+    assert all(record["time"].startswith("2026-05-01T12:00") for record in records)
+    if bad:
+        reason = "not-object" if format == "csv" else "not-finite"
+        assert f"line 8: {reason}" in capsys.readouterr().err
+        assert len(letters(producer.log, "logflume.deadletter")) == 1
+        if format == "parquet":
+            assert {record["raw"] for record in records} == {"a\xff"}  # bytes: a character each
+
+
+class _Pipe(io.BytesIO):
+    """Standard input of a pipe."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(("format", "said"), [("csv", "past line"), ("avro", "past record"), ("parquet", "past row 0")])
+def test_a_torn_file_of_any_format_is_told(
+    producer: FakeProducer, tmp_path: Path, capsys: pytest.CaptureFixture[str], format: str, said: str
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b'message\ngood\n"torn' if format == "csv" else b"torn")
+    assert main.run(["send", str(file), *TO, "--format", format]) == 1
+    assert said in capsys.readouterr().err
+    assert _messages(producer) == (["good"] if format == "csv" else [])
+
+
+def test_csv_may_have_another_delimiter(producer: FakeProducer, tmp_path: Path) -> None:
+    file = tmp_path / "file.tsv"
+    file.write_bytes(b"message\tlevel\na,b\tINFO\n")
+    assert main.run(["send", str(file), *TO, "--format", "csv", "--delimiter", "\\t"]) == 0
+    assert _messages(producer) == ["a,b"]
+
+
 @pytest.mark.parametrize(
-    "arguments", [["no/such/file", *TO], [__file__, "--tenant", "..", "--dataset", "events"], [__file__]]
+    "arguments",
+    [
+        ["no/such/file", *TO],
+        [__file__, "--tenant", "..", "--dataset", "events"],
+        [__file__],
+        [__file__, *TO, "--format", "csv", "--delimiter", "ab"],
+    ],
 )
 def test_wrong_use_is_exit_code_2(producer: FakeProducer, arguments: list[str]) -> None:
     assert main.run(["send", *arguments]) == 2

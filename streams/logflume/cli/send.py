@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import sys
 import time
@@ -12,6 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, NoReturn, cast
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,10 +23,14 @@ from logflume import contract, model
 from logflume.cli.listing import AsJson, json_text, printable
 from logflume.config.directory import DirectorySource
 from logflume.edge import BadRecord, Client
+from logflume.edge.tables import as_lines
 from logflume.errors import LogflumeError, Misconfigured, Poison
+from logflume.formats import avro, csv
+from logflume.formats.pieces import pieces
 from logflume.settings import Settings
 
 _CHUNK_BYTES = 1 << 20
+_BATCH_ROWS = 20_000
 _SHOWN = 20
 _EXCERPT = 100
 
@@ -34,6 +41,9 @@ class Format(StrEnum):
     JSON = "json"
     NDJSON = "ndjson"
     COMBINED = "combined"
+    CSV = "csv"
+    AVRO = "avro"
+    PARQUET = "parquet"
 
 
 @dataclass
@@ -58,16 +68,21 @@ def command(
         Format,
         typer.Option(
             help="json: one document, an object or an array of them; ndjson: an object a line; "
-            "combined: an Apache or nginx access log."
+            "combined: an Apache or nginx access log; csv: with a header; avro: an object container file; parquet."
         ),
     ] = Format.NDJSON,
+    delimiter: Annotated[str, typer.Option(help="Between the values of CSV; `\\t` is a tab.")] = ",",
     as_json: AsJson = False,
 ) -> None:
     """Send a file of records; return when Kafka holds them all.
 
-    Bad lines are counted and the first 20 shown with their number; they go to the dead letters, the others are sent.
+    Bad lines (of csv, avro and parquet: rows) are counted and the first 20 shown with their number; they go to the dead
+    letters, the others are sent.
     Exit code 0: every record was good; 1: some were bad (the good ones are sent), or Kafka did not take them in time.
     """
+    delimiter = delimiter.replace("\\t", "\t")
+    if len(delimiter) != 1:
+        raise Misconfigured(f"--delimiter is one character, not {delimiter!r}")
     settings = Settings()
     tally = Tally()
     started = time.monotonic()
@@ -76,14 +91,54 @@ def command(
         _warn_unless_wanted(settings, tenant, dataset)
         with _opened(file) as source, _progress(quiet=as_json) as progress:
             task = progress.add_task(file.name, total=source.size)
-            for first, data in _pieces(source, format):
-                take = client.log_combined if format is Format.COMBINED else client.log_ndjson
-                rows += take(tenant, dataset, data, first_line=first).rows
+            to = _To(client, tenant, dataset, delimiter)
+            for sent in to.send(source, format):
+                rows += sent
                 progress.update(task, completed=source.position())
     seconds = time.monotonic() - started
     _report(rows, tally, seconds, as_json=as_json)
     if tally.bad:
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class _To:
+    """Whose records they are, and the client that takes them."""
+
+    client: Client
+    tenant: str
+    dataset: str
+    delimiter: str
+
+    def send(self, source: _Source, format: Format) -> Iterator[int]:
+        """Hand the file over piece by piece; yields the records of each."""
+        if format is Format.PARQUET:
+            yield from self._rows(source)
+            return
+        take = self.client.log_combined if format is Format.COMBINED else self.client.log_ndjson
+        for first, data in self._lines(source, format):
+            yield take(self.tenant, self.dataset, data, first_line=first).rows
+
+    def _lines(self, source: _Source, format: Format) -> Iterator[tuple[int, bytes]]:
+        if format is Format.CSV:
+            dataset = self.client.datasets.named(self.dataset)
+            return pieces(csv.records(source.unpacked(), dataset, self.delimiter))
+        if format is Format.AVRO:
+            return pieces(avro.records(source.unpacked()))
+        return _pieces(source, format)
+
+    def _rows(self, source: _Source) -> Iterator[int]:
+        first = 1
+        try:
+            for batch in pq.ParquetFile(source.seekable()).iter_batches(_BATCH_ROWS):
+                try:
+                    yield self.client.log_table(self.tenant, self.dataset, batch).rows
+                except Poison:  # one by one, so that a bad row costs only itself
+                    lines = as_lines(batch)
+                    yield self.client.log_ndjson(self.tenant, self.dataset, lines, first_line=first).rows
+                first += batch.num_rows
+        except (pa.ArrowException, OSError) as failure:
+            raise Poison("torn-file", f"the Parquet file can't be read past row {first - 1}: {failure}") from failure
 
 
 def _report(rows: int, tally: Tally, seconds: float, *, as_json: bool) -> None:
@@ -132,6 +187,14 @@ class _Source:
     def position(self) -> int:
         """Bytes read of the file as it lies there."""
         return self._file.tell() if self.size is not None else 0
+
+    def unpacked(self) -> BinaryIO:
+        """The content, to be read once from its beginning."""
+        return self._data
+
+    def seekable(self) -> BinaryIO:
+        """The file as it lies there; all of it in memory when it can't be sought in, as standard input can't."""
+        return self._file if self._file.seekable() else io.BytesIO(self._data.read())
 
     def chunks(self) -> Iterator[bytes]:
         """The content, a piece after the other."""

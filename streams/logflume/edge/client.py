@@ -116,6 +116,11 @@ class Client:
             thread.start()
         _living.add(self)
 
+    @property
+    def datasets(self) -> Datasets:
+        """The contract's datasets, as this client knows them."""
+        return self._datasets
+
     def log(self, tenant: str, dataset: str, record: Mapping[str, Any], *, timeout: float | None = None) -> None:
         """Accept one record. Blocks while memory is full, ``timeout`` (``edge_timeout_seconds``) at most.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
@@ -87,13 +88,20 @@ def _kind(type: pa.DataType) -> object:
     return next((kind for kind, is_it in kinds.items() if is_it), None)
 
 
+def as_lines(table: pa.Table | pa.RecordBatch) -> bytes:
+    """Return rows as lines of JSON, for a table that ``conformed`` refuses: so each bad row costs only itself.
+
+    What JSON can't hold is spelled so that the row is refused (``NaN``), bytes are text of one character a byte.
+    """
+    if isinstance(table, pa.RecordBatch):
+        table = pa.Table.from_batches([table])
+    dumps = json.JSONEncoder(default=_text, separators=(",", ":")).encode
+    return b"".join(dumps(_present(record)).encode() + b"\n" for record in _records(table))
+
+
 def _read_as_json(table: pa.Table, dataset: Dataset) -> pa.RecordBatch:
-    for at, name in enumerate(table.column_names):
-        if pa.types.is_timestamp(table.column(name).type):
-            table = table.set_column(at, name, _spelled(table.column(name)))
     try:
-        records = table.to_pylist(maps_as_pydicts="strict")
-        lines = [orjson.dumps(_present(record), option=orjson.OPT_APPEND_NEWLINE) for record in records]
+        lines = [orjson.dumps(_present(record), option=orjson.OPT_APPEND_NEWLINE) for record in _records(table)]
     except (TypeError, ValueError, KeyError) as error:
         raise Poison(reasons.NOT_JSON, f"columns {', '.join(table.column_names)}: {error}") from error
     parsed = JsonParser(dataset).parse(b"".join(lines))
@@ -101,6 +109,18 @@ def _read_as_json(table: pa.Table, dataset: Dataset) -> pa.RecordBatch:
         bad = parsed.bad[0]
         raise Poison(bad.reason, f"row {bad.row} of columns {', '.join(table.column_names)}: {bad.detail}")
     return parsed.batch
+
+
+def _records(table: pa.Table) -> list[dict[str, Any]]:
+    for at, name in enumerate(table.column_names):
+        if pa.types.is_timestamp(table.column(name).type):
+            table = table.set_column(at, name, _spelled(table.column(name)))
+    records: list[dict[str, Any]] = table.to_pylist(maps_as_pydicts="strict")
+    return records
+
+
+def _text(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 def _present(record: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,50 @@
+"""Avro object container files to JSON records, by fastavro.
+
+Logical types become what a log record holds: instants RFC 3339 text, dates and times ISO 8601, decimals and UUIDs text.
+Bytes become text as in Avro's own JSON encoding, one character a byte. NaN is spelled ``NaN``: no JSON, so that whoever
+reads the lines refuses that record, and no other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import BinaryIO
+from uuid import UUID
+
+import fastavro
+
+from logflume.errors import Poison
+
+
+def records(file: BinaryIO) -> Iterator[bytes]:
+    """Yield each record as a line of JSON; ``Poison`` when the file is no Avro container, or is torn.
+
+    What came before the damage has been yielded by then.
+    """
+    number = 0
+    try:
+        for number, record in enumerate(fastavro.reader(file), start=1):  # noqa: B007
+            yield _line(record)
+    except Exception as failure:  # fastavro raises whatever a broken file leads it to
+        what = f"{type(failure).__name__}: {failure}"
+        raise Poison("torn-file", f"the Avro container can't be read past record {number}: {what}") from failure
+
+
+def _line(record: object) -> bytes:
+    return json.dumps(record, default=_plain, separators=(",", ":")).encode() + b"\n"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        text = value.isoformat()
+        return text.replace("+00:00", "Z") if value.tzinfo else text
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if isinstance(value, Decimal | UUID):
+        return str(value)
+    raise TypeError(f"Avro's {type(value).__name__} has no JSON value")

@@ -231,5 +231,5 @@ def test_rows_lost_to_retention_are_recorded_exactly_and_reading_goes_on(made: S
     until_at(made, 0, 10)
     [letter] = letters(made)
     assert (letter.reason, letter.offset) == ("retention", 0)
-    assert "sorted offsets 0 to 6" in letter.detail
+    assert "offsets 0 to 6" in letter.detail
     assert stored(made, "acme") == messages(7, 10, range(1))

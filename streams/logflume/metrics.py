@@ -159,11 +159,18 @@ SORT_DEADLETTERS = _counter(
     "Records (or whole unreadable messages) sent to the dead-letter topic.",
     "logflume deadletter list shows them with coordinates and reason.",
 )
+SORT_STOPPED = _gauge(
+    "logflume_sort_stopped_partitions",
+    "partitions",
+    (),
+    "Assigned partitions that are not read, as the group's offset lies beyond the log's end.",
+    "Kafka lost acknowledged messages, or offsets were set by hand: docs/sort.md says what to do.",
+)
 SORT_LOST = _counter(
     "logflume_sort_lost_messages_total",
     "messages",
     ("topic",),
-    "Messages that retention removed before they were read; the log names partition and offsets.",
+    "Messages that retention removed before they were read; a dead letter (reason retention) has the exact offsets.",
     "Anything above 0 is a loss: lengthen retention, add sort workers, and look at the lag's history.",
 )
 SORT_SECONDS = _histogram(
@@ -255,7 +262,7 @@ SINK_BEHIND_BYTES = _gauge(
     "bytes",
     (),
     "Bytes read past the committed position: what a restart reads again.",
-    "At sink_behind_bytes the worker flushes everything; often there: raise it or lower sink_flush_age_seconds.",
+    "At sink_behind_bytes whoever holds the commit back is flushed; often there: raise it or lower the flush age.",
 )
 SINK_COMMIT_AGE = _gauge(
     "logflume_sink_commit_age_seconds",
@@ -283,7 +290,7 @@ SINK_ERRORS = _counter(
     "errors",
     ("kind",),
     "Flushes or transactions that failed, by the error's kind.",
-    "Retryable passes by itself when Kafka or the store is back; Refused stops a partition: see the log.",
+    "Retryable passes by itself when Kafka or the store is back; Refused waits for somebody: /ready says for what.",
 )
 
 # --- table ------------------------------------------------------------------------------------------------------------

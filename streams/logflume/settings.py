@@ -62,8 +62,8 @@ class Settings(BaseSettings):
     kafka_bootstrap: str = Field("", description="Kafka brokers, `host:port[,host:port…]`.")
     kafka_options: dict[str, str] = Field(
         default_factory=dict,
-        description="Further librdkafka options for every client, as JSON, such as "
-        '`{"security.protocol": "SASL_SSL", …}`.',
+        description='Further librdkafka options, as JSON, such as `{"socket.keepalive.enable": "true"}`. Faust\'s own '
+        "client in sorters does not heed them, and sorters refuse TLS and SASL so far.",
     )
     topic_prefix: str = Field("logflume.", description="What the names of all topics begin with.")
     topics_profile: Literal["local", "real"] = Field(
@@ -83,7 +83,9 @@ class Settings(BaseSettings):
         "", description="URL of an S3 service other than Amazon's, such as `http://127.0.0.1:8333`."
     )
     store_region: str = Field("us-east-1", description="Region of the bucket.")
-    store_access_key: str = Field("", description="Access key id; empty: the usual sources of the AWS tools.")
+    store_access_key: str = Field(
+        "", description="Access key id; empty: `AWS_*` variables, or the container's or instance's role (no profiles)."
+    )
     store_secret_key: SecretStr = Field(SecretStr(""), description="Secret access key.")
 
     # This machine

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import duckdb
 import polars
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
+from pydantic import SecretStr
 
-from logflume.errors import Refused, Retryable
+from logflume.errors import Misconfigured, Refused, Retryable
 from logflume.explore.find import find
 from logflume.explore.query import query
+from logflume.settings import Settings
 from logflume.table import log, snapshot
+from logflume.table.bucket import Bucket
 from logflume.table.probe import probe
 from logflume.table.store import Store
 from logflume.table.table import Table
@@ -118,6 +122,28 @@ def test_the_probe_refuses_a_store_that_ignores_the_condition() -> None:
         careless = Store("s3://bucket/prefix", endpoint=endpoint, key="key", secret="secret")
         with pytest.raises(Refused, match="it ignores If-None-Match"):
             probe(careless)
+
+
+def test_a_slow_upload_is_waited_for_and_everything_else_is_not() -> None:
+    names = {"region": "us-east-1", "key": "key", "secret": "secret"}
+    with careless_store(bytes_per_second=1e6) as endpoint:
+        bucket = Bucket("bucket", endpoint=endpoint, connect=5, request=1, upload=30, attempts=1, **names)
+        bucket.put("data", pa.py_buffer(bytes(3_000_000)))
+        with pytest.raises(OSError, match="Error performing PUT"):
+            bucket.put_if_absent("entry", bytes(3_000_000))
+
+
+def test_a_token_of_other_credentials_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(store_url="s3://bucket/prefix", store_access_key="key", store_secret_key=SecretStr("secret"))
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of somebody else")
+    with pytest.raises(Misconfigured, match="AWS_SESSION_TOKEN"):
+        Store.from_settings(settings)
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/a//b", "file:///a//b"])
+def test_an_address_with_an_empty_part_is_refused(url: str) -> None:
+    with pytest.raises(Misconfigured, match="empty part"):
+        Store(url)
 
 
 def test_a_store_that_is_away_is_told_in_time() -> None:

@@ -1,9 +1,11 @@
-"""An S3 server that takes ``If-None-Match`` and ignores it, as some real ones do: the negative case of the probe."""
+"""An S3 server that takes ``If-None-Match`` and ignores it, as some real ones do, and reads as slowly as it is told."""
 
 from __future__ import annotations
 
+import math
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,9 +14,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     objects: dict[str, bytes]
+    pace: float
 
     def do_PUT(self) -> None:
-        self.objects[self.path] = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        left, parts = int(self.headers.get("Content-Length", 0)), []
+        while left:
+            parts.append(self.rfile.read(min(left, 64 << 10)))
+            left -= len(parts[-1])
+            time.sleep(len(parts[-1]) / self.pace)
+        self.objects[self.path] = b"".join(parts)
         self._answer(200, ETag='"etag"')
 
     def do_DELETE(self) -> None:
@@ -45,9 +53,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def careless_store() -> Iterator[str]:
+def careless_store(bytes_per_second: float = math.inf) -> Iterator[str]:
     """Run the server; gives its endpoint."""
-    handler = type("Handler", (_Handler,), {"objects": {}})
+    handler = type("Handler", (_Handler,), {"objects": {}, "pace": bytes_per_second})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever)

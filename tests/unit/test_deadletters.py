@@ -134,3 +134,13 @@ def test_sent_letters_are_safe_when_the_deliveries_are() -> None:
     back = assemble(from_message(m.value or b"", m.headers) for m in producer.log)
     assert list(back) == [LETTER, replace(LETTER, row=1)]
     assert {message.topic for message in producer.log} == {"dead"}
+
+
+def test_two_lost_ranges_that_begin_at_one_offset_are_two_letters() -> None:
+    """A sorter may die between its letter and its commit, and find more gone when it comes back."""
+    where = ("sort", "events", "ingest", "id", 3)
+    early, late = deadletters.deleted(*where, 100, 199), deadletters.deleted(*where, 100, 299)
+    assert early.id != late.id
+    assert early.id == deadletters.deleted(*where, 100, 199).id
+    found = list(assemble(from_message(m.value, m.headers) for letter in (early, late) for m in to_messages(letter)))
+    assert [letter.detail for letter in found] == [early.detail, late.detail]

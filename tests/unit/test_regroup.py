@@ -157,3 +157,10 @@ def test_routing_depends_on_dataset_and_tenant_alone_and_never_changes() -> None
     homes = Counter(Routing("events", 16).partition(f"tenant-{n}") for n in range(16_000))
     assert len(homes) == 16
     assert max(homes.values()) < 1.2 * 1000
+
+
+def test_fields_without_a_value_are_in_no_sorted_block() -> None:
+    chunks = [chunk([message(0, b'{"message":"m"}'), message(1, b'{"message":"m","level":"INFO"}')])]
+    [[piece]] = regrouper().regroup(Gatherer(EVENTS).gather(chunks), covers(chunks), {})
+    own = {"_received", "_extra", "_src_topic", "_src_partition", "_src_offset", "_src_row"}
+    assert set(decode_sorted(piece.value, piece.headers)[1].schema.names) == own | {"message", "level"}

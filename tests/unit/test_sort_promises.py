@@ -23,6 +23,7 @@ HERE, THERE = TP("ingest.events", 0), TP("ingest.events", 1)
 def consumer() -> Consumer:
     made = object.__new__(Consumer)
     made.rule = CommitRule()
+    made.stopped = {}
     return made
 
 
@@ -35,7 +36,9 @@ def test_partitions_that_are_taken_away_are_forgotten(monkeypatch: pytest.Monkey
     monkeypatch.setattr(stock.Consumer, "on_partitions_revoked", theirs)
     ours = consumer()
     gone, kept = ours.rule.fetched(HERE, 0, 9, 1.0), ours.rule.fetched(THERE, 0, 4, 1.0)
+    ours.stopped = {HERE: "beyond the end", THERE: "too"}
     asyncio.run(ours.on_partitions_revoked({HERE}))
+    assert ours.stopped == {THERE: "too"}
     gone.done = kept.done = True
     assert ours._new_offset(HERE) is None
     assert ours._new_offset(THERE) == 5

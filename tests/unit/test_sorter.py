@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from logflume import contract
+from logflume import contract, metrics
 from logflume.block.sorted import decode_sorted
 from logflume.errors import Fatal, Retryable
 from logflume.kafka.deliveries import Deliveries
@@ -242,3 +242,18 @@ def test_the_stages_modules_need_no_settings_to_be_imported(name: str) -> None:
     import importlib
 
     importlib.import_module(f"logflume.sort.{name}")
+
+
+def test_a_range_lost_to_retention_is_counted_when_its_letter_is_safe() -> None:
+    async def play(running: Running) -> None:
+        before = metrics.SORT_LOST.labels("ingest.events")._value.get()
+        lost = event(5, 6)
+        lost.value = replace(lost.value, lost=(2, 4))
+        await running.sorter.submit(lost)
+        await until(running.blocks)
+        assert metrics.SORT_LOST.labels("ingest.events")._value.get() == before
+        running.deliveries.reports.release()
+        await until(lambda: lost.acked)
+        assert metrics.SORT_LOST.labels("ingest.events")._value.get() == before + 3
+
+    scenario(play)

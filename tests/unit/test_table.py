@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from logflume import crash
 from logflume.errors import Misconfigured, Refused, Retryable
+from logflume.explore.find import find
 from logflume.model.dataset import Field, FieldType
 from logflume.table import log, parquet, snapshot
 from logflume.table.store import Heads, Store
@@ -366,3 +368,26 @@ def test_folders_with_odd_names_work(tmp_path: Path) -> None:
     append(store, ["b"], upto=2)
     assert (tmp_path / "with space" / "tables").is_dir()
     assert ids(store) == ["a", "b"]
+
+
+def test_a_field_without_any_value_is_in_no_file_and_is_read_as_null(store: TroubledStore) -> None:
+    """Not even the id and the time: such rows are filed under their day of arrival."""
+    append(store, ["a"], RequestHeaders=[[("k", "v")]])
+    append(store, [None, None], upto=3, EdgeStartTimestamp=[None, None], _received=[NOON + DAY] * 2)
+    path = store.table("acme", "http_requests")
+    table = DeltaTable(store.uri(path))
+    files = {name.split("/")[0]: name for name in pa.table(table.get_add_actions()).column("path").to_pylist()}
+    columns = {date: set(pq.read_schema(Path(store.full(path)) / name).names) for date, name in files.items()}
+    own = {"_received", "_src_topic", "_src_partition", "_src_offset", "_src_row"}
+    assert columns["_date=2025-11-25"] == own | {"RayID", "EdgeStartTimestamp", "RequestHeaders"}
+    assert columns["_date=2025-11-26"] == own
+    rows = table.to_pyarrow_table()
+    assert rows.column("RayID").null_count == 2
+    assert rows.column("RequestHeaders").null_count == 2
+    stats = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    assert {row["partition._date"].isoformat(): row["null_count.EdgeStartTimestamp"] for row in stats} == {
+        "2025-11-25": 0,
+        "2025-11-26": 2,
+    }
+    found = list(find(store, {"http_requests": SMALL}, "acme", "a", "http_requests"))
+    assert [each.rows.num_rows for each in found] == [1]

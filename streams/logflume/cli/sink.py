@@ -51,8 +51,8 @@ def command(
     log.info("sink.started", pid=os.getpid(), group=settings.sink_group, http=server.address if server else None)
     try:
         sink.run(stop)
-    except LogflumeError as error:
-        log.error("sink.failed", error=str(error))
+    except Exception as error:
+        log.error("sink.failed", error=str(error), exc_info=not isinstance(error, LogflumeError))
         _leave(sink, 1)
         raise
     finally:

@@ -211,6 +211,10 @@ class Sorter:
         metrics.SORT_ROWS.labels(self._dataset).inc(sum(piece.rows for piece in pieces))
         metrics.SORT_BYTES.labels(self._dataset).inc(sum(len(piece.value) for piece in pieces))
         metrics.SORT_BLOCKS.labels(self._dataset).inc(len(pieces))
+        for chunk in done.unit.chunks:
+            if chunk.lost is not None:
+                first, last = chunk.lost
+                metrics.SORT_LOST.labels(chunk.topic).inc(last - first + 1)
         for letter in done.letters:
             metrics.SORT_DEADLETTERS.labels(self._dataset, letter.reason).inc()
 

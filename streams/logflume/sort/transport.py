@@ -154,6 +154,7 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
         topic_id = self._owner.topic_id(partition.topic)
         where = {"topic": partition.topic, "partition": partition.partition, "topic_id": topic_id}
         self._owner.stopped.pop(TP(*partition), None)
+        metrics.SORT_STOPPED.set(len(self._owner.stopped))
         if committed is None or committed.offset < 0:
             log.debug("group placed at the beginning of a partition", offset=beginning, **where)
             return beginning
@@ -164,10 +165,10 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
             reason = f"committed offset {committed.offset} lies beyond the log's end {end}"
             log.error("partition stopped", reason=reason, **where)
             self._owner.stopped[TP(*partition)] = reason
+            metrics.SORT_STOPPED.set(len(self._owner.stopped))
             return end
         if committed.offset < beginning:
             log.error("range lost to retention", first=committed.offset, last=beginning - 1, **where)
-            metrics.SORT_LOST.labels(partition.topic).inc(beginning - committed.offset)
             self._owner.lost[TP(*partition)] = (committed.offset, beginning - 1)
             return beginning
         return int(committed.offset)
@@ -285,6 +286,9 @@ class Consumer(stock.Consumer):
         """Let running work end and be committed, then forget the partitions."""
         await super().on_partitions_revoked(revoked)
         self.rule.forget(revoked)
+        for tp in revoked:
+            self.stopped.pop(tp, None)
+        metrics.SORT_STOPPED.set(len(self.stopped))
 
     # Committing: T1
 

@@ -16,17 +16,29 @@ import pyarrow as pa
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store
 
-_PART_BYTES = 16 << 20
+_PART_BYTES = 8 << 20
+_PARTS_AT_ONCE = 2
 
 
 class Bucket:
     """Objects of one S3 service below a prefix. Safe for threads. Every method raises ``OSError`` when S3 fails."""
 
     def __init__(
-        self, root: str, *, endpoint: str, region: str, key: str, secret: str, connect: int, request: int, attempts: int
+        self,
+        root: str,
+        *,
+        endpoint: str,
+        region: str,
+        key: str,
+        secret: str,
+        connect: float,
+        request: float,
+        upload: float,
+        attempts: int,
     ) -> None:
-        """``root``: bucket and prefix. ``connect`` and ``request``: seconds after which an attempt ends; without
-        ``key`` the credentials are looked for where AWS's clients look.
+        """``root``: bucket and prefix. Seconds after which an attempt ends: ``connect`` to be connected, ``upload`` to
+        put an object or a part of 8 MB of one, ``request`` for everything else. Without ``key`` the credentials come
+        from ``AWS_*`` variables, or from the container's or instance's role.
         """
         bucket, _, prefix = root.partition("/")
         options: dict[str, Any] = {}
@@ -34,23 +46,30 @@ class Bucket:
             options["endpoint"] = endpoint
         if key:
             options |= {"access_key_id": key, "secret_access_key": secret}
-        self._s3 = S3Store(
-            bucket,
-            prefix=prefix or None,
-            region=region,
-            client_options={
-                "allow_http": endpoint.startswith("http://"),
-                "connect_timeout": timedelta(seconds=connect),
-                "timeout": timedelta(seconds=request),
-            },
-            retry_config={"max_retries": attempts, "retry_timeout": timedelta(seconds=request)},
-            **options,
-        )
+
+        def store(seconds: float) -> S3Store:
+            return S3Store(
+                bucket,
+                prefix=prefix or None,
+                region=region,
+                client_options={
+                    "allow_http": endpoint.startswith("http://"),
+                    "connect_timeout": timedelta(seconds=connect),
+                    "timeout": timedelta(seconds=seconds),  # of a whole attempt, its upload included
+                },
+                # No attempt begins after this; the one before it may have taken all of its time.
+                retry_config={"max_retries": attempts, "retry_timeout": timedelta(seconds=2 * seconds)},
+                **options,
+            )
+
+        self._s3 = store(request)
+        self._uploads = store(upload)
 
     def put(self, path: str, data: pa.Buffer) -> None:
-        """Write a whole object; in parts of 16 MB when it is larger."""
-        with _os_errors():  # Arrow's bytes are signed, obstore's are not
-            obstore.put(self._s3, path, memoryview(data).cast("B"), chunk_size=_PART_BYTES)
+        """Write a whole object; in parts of 8 MB when it is larger."""
+        signed = memoryview(data)  # Arrow's bytes are, obstore's are not
+        with _os_errors():
+            obstore.put(self._uploads, path, signed.cast("B"), chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE)
 
     def put_if_absent(self, path: str, data: bytes) -> str | None:
         """Make an object and return its tag; ``None`` when one is there. After ``OSError`` it may have been made."""
@@ -59,7 +78,7 @@ class Bucket:
                 made = obstore.put(self._s3, path, data, mode="create", use_multipart=False)
             except (AlreadyExistsError, PreconditionError):
                 return None
-        return made["e_tag"] or self.tag(path)
+        return str(made["e_tag"])  # an answer without one is an error to obstore: such an object may have been made
 
     def tag(self, path: str) -> str | None:
         """Return what tells this object from others of its name: its ETag; ``None`` when there is no object."""
@@ -88,5 +107,5 @@ class Bucket:
 def _os_errors() -> Iterator[None]:
     try:
         yield
-    except BaseError as error:
+    except (BaseError, FileNotFoundError) as error:
         raise OSError(str(error).split("\n\nDebug source:")[0]) from error

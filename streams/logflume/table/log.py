@@ -3,7 +3,7 @@
 delta-rs reads the log, adds columns and writes checkpoints. The entry of an append, a table's first included, is put by
 ourselves, as Delta's protocol has it ("Delta transaction log protocol", writer version 2): from a known head it is one
 object of known name, made only if absent. delta-rs's own commit reads the log before and after: 17 ms of CPU and 48 ms
-of time on S3 for a small append, against 5 and 12. Checked against deltalake 1.6.6: both sorts see each other.
+of time on S3 for a small append, against 0.5 and 4. Checked against deltalake 1.6.6: both sorts see each other.
 """
 
 from __future__ import annotations

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from logflume.table.log import Head
 
 CONNECT_SECONDS = 5
-REQUEST_SECONDS = 30  # of silence; a stalled request ends well before the sink's transaction time-out matters
+REQUEST_SECONDS = 30
+UPLOAD_SECONDS = 120  # of an object, or of a part of 8 MB: slow links get there too
 ATTEMPTS = 3
 HEADS = 50_000  # a head is about 1 kB: tables whose last state is remembered
 
@@ -48,6 +49,8 @@ class Store:
         if not self.local and not parts.netloc:
             raise Misconfigured(f"the store's URL {url!r} names no bucket: s3://bucket/prefix (LOGFLUME_STORE_URL)")
         path = unquote(parts.path).strip("/")
+        if "//" in path:
+            raise Misconfigured(f"the store's URL {url!r} has an empty part (LOGFLUME_STORE_URL)")
         self.root = f"/{path}" if self.local else f"{parts.netloc}/{path}".rstrip("/")
         self.url = f"{parts.scheme}://{self.root}"
         self._endpoint, self._region, self._key, self._secret = endpoint, region, key, secret
@@ -56,6 +59,10 @@ class Store:
     @classmethod
     def from_settings(cls, settings: Settings) -> Store:
         """Return the store that the settings name; ``Misconfigured`` when they name none."""
+        if settings.store_access_key and os.environ.get("AWS_SESSION_TOKEN"):
+            raise Misconfigured(
+                "AWS_SESSION_TOKEN is set beside LOGFLUME_STORE_ACCESS_KEY, and belongs to other keys: unset one"
+            )
         return cls(
             settings.require("store_url"),
             endpoint=settings.store_endpoint,
@@ -127,6 +134,7 @@ class Store:
             secret=self._secret,
             connect=CONNECT_SECONDS,
             request=REQUEST_SECONDS,
+            upload=UPLOAD_SECONDS,
             attempts=ATTEMPTS,
         )
 
@@ -213,11 +221,28 @@ class Heads:
 
 
 def _write_file(path: Path, data: pa.Buffer) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     with path.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    _sync_folder(path.parent)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that they survive a power cut."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _file_tag(path: Path) -> str | None:
@@ -234,7 +259,7 @@ def _any_file(folder: Path) -> bool:
 
 def _link_file(path: Path, data: bytes) -> str | None:
     """A reader sees the whole file or none: written aside, then linked, which fails when the name is taken."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     aside = path.parent / f".{uuid.uuid4().hex}.tmp"
     try:
         with aside.open("wb") as file:
@@ -242,6 +267,7 @@ def _link_file(path: Path, data: bytes) -> str | None:
             file.flush()
             os.fsync(file.fileno())
         os.link(aside, path)
+        _sync_folder(path.parent)
         return _file_tag(aside)
     except FileExistsError:
         return None

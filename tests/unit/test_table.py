@@ -94,8 +94,8 @@ def test_a_table_made_again_with_an_entry_as_long_is_not_taken_for_the_old_one(s
     shutil.rmtree(folder)
     append(another(store), ["b"], upto=4)
     assert (folder / "_delta_log" / f"{0:020}.json").stat().st_size == old
-    assert append(store, ["c", "d"], upto=6).rows == 2
-    assert ids(store) == ["b", "c", "d"]
+    assert append(store, ["c", "d", "e"], upto=7).rows == 3  # on the old head it would be the last alone
+    assert ids(store) == ["b", "c", "d", "e"]
 
 
 def test_a_store_that_stays_away_is_told_and_no_file_is_deleted(

@@ -1,0 +1,81 @@
+"""One request in work, as a protocol's endpoint sees it: whose it is, its body, and the way to have its records taken.
+
+A protocol is a list of ``Route``. Its endpoint asks the ``Exchange`` in this order, each at most once: ``tenant``,
+``body``, ``decode`` (its own pure function, in a thread), ``take``. Each raises ``Refusal`` when the request ends there;
+the route's ``refuse`` puts that into the protocol's words. Whatever else an endpoint raises is a 500, counted and logged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from logflume.edge.http.portion import Portion, Taken
+from logflume.edge.http.refusal import Refusal, as_json
+from logflume.model import Datasets
+from logflume.settings import Settings
+
+T = TypeVar("T")
+
+
+class Exchange(Protocol):
+    """See the module. All calls are the event loop's."""
+
+    request: Request
+    """For method, path, query and headers; its body is read by ``body`` alone."""
+    settings: Settings
+    datasets: Datasets
+
+    def tenant(self) -> str:
+        """Whose token the request carries: ``Bearer <token>``, ``Splunk <token>`` or Basic with it as the password.
+
+        ``Refusal`` 401 without one, or with one that no tenant has.
+        """
+        ...
+
+    def refusal(self, tenant: str, dataset: str) -> Refusal | None:
+        """Why records of this dataset would not be taken from ``tenant`` (404, 403), or None: for answers by record."""
+        ...
+
+    async def body(self) -> bytes:
+        """The whole body, unpacked by its Content-Encoding. ``Refusal`` 408, 413, 415, 400 (torn), or 503 (memory)."""
+        ...
+
+    async def decode(self, function: Callable[[], T], *, json: bytes = b"") -> T:
+        """Call ``function`` in a thread, or at once when the body is small; it must be pure and bounded.
+
+        ``json``: text that the function will load as a JSON document. Memory for its objects is reserved beforehand
+        (``Refusal`` 413 or 503). ``Poison`` that the function raises becomes a ``Refusal`` 400 with its detail.
+        """
+        ...
+
+    async def take(self, tenant: str, portions: Sequence[Portion], *, atomic: bool = False) -> Taken:
+        """Hand the records to Kafka (or the spool) and return when they are durable there, all or none of them.
+
+        Bad records are in ``Taken.errors`` and in the dead letters, the others are taken; with ``atomic`` one bad
+        record makes it ``Refusal`` 422 and nothing is kept. Portions of a dataset that ``refusal`` names: its Refusal.
+        ``Refusal`` 503 when there is no room, and when Kafka was silent for too long; the detail says which.
+        """
+        ...
+
+
+Endpoint = Callable[[Exchange], Awaitable[Response]]
+Refuse = Callable[[Exchange, Refusal], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path of a protocol (starlette's syntax), and who answers it.
+
+    ``protocol`` is one word, the label of its metrics; ``refuse`` words a refusal as the protocol's clients expect it.
+    """
+
+    protocol: str
+    path: str
+    endpoint: Endpoint
+    methods: tuple[str, ...] = ("POST",)
+    refuse: Refuse = lambda _, refusal: as_json(refusal)

@@ -142,6 +142,15 @@ class Section:
             return value
         raise self.mistake(key, "one value is wanted, not a list, a mapping or a date")
 
+    def texts(self, key: str) -> list[str]:
+        """Return the list of texts under ``key``."""
+        node = self._node(key)
+        values = [_construct(item) for item in node.value] if isinstance(node, yaml.SequenceNode) else [None]
+        texts = [value for value in values if isinstance(value, str)]
+        if len(texts) < len(values):
+            raise self.mistake(key, "a list of texts is wanted, such as [a, b]")
+        return texts
+
     def section(self, key: str) -> Section:
         """Return the mapping under ``key``."""
         node = self._node(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from logflume import contract, metrics
 from logflume.config import Source
 from logflume.config.directory import DirectorySource
 from logflume.errors import Misconfigured, Refused
-from logflume.model import check_tenant_name, load
+from logflume.model import Job, Outlet, Target, check_tenant_name, load
+from logflume.model.job import MAX_AGE_SECONDS, MAX_BYTES
 
 DATASETS = load(contract.find())
 
@@ -36,6 +38,70 @@ def test_a_tenant_gets_what_its_file_says_and_nothing_else(tmp_path: Path) -> No
     assert not found.wants("acme", "http_requests")
     assert not found.wants("idle", "events")
     assert not found.wants("nobody", "events")
+
+
+JOB = "name: acme\ndatasets: {events: }\njobs:\n  copy:\n    dataset: events\n    destination: s3://bucket/a\n"
+
+
+def test_a_tenants_jobs_are_what_its_file_says(tmp_path: Path) -> None:
+    options = "    endpoint: http://127.0.0.1:1\n    credentials: mine\n    fields: [time, _extra]\n    max_rows: 7\n"
+    plain = "  plain: {dataset: events, destination: file:///tmp/x, format: parquet}\n"
+    found = source(tmp_path, acme=JOB + options + plain).current()
+    copy, other = found.tenants["acme"].jobs.values()
+    assert (copy.key, copy.dataset, copy.format, copy.fields) == ("copy", "events", "ndjson.gz", ("time", "_extra"))
+    assert copy.target == Target("s3://bucket/a", "http://127.0.0.1:1", credentials="mine")
+    assert copy.limits == (7, MAX_BYTES, MAX_AGE_SECONDS)
+    assert (other.target, other.format, other.fields) == (Target("file:///tmp/x"), "parquet", ())
+    assert found.outlets("acme", "events") == (Outlet("acme"), Outlet("acme", "copy"), Outlet("acme", "plain"))
+    assert [outlet.job for outlet in found.outlets("acme", "events")] == [None, copy, other]
+    assert found.outlets("acme", "http_requests") == ()
+
+
+def test_a_job_is_made_again_from_its_definition_as_an_intent_keeps_it(tmp_path: Path) -> None:
+    job = (
+        source(tmp_path, acme=JOB + "    fields: [time]\n    encryption: AES256\n")
+        .current()
+        .tenants["acme"]
+        .jobs["copy"]
+    )
+    again = Job.defined("copy", json.loads(json.dumps(job.definition())))
+    assert again == job
+    with pytest.raises(Refused, match="job copy"):
+        Job.defined("copy", {"dataset": "events"})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("jobs:\n", "jobs: a mapping"),
+        ("jobs: {Copy: {}}\n", "jobs.Copy: a job's key"),
+        (
+            "jobs: {copy: {dataset: event, destination: s3://b}}\n",
+            "copy.dataset: the tenant has no dataset",
+        ),
+        ("jobs: {copy: {dataset: events}}\n", "jobs.copy.destination: is missing"),
+        ("jobs: {copy: {dataset: events, destination: s3://b, bucket: c}}\n", "jobs.copy.bucket: is not known"),
+        ("jobs: {copy: {dataset: events, destination: s3://b, format: xml}}\n", "'xml' is no format"),
+        ("jobs: {copy: {dataset: events, destination: s3://b, fields: time}}\n", "fields: a list of texts"),
+        ("jobs: {copy: {dataset: events, destination: s3://b, fields: [tim]}}\n", "events has no field 'tim'"),
+        ("jobs: {copy: {dataset: events, destination: s3://b, fields: [time, time]}}\n", "time stands twice"),
+        ("jobs: {copy: {dataset: events, destination: s3://b, fields: []}}\n", "name at least one field"),
+        ("jobs: {copy: {dataset: events, destination: s3://b, max_rows: 0}}\n", "max_rows: 0 is not within"),
+        ("jobs: {copy: {dataset: events, destination: s3://b, kms_key: k}}\n", "goes with encryption: aws:kms"),
+        ("jobs: {copy: {dataset: events, destination: s3://b, encryption: rot13}}\n", "'rot13' is not one of"),
+        ("jobs: {copy: {dataset: events, destination: s3://b, credentials: ../x}}\n", "the name of a folder"),
+        ("jobs: {copy: {dataset: events, destination: 's3://a:b@c'}}\n", "no key, port or query"),
+        ("jobs: {copy: {dataset: events, destination: s3://}}\n", "neither s3://bucket"),
+        ("jobs: {copy: {dataset: events, destination: ftp://b}}\n", "neither s3://bucket"),
+        ("jobs: {copy: {dataset: events, destination: 'file://tmp/x'}}\n", "three slashes"),
+        ("jobs: {copy: {dataset: events, destination: 'file:///x', region: eu}}\n", "region: is for s3:// only"),
+    ],
+)
+def test_a_mistake_in_a_job_is_told_with_file_line_and_field(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(Misconfigured) as error:
+        source(tmp_path, acme="name: acme\ndatasets: {events: }\n" + text)
+    assert "acme.yaml:3: " in str(error.value)
+    assert told in str(error.value)
 
 
 def test_a_generation_cannot_be_changed(tmp_path: Path) -> None:
@@ -85,7 +151,7 @@ def test_a_missing_directory_is_a_mistake_and_not_a_blank_configuration(tmp_path
             "acme.yaml:4: datasets.events.retention_days: -1",
         ),
         ("name: acme\ndatasets:\n  events: \n  events: \n", "acme.yaml:4: datasets.events: stands twice"),
-        ("name: acme\njobs: 3\n", "acme.yaml:2: jobs: is not known"),
+        ("name: acme\njob: 3\n", "acme.yaml:2: job: is not known; did you mean jobs?"),
     ],
 )
 def test_a_mistake_is_told_with_file_line_and_field(tmp_path: Path, text: str, told: str) -> None:
@@ -117,5 +183,7 @@ def test_equal_configurations_have_equal_hashes_and_others_have_not(tmp_path: Pa
         "days", a="name: a\ndatasets: {events: , dns_logs: }\n", b="name: b\ndatasets: {events: {retention_days: 9}}\n"
     )
     fewer = hash_of("fewer", a="name: a\ndatasets: {events: , dns_logs: }\n")
+    job = hash_of("job", acme=JOB)
+    larger = hash_of("larger", acme=JOB + "    max_rows: 7\n")
     assert one == same
-    assert len({one, days, fewer}) == 3
+    assert len({one, days, fewer, job, larger}) == 5

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from logflume import contract, metrics
+from logflume.config import jobs
 from logflume.errors import Misconfigured, Refused
 from logflume.model.dataset import Dataset
 from logflume.model.tenant import Configuration, Tenant, TenantDataset, check_tenant_name, fingerprint
@@ -47,7 +48,7 @@ def _read_all(folder: Path, datasets: Mapping[str, Dataset]) -> dict[str, Tenant
 
 def _read(path: Path, datasets: Mapping[str, Dataset]) -> Tenant:
     root = contract.read_yaml(path)
-    root.only(("name", "datasets"))
+    root.only(("name", "datasets", "jobs"))
     name = root.text("name")
     try:
         check_tenant_name(name)
@@ -56,7 +57,8 @@ def _read(path: Path, datasets: Mapping[str, Dataset]) -> Tenant:
     if name != path.stem:
         raise root.mistake("name", f"{name!r} is not the file's name {path.stem!r}")
     section = root.section("datasets")
-    return Tenant(name, MappingProxyType({key: _wanted(section, key, datasets) for key in section}))
+    wanted = {key: _wanted(section, key, datasets) for key in section}
+    return Tenant(name, MappingProxyType(wanted), MappingProxyType(jobs.read(root, wanted, datasets)))
 
 
 def _wanted(section: contract.Section, key: str, datasets: Mapping[str, Dataset]) -> TenantDataset:

@@ -1,7 +1,8 @@
 """Tenants, datasets and the configuration: validated data, no I/O but reading the contract."""
 
 from logflume.model.dataset import Dataset, Datasets, Field, FieldType, arrow_type, load
-from logflume.model.tenant import Configuration, Tenant, TenantDataset, check_tenant_name
+from logflume.model.job import FileFormat, Job, Target
+from logflume.model.tenant import Configuration, Outlet, Tenant, TenantDataset, check_tenant_name
 
 __all__ = [
     "Configuration",
@@ -9,6 +10,10 @@ __all__ = [
     "Datasets",
     "Field",
     "FieldType",
+    "FileFormat",
+    "Job",
+    "Outlet",
+    "Target",
     "Tenant",
     "TenantDataset",
     "arrow_type",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-import orjson
+from logflume.errors import Refused
+
+MAX_ROWS, MAX_BYTES, MAX_AGE_SECONDS = 100_000, 64_000_000, 300
+"""Of a job that says nothing else."""
 
 
 class FileFormat(StrEnum):
@@ -56,17 +59,28 @@ class Job:
     target: Target
     format: FileFormat
     fields: tuple[str, ...] = ()
-    max_rows: int = 100_000
-    max_bytes: int = 64_000_000
-    max_age_seconds: float = 300.0
+    max_rows: int = MAX_ROWS
+    max_bytes: int = MAX_BYTES
+    max_age_seconds: float = MAX_AGE_SECONDS
+
+    @property
+    def limits(self) -> tuple[int, int, float]:
+        """``max_rows``, ``max_bytes`` and ``max_age_seconds``: they decide where an object ends, not what is in it."""
+        return self.max_rows, self.max_bytes, self.max_age_seconds
 
     def definition(self) -> dict[str, Any]:
         """Return what decides the bytes and the place of an object, as JSON values: an intent freezes it."""
         target = {name: getattr(self.target, name) for name in Target.__slots__}
         return {"dataset": self.dataset, "target": target, "format": str(self.format), "fields": list(self.fields)}
 
-    @property
-    def fingerprint(self) -> str:
-        """The same for jobs that write the same bytes to the same place."""
-        text = orjson.dumps(self.definition(), option=orjson.OPT_SORT_KEYS)
-        return hashlib.blake2b(text, digest_size=8).hexdigest()
+    @classmethod
+    def defined(cls, key: str, definition: Mapping[str, Any]) -> Job:
+        """Return the job that gave ``definition``, as far as that goes. Raises ``Refused`` when it is none of ours."""
+        try:
+            target = Target(**definition["target"])
+            fields = tuple(definition["fields"])
+            return cls(key, definition["dataset"], target, FileFormat(definition["format"]), fields)
+        except (KeyError, TypeError, ValueError) as error:
+            raise Refused(
+                f"the stored definition of job {key} can't be read ({error}); is it a newer release's?"
+            ) from None

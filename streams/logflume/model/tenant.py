@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
 
 import orjson
 
 from logflume.errors import Misconfigured
+from logflume.model.job import Job
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
@@ -29,12 +32,25 @@ class TenantDataset:
     retention_days: int
 
 
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """Where rows of one tenant and dataset come to rest: the tenant's table, or the objects of one of its jobs.
+
+    ``name`` is the job's key, or empty for the table: tenant and name tell the outlets of a dataset apart.
+    """
+
+    tenant: str
+    name: str = ""
+    job: Job | None = field(default=None, compare=False)
+
+
 @dataclass(frozen=True)
 class Tenant:
-    """A tenant and its datasets, by the dataset's name."""
+    """A tenant: its datasets by their name, its jobs by their key."""
 
     name: str
     datasets: Mapping[str, TenantDataset]
+    jobs: Mapping[str, Job] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)
@@ -47,14 +63,32 @@ class Configuration:
 
     def wants(self, tenant: str, dataset: str) -> bool:
         """Whether rows of this tenant and dataset are kept at all."""
-        found = self.tenants.get(tenant)
-        return found is not None and dataset in found.datasets
+        return bool(self.outlets(tenant, dataset))
+
+    def outlets(self, tenant: str, dataset: str) -> tuple[Outlet, ...]:
+        """Return where rows of this tenant and dataset go: its table, then its jobs; none: nobody wants them."""
+        return self._outlets.get((tenant, dataset), ())
+
+    @cached_property
+    def _outlets(self) -> Mapping[tuple[str, str], tuple[Outlet, ...]]:
+        """Of every pair; a sink asks once a run."""
+        return {
+            (tenant.name, dataset): (
+                Outlet(tenant.name),
+                *(Outlet(tenant.name, job.key, job) for job in tenant.jobs.values() if job.dataset == dataset),
+            )
+            for tenant in self.tenants.values()
+            for dataset in tenant.datasets
+        }
 
 
 def fingerprint(tenants: Mapping[str, Tenant]) -> str:
     """Return the hash of what the tenants say, whatever order they stand in: equal configurations, equal text."""
     pairs = {
-        name: {dataset.dataset: dataset.retention_days for dataset in tenant.datasets.values()}
+        name: {
+            "datasets": {dataset.dataset: dataset.retention_days for dataset in tenant.datasets.values()},
+            "jobs": {key: [*job.definition().values(), *job.limits] for key, job in tenant.jobs.items()},
+        }
         for name, tenant in tenants.items()
     }
     return hashlib.sha256(orjson.dumps(pairs, option=orjson.OPT_SORT_KEYS)).hexdigest()

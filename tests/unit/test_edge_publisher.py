@@ -113,10 +113,10 @@ class ListSpool:
         self.out: list[Message] = []
         self.finished: list[Message] = []
 
-    def put(self, message: Message) -> None:
+    def put(self, messages: list[Message]) -> None:
         if len(self.kept) >= self.room:
             raise Unavailable("the spool is full")
-        self.kept.append(message)
+        self.kept += messages
 
     def take(self) -> Message | None:
         if not self.kept:

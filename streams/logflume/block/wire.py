@@ -21,6 +21,10 @@ from logflume.model import Dataset, FieldType, arrow_type
 
 VERSION: Final = 1
 VERSION_HEADER: Final = "logflume-block"
+SPOOL_HEADER: Final = "spool"
+"""What a message was called in the spool of an edge, so that the edge finds it again."""
+BARRIER_HEADER: Final = "logflume-barrier"
+"""On a message without a value that an edge put there to read up to; everybody else passes over it."""
 MOST_ROWS: Final = 100_000
 """25 times the rows of an ordinary block: a sparse block of more would blow up when its columns are filled."""
 MOST_BYTES: Final = 64_000_000
@@ -62,6 +66,11 @@ def encode(batch: pa.RecordBatch, header: Header) -> tuple[bytes, list[tuple[str
 def is_block(headers: Headers | None) -> bool:
     """Whether a message says that it carries a block, of any version; plain records have no such header."""
     return any(name == VERSION_HEADER for name, _ in headers or ())
+
+
+def is_barrier(headers: Sequence[tuple[str, bytes | None]] | None) -> bool:
+    """Whether a message says nothing but how far an edge looks for its own (docs/spool.md)."""
+    return any(name == BARRIER_HEADER for name, _ in headers or ())
 
 
 def decode(value: bytes, headers: Headers, ds: Dataset) -> tuple[Header, pa.RecordBatch]:

@@ -98,7 +98,7 @@ class Publisher:
         if self._spool is not None and self._away():
             try:
                 with self._spooling:
-                    self._spool.put(message)
+                    self._spool.put([message])
             except Unavailable as full:
                 self._note(str(full))
             else:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
+from logflume.block.wire import is_barrier
 from logflume.errors import Misconfigured, Poison, Retryable
 from logflume.kafka import client, topics
 from logflume.kafka.deadletters import DeadLetter, Letters, from_message
@@ -77,8 +78,11 @@ def _read(consumer: Consumer, start: TopicPartition, wanted: Wanted) -> Iterator
         position = offset + 1
         if offset >= high:
             return
+        headers = _headers(message)
+        if is_barrier(headers):
+            continue
         try:
-            part = from_message(_bytes(message.value()) or b"", _headers(message))
+            part = from_message(_bytes(message.value()) or b"", headers)
             if not wanted(part.letter):
                 continue
             first = begun.setdefault(part.id, (offset, timestamp_ms))

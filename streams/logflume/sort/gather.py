@@ -16,7 +16,7 @@ from aiokafka.structs import ConsumerRecord
 
 from logflume.block import extra, reasons
 from logflume.block.schema import EXTRA, RECEIVED, ingest_schema, without_empty
-from logflume.block.wire import decode, is_block
+from logflume.block.wire import decode, is_barrier, is_block
 from logflume.errors import Misconfigured, Poison
 from logflume.formats import JsonParser, to_records
 from logflume.kafka.deadletters import DeadLetter, deleted
@@ -83,7 +83,8 @@ class Gatherer:
                 letters.append(
                     deleted("sort", self._dataset.name, chunk.topic, chunk.topic_id, chunk.partition, *chunk.lost)
                 )
-            for blocks, records in groupby(chunk.records, key=lambda record: is_block(record.headers)):
+            told = [record for record in chunk.records if not is_barrier(record.headers)]
+            for blocks, records in groupby(told, key=lambda record: is_block(record.headers)):
                 read = self._blocks if blocks else self._plain
                 parts.extend(read(chunk, list(records), tenants, letters))
         parts = [part for part in parts if part.batch.num_rows]

@@ -12,6 +12,7 @@ TOO_DEEP: Final = "too-deep"  # nested deeper than any honest record
 NOT_FINITE: Final = "not-finite"  # NaN, Infinity, or a number no double and no integer of 4,300 digits can hold
 TOO_LARGE: Final = "too-large"  # it fits into no message by itself
 NOT_COMBINED: Final = "not-combined"  # a line that is not in the combined log format
+MALFORMED: Final = "malformed"  # not as the protocol says that it came by (OTLP, Loki …)
 
 # A block.
 VERSION: Final = "block-version"  # a version this release does not read
@@ -40,6 +41,7 @@ ALL: Final = frozenset(
         NOT_FINITE,
         TOO_LARGE,
         NOT_COMBINED,
+        MALFORMED,
         VERSION,
         HEADER,
         DATASET,

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from logflume.edge.receipt import Receipt
+
 
 class Format(StrEnum):
     """How a line is to be read."""
@@ -27,6 +29,8 @@ class Run:
     """When the first of them arrived, ns since 1970."""
     numbers: npt.NDArray[np.int64] | None = None
     """The records' line numbers in the caller's text, if they came as text."""
+    receipt: Receipt | None = field(default=None, repr=False, compare=False)
+    """Who waits until they are durable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +81,24 @@ class Buffer:
         self.size += len(line)
 
     def add_lines(
-        self, tenant: str, data: bytes, rows: int, now_ns: int, numbers: npt.NDArray[np.int64] | None
+        self,
+        tenant: str,
+        data: bytes,
+        rows: int,
+        now_ns: int,
+        numbers: npt.NDArray[np.int64] | None,
+        receipt: Receipt | None = None,
     ) -> None:
         """Add ``rows`` records at once: whole lines, none blank."""
         self._close_run()
-        self._runs.append(Run(tenant, rows, now_ns, numbers))
+        self._runs.append(Run(tenant, rows, now_ns, numbers, receipt))
         self._lines.append(data)
         self.rows += rows
         self.size += len(data)
+
+    def receipts(self) -> list[Receipt]:
+        """Return who waits for the lines added since the last cut; one for each run."""
+        return [run.receipt for run in self._runs if run.receipt is not None]
 
     def cut(self, id: int) -> Cut:
         """Close the block and begin anew."""

@@ -22,7 +22,7 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -37,6 +37,7 @@ from logflume.edge.intake import Intake
 from logflume.edge.lines import Lines
 from logflume.edge.packing import BadRecord, Packer
 from logflume.edge.publisher import Publisher
+from logflume.edge.receipt import Piece, Receipt
 from logflume.edge.records import encode
 from logflume.edge.spool import Message, Spool
 from logflume.edge.tables import conformed
@@ -166,6 +167,26 @@ class Client:
         ready = conformed(table, self._datasets.named(dataset))
         return Accepted(self._intake.add_table(tenant, dataset, ready, self._timeout if timeout is None else timeout))
 
+    def offer(self, pieces: Sequence[Piece], receipt: Receipt) -> bool:
+        """Accept all of ``pieces``, or none and return False: there is no room now. Never waits; for servers.
+
+        ``receipt`` is told when all of them are durable (see ``edge.receipt``). Small pieces of one dataset, of
+        whatever tenants, become one block. Raises as ``log`` for an unknown dataset or a bad tenant name.
+        """
+        for piece in pieces:
+            self._check(piece.tenant, piece.dataset)
+        return self._intake.offer(pieces, receipt)
+
+    @property
+    def fill(self) -> float:
+        """Accepted and not acknowledged bytes as a share of ``edge_memory_bytes``."""
+        return self._intake.fill
+
+    @property
+    def trouble(self) -> str:
+        """What Kafka last complained of; empty when all is well."""
+        return self._intake.trouble
+
     def flush(self, timeout: float | None = None) -> None:
         """Return when all that was accepted before is acknowledged (E2).
 
@@ -234,6 +255,8 @@ class Client:
             self._publisher.publish(cut.id, message)
         for record in packed.bad:
             metrics.EDGE_BAD_ROWS.labels(record.dataset, record.reason).inc()
+            if record.receipt is not None:
+                record.receipt.note(record.line, record.reason, record.detail)
             self._tell(record)
         self._intake.settled(cut.id, 0)
 

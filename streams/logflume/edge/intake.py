@@ -9,19 +9,24 @@ I2  ``used`` bytes count each record from its acceptance until its cut is ``pack
 I3  A record for which there is no room in time is not taken in: ``NotAccepted`` says how many of the call were.
 I4  ``flush`` returns when every cut with anything taken in before it is settled; later ones do not hold it up.
 I5  After ``fail`` every call raises its error; after ``shut`` nothing is taken in, and ``next_due`` ends.
+I6  ``offer`` takes all of its pieces or none, and never waits. The receipt of taken ones ends once every cut with a
+    part of them is settled, or with the error of ``fail``.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 
 from logflume import metrics
 from logflume.clock import Clock
 from logflume.edge.buffer import Buffer, Cut, Format, Run
 from logflume.edge.lines import Lines
+from logflume.edge.receipt import Piece, Receipt, end_all
 from logflume.errors import LogflumeError, Refused, Unavailable
 
 
@@ -55,6 +60,7 @@ class Intake:
         self._cuts: deque[Cut] = deque()
         self._cut_id = 0
         self._open: dict[int, int] = {}  # cut -> what is still to come of it; in the order of cuts
+        self._receipts: dict[int, list[Receipt]] = {}  # cut -> who waits for it; one for each run
         self._failure: LogflumeError | None = None
         self.trouble = ""
         """What the world outside last complained of, for the text of time-outs."""
@@ -63,6 +69,33 @@ class Intake:
     def used(self) -> int:
         """Bytes taken in and not settled (I2)."""
         return self._used
+
+    @property
+    def fill(self) -> float:
+        """``used`` as a share of what there is room for; 1.0 and more: nothing is taken in now."""
+        return self._used / self._limit if self._limit > 0 else 1.0
+
+    def offer(self, pieces: Sequence[Piece], receipt: Receipt) -> bool:
+        """Take all of ``pieces`` and return True, or nothing (I6): there is no room for them, now.
+
+        Raises as other calls do after ``fail`` and ``shut``; the receipt is not told then.
+        """
+        size = sum(piece.size for piece in pieces)
+        with self._lock:
+            self._raise_unless_open()
+            if self._used and self._used + size > self._limit:
+                self._hurry()
+                return False
+            receipt.owe()  # for the time of placing, or the first piece's report could end it
+            for piece in pieces:
+                if isinstance(piece.content, Lines):
+                    self._place_lines(piece.tenant, piece.dataset, piece.content, receipt)
+                else:
+                    self._place_table(piece.tenant, piece.dataset, piece.content, receipt)
+            if not receipt.settle():
+                return True
+        receipt.end(None)  # there was no record in it
+        return True
 
     def add_record(self, tenant: str, dataset: str, line: bytes, timeout: float) -> None:
         """Take one record: a line of JSON with its newline."""
@@ -169,20 +202,28 @@ class Intake:
 
     def settled(self, cut: int, size: int) -> None:
         """Forget one message of a cut, or (``size`` 0) that the cut was in work."""
+        ended: list[Receipt] = []
         with self._lock:
             self._used -= size
             self._open[cut] -= 1
             if not self._open[cut]:
                 del self._open[cut]
+                ended = [receipt for receipt in self._receipts.pop(cut, ()) if receipt.settle()]
             metrics.EDGE_BUFFERED_BYTES.set(self._used)
             self._room.notify_all()
+        end_all(ended)
 
     def fail(self, failure: LogflumeError) -> None:
         """Let every call raise ``failure`` from now on; the first one counts."""
         with self._lock:
             if self._failure is None:
                 self._failure = failure
+            waiting = [receipt for receipts in self._receipts.values() for receipt in receipts]
+            waiting += [receipt for buffer in self._buffers.values() for receipt in buffer.receipts()]
+            self._receipts = {}
+            self._buffers = {}
         self.shut()
+        end_all(list(dict.fromkeys(waiting)), failure)
 
     def shut(self) -> None:
         """Take nothing in any more."""
@@ -200,11 +241,48 @@ class Intake:
         buffer.opened = self._clock.monotonic()
         self._work.notify()
 
+    def _place_lines(self, tenant: str, dataset: str, lines: Lines, receipt: Receipt) -> None:
+        """Add lines for which there is room, cut at the blocks' limits."""
+        at = 0
+        while at < len(lines):
+            buffer = self._buffer(dataset, Format.NDJSON)
+            stop = lines.fitting(at, self._block_rows - buffer.rows, self._block_bytes - buffer.size)
+            if stop == at:
+                if buffer.rows:
+                    self._cut(buffer)
+                    continue
+                stop = at + 1  # one record larger than a block: a block by itself
+            if not buffer.rows:
+                self._begin(buffer)
+            receipt.owe()
+            self._used += lines.size(at, stop)
+            piece, numbers = lines.piece(at, stop), lines.numbers[at:stop]
+            buffer.add_lines(tenant, piece, stop - at, self._clock.now_ns(), numbers, receipt)
+            if buffer.rows >= self._block_rows or buffer.size >= self._block_bytes:
+                self._cut(buffer)
+            at = stop
+
+    def _place_table(self, tenant: str, dataset: str, table: pa.RecordBatch, receipt: Receipt) -> None:
+        """Queue a table for which there is room, in cuts of its own."""
+        rows = max(1, min(self._block_rows, table.num_rows * self._block_bytes // max(1, table.nbytes)))
+        for at in range(0, table.num_rows, rows):
+            part = table.slice(at, rows)
+            size = max(1, part.nbytes)
+            receipt.owe()
+            self._used += size
+            numbers = np.arange(at + 1, at + 1 + part.num_rows, dtype=np.int64)
+            run = Run(tenant, part.num_rows, self._clock.now_ns(), numbers, receipt)
+            self._queue(Cut(self._next_id(), dataset, (run,), part.num_rows, size, table=part))
+
+    def _hurry(self) -> None:
+        """Somebody lacks room: do not let a buffer linger."""
+        for buffer in self._buffers.values():
+            if buffer.rows:
+                self._cut(buffer)
+
     def _wait_for_room(self, size: int, timeout: float, accepted: int) -> bool:
         """Wait once for memory; True: look again, False: go ahead. Raises when time is up or nothing may come in."""
-        self._raise_failure()
-        if self._limit < 0:
-            raise Refused("this client is closed; make a new one")
+        self._raise_unless_open()
         if self._used == 0:
             return False  # larger than the whole memory: it goes alone
         deadline = self._clock.monotonic() + timeout
@@ -235,6 +313,8 @@ class Intake:
 
     def _queue(self, cut: Cut) -> None:
         self._open[cut.id] = 1  # the packing itself
+        if receipts := [run.receipt for run in cut.runs if run.receipt is not None]:
+            self._receipts[cut.id] = receipts
         self._cuts.append(cut)
         metrics.EDGE_BUFFERED_BYTES.set(self._used)
         self._work.notify()
@@ -245,6 +325,11 @@ class Intake:
     def _unavailable(self, error: Unavailable) -> Unavailable:
         metrics.EDGE_ERRORS.labels("unavailable").inc()
         return error
+
+    def _raise_unless_open(self) -> None:
+        self._raise_failure()
+        if self._limit < 0:
+            raise Refused("this client is closed; make a new one")
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from logflume.block import reasons, wire
 from logflume.edge.buffer import Cut, Format
 from logflume.edge.lines import BYTE_ORDER_MARK
+from logflume.edge.receipt import Receipt
 from logflume.edge.spool import Message
 from logflume.formats import BadLine, JsonParser, Parsed, combined, to_ndjson
 from logflume.kafka import deadletters
@@ -40,6 +41,8 @@ class BadRecord:
     raw: bytes = field(repr=False)
     line: int | None
     """Its line number in the text it came in; None for a record from ``log``."""
+    receipt: Receipt | None = field(default=None, repr=False, compare=False)
+    """Who waits for it, if anybody does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +220,7 @@ class _Origins:
         at = int(np.searchsorted(self._ends, record, side="right"))
         run = self._cut.runs[at]
         line = None if run.numbers is None else int(run.numbers[record - (int(self._ends[at]) - run.rows)])
-        return BadRecord(run.tenant, self._cut.dataset, reason, detail, raw, line)
+        return BadRecord(run.tenant, self._cut.dataset, reason, detail, raw, line, run.receipt)
 
 
 def _raw(cut: Cut, rows: _Rows) -> bytes:

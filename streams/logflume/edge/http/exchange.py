@@ -1,8 +1,8 @@
 """One request in work, as a protocol's endpoint sees it: whose it is, its body, and the way to have its records taken.
 
 A protocol is a list of ``Route``. Its endpoint asks the ``Exchange`` in this order, each at most once: ``tenant``,
-``body``, ``decode`` (its own pure function, in a thread), ``take``. Each raises ``Refusal`` when the request ends there;
-the route's ``refuse`` puts that into the protocol's words. Whatever else an endpoint raises is a 500, counted and logged.
+``body``, ``decode`` (its own pure function, in a thread), ``take``. Each raises ``Refusal`` when the request ends
+there; the route's ``refuse`` puts that into the protocol's words. Whatever else an endpoint raises is a 500.
 """
 
 from __future__ import annotations

@@ -158,6 +158,14 @@ class Section:
             raise self.mistake(key, "a mapping (name: value) is wanted")
         return Section(self.path, self._full(key), node)
 
+    def sections(self, key: str) -> list[Section]:
+        """Return the list of mappings under ``key``."""
+        node = self._node(key)
+        items = node.value if isinstance(node, yaml.SequenceNode) else [None]
+        if not all(isinstance(item, yaml.MappingNode) for item in items):
+            raise self.mistake(key, "a list of mappings is wanted, such as [{id: a}, {id: b}]")
+        return [Section(self.path, f"{self._full(key)}[{at}]", item) for at, item in enumerate(items)]
+
     def is_section(self, key: str) -> bool:
         """Whether a mapping stands under ``key``."""
         return isinstance(self._values.get(key), yaml.MappingNode)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from logflume import contract, metrics
-from logflume.config import jobs
+from logflume.config import jobs, tokens
 from logflume.errors import Misconfigured, Refused
 from logflume.model.dataset import Dataset
 from logflume.model.tenant import Configuration, Tenant, TenantDataset, check_tenant_name, fingerprint
@@ -35,10 +35,12 @@ def _read_all(folder: Path, datasets: Mapping[str, Dataset]) -> dict[str, Tenant
     if not folder.is_dir():
         raise Misconfigured(f"tenants_dir: {folder} is no directory")
     tenants: dict[str, Tenant] = {}
+    owners: dict[str, str] = {}
     for path in contract.yaml_files(folder):
         tenant = _read(path, datasets)
         if tenant.name in tenants:
             raise Misconfigured(f"{path}:1: name: another file declares the tenant {tenant.name} too")
+        tokens.check_distinct(owners, tenant.name, tenant.tokens, path)
         tenants[tenant.name] = tenant
     if not any(tenant.datasets for tenant in tenants.values()):
         # A blank configuration once dropped everybody's logs: it is a mistake until someone proves the contrary.
@@ -48,7 +50,7 @@ def _read_all(folder: Path, datasets: Mapping[str, Dataset]) -> dict[str, Tenant
 
 def _read(path: Path, datasets: Mapping[str, Dataset]) -> Tenant:
     root = contract.read_yaml(path)
-    root.only(("name", "datasets", "jobs"))
+    root.only(("name", "datasets", "jobs", "tokens"))
     name = root.text("name")
     try:
         check_tenant_name(name)
@@ -58,7 +60,8 @@ def _read(path: Path, datasets: Mapping[str, Dataset]) -> Tenant:
         raise root.mistake("name", f"{name!r} is not the file's name {path.stem!r}")
     section = root.section("datasets")
     wanted = {key: _wanted(section, key, datasets) for key in section}
-    return Tenant(name, MappingProxyType(wanted), MappingProxyType(jobs.read(root, wanted, datasets)))
+    found = jobs.read(root, wanted, datasets)
+    return Tenant(name, MappingProxyType(wanted), MappingProxyType(found), tokens.read(root))
 
 
 def _wanted(section: contract.Section, key: str, datasets: Mapping[str, Dataset]) -> TenantDataset:

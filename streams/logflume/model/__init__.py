@@ -3,6 +3,7 @@
 from logflume.model.dataset import Dataset, Datasets, Field, FieldType, arrow_type, load
 from logflume.model.job import FileFormat, Job, Target
 from logflume.model.tenant import Configuration, Outlet, Tenant, TenantDataset, check_tenant_name
+from logflume.model.token import Token
 
 __all__ = [
     "Configuration",
@@ -16,6 +17,7 @@ __all__ = [
     "Target",
     "Tenant",
     "TenantDataset",
+    "Token",
     "arrow_type",
     "check_tenant_name",
     "load",

@@ -13,6 +13,7 @@ import orjson
 
 from logflume.errors import Misconfigured
 from logflume.model.job import Job
+from logflume.model.token import Token, id_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
@@ -46,11 +47,12 @@ class Outlet:
 
 @dataclass(frozen=True)
 class Tenant:
-    """A tenant: its datasets by their name, its jobs by their key."""
+    """A tenant: its datasets by their name, its jobs by their key, and the tokens that its senders may show."""
 
     name: str
     datasets: Mapping[str, TenantDataset]
     jobs: Mapping[str, Job] = field(default_factory=lambda: MappingProxyType({}))
+    tokens: tuple[Token, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,15 @@ class Configuration:
     def wants(self, tenant: str, dataset: str) -> bool:
         """Whether rows of this tenant and dataset are kept at all."""
         return bool(self.outlets(tenant, dataset))
+
+    def owner(self, token: str) -> str | None:
+        """Return the tenant whose token this text is; None: nobody's."""
+        found = self._tokens.get(id_of(token) or "")
+        return found[0] if found is not None and found[1].matches(token) else None
+
+    @cached_property
+    def _tokens(self) -> Mapping[str, tuple[str, Token]]:
+        return {token.id: (tenant.name, token) for tenant in self.tenants.values() for token in tenant.tokens}
 
     def outlets(self, tenant: str, dataset: str) -> tuple[Outlet, ...]:
         """Return where rows of this tenant and dataset go: its table, then its jobs; none: nobody wants them."""
@@ -88,6 +99,7 @@ def fingerprint(tenants: Mapping[str, Tenant]) -> str:
         name: {
             "datasets": {dataset.dataset: dataset.retention_days for dataset in tenant.datasets.values()},
             "jobs": {key: [*job.definition().values(), *job.limits] for key, job in tenant.jobs.items()},
+            "tokens": {token.id: [token.sha256, token.note] for token in tenant.tokens},
         }
         for name, tenant in tenants.items()
     }

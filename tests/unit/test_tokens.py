@@ -1,0 +1,82 @@
+"""Tokens: made, kept as hashes in a tenant's file, and known again; never by their text alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from logflume import contract
+from logflume.config.directory import DirectorySource
+from logflume.errors import Misconfigured
+from logflume.model import Token, load
+from logflume.model.tenant import fingerprint
+from logflume.model.token import digest, id_of, text_of
+
+DATASETS = load(contract.find())
+MINE = text_of("k1", bytes(32))
+THEIRS = text_of("k2", b"x" * 32)
+
+
+def file(folder: Path, name: str, *lines: str) -> None:
+    tokens = "".join(f"  - {line}\n" for line in lines)
+    (folder / f"{name}.yaml").write_text(f"name: {name}\ndatasets: {{events: }}\ntokens:\n{tokens}")
+
+
+def test_a_token_is_its_tenants_and_nobody_elses(tmp_path: Path) -> None:
+    file(tmp_path, "acme", f"{{id: k1, sha256: {digest(MINE)}, note: the shop}}")
+    file(tmp_path, "other", f"{{id: k2, sha256: {digest(THEIRS)}}}")
+    found = DirectorySource(tmp_path, DATASETS).current()
+    assert found.tenants["acme"].tokens == (Token("k1", digest(MINE), "the shop"),)
+    assert found.owner(MINE) == "acme"
+    assert found.owner(THEIRS) == "other"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "lf_", "k1", MINE + "x", MINE[:-1] + "B", MINE.replace("k1", "k2"), text_of("k3", bytes(32)), "lf_k1_é" * 9],
+)
+def test_what_is_no_token_of_the_configuration_has_no_owner(tmp_path: Path, text: str) -> None:
+    file(tmp_path, "acme", f"{{id: k1, sha256: {digest(MINE)}}}")
+    assert DirectorySource(tmp_path, DATASETS).current().owner(text) is None
+
+
+def test_a_secret_with_an_underscore_is_read_whole() -> None:
+    text = text_of("a-b", bytes([255]) * 32)
+    assert "_" in text[7:]
+    assert id_of(text) == "a-b"
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("{id: k 1, sha256: " + "a" * 64 + "}", r"acme.yaml:4: tokens\[0\].id: 'k 1' is no token's id"),
+        ("{id: k1, sha256: abc}", r"acme.yaml:4: tokens\[0\].sha256: 64 hex digits"),
+        ("{id: k1}", r"acme.yaml:4: tokens\[0\].sha256: is missing"),
+        ("{id: k1, sha256: " + "a" * 64 + ", secret: x}", r"acme.yaml:4: tokens\[0\].secret: is not known"),
+        ("text", r"acme.yaml:3: tokens: a list of mappings"),
+    ],
+)
+def test_a_mistake_names_file_line_and_field(tmp_path: Path, line: str, complaint: str) -> None:
+    file(tmp_path, "acme", line)
+    with pytest.raises(Misconfigured, match=complaint):
+        DirectorySource(tmp_path, DATASETS)
+
+
+def test_two_tokens_with_one_id_are_refused_in_a_file_and_across_tenants(tmp_path: Path) -> None:
+    line = f"{{id: k1, sha256: {digest(MINE)}}}"
+    file(tmp_path, "acme", line, line)
+    with pytest.raises(Misconfigured, match=r"acme.yaml:5: tokens\[1\].id: the token k1 stands twice"):
+        DirectorySource(tmp_path, DATASETS)
+    file(tmp_path, "acme", line)
+    file(tmp_path, "other", line)
+    with pytest.raises(Misconfigured, match=r"other.yaml:1: tokens: the id k1 is a token of acme too"):
+        DirectorySource(tmp_path, DATASETS)
+
+
+def test_another_token_is_another_configuration(tmp_path: Path) -> None:
+    file(tmp_path, "acme", f"{{id: k1, sha256: {digest(MINE)}}}")
+    before = DirectorySource(tmp_path, DATASETS).current()
+    file(tmp_path, "acme", f"{{id: k2, sha256: {digest(THEIRS)}}}")
+    after = DirectorySource(tmp_path, DATASETS).current()
+    assert fingerprint(before.tenants) != fingerprint(after.tenants)

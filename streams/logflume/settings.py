@@ -88,6 +88,25 @@ class Settings(BaseSettings):
     )
     store_secret_key: SecretStr = Field(SecretStr(""), description="Secret access key.")
 
+    # Destinations of jobs
+    secrets_dir: OptionalFolder = Field(
+        "",
+        description="Folder of the credentials that jobs name: `<name>/access_key`, `<name>/secret_key`, and perhaps "
+        "`<name>/session_token`.",
+    )
+    destination_timeout_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="How long a job's object may take to be stored; 20 s more for each megabyte, so that slow links "
+        "get there too.",
+    )
+    destination_part_bytes: ByteSize = Field(
+        _mb(16),
+        ge=5 << 20,  # S3's least
+        le=512_000_000,
+        description="Objects larger than this go to S3 in parts of it.",
+    )
+
     # This machine
     state_dir: Folder = Field(
         default_factory=state_home,
@@ -126,6 +145,67 @@ class Settings(BaseSettings):
     edge_memory_bytes: ByteSize = Field(_mb(64), ge=1, description="Memory for records not yet acknowledged by Kafka.")
     edge_timeout_seconds: float = Field(
         30.0, gt=0, description="How long the client waits for room or for Kafka before it raises Unavailable."
+    )
+
+    # Edge, HTTP
+    edge_http_host: str = Field("127.0.0.1", description="Address on which `logflume edge serve` takes records.")
+    edge_http_port: int = Field(8080, ge=0, le=65535, description="Port of the same; 0: any free one, logged.")
+    edge_http_certificate: str = Field("", description="File of the certificate chain (PEM); empty: HTTP without TLS.")
+    edge_http_key: str = Field("", description="File of the certificate's private key (PEM).")
+    edge_http_dataset: str = Field("events", description="Dataset of records whose protocol names none.")
+    edge_http_body_bytes: ByteSize = Field(_mb(16), ge=1, description="Most bytes of a body as it is sent.")
+    edge_http_unpacked_bytes: ByteSize = Field(_mb(64), ge=1, description="Most bytes of a body once unpacked.")
+    edge_http_records: int = Field(200_000, ge=1, description="Most records of one request.")
+    edge_http_work_bytes: ByteSize = Field(
+        _mb(256), ge=1, description="Memory for all bodies in work and what is made of them; then 503 is answered."
+    )
+    edge_http_requests: int = Field(512, ge=1, description="Most requests in work at once; then 503 is answered.")
+    edge_http_connections: int = Field(2000, ge=1, description="Most open connections; then 503 is answered.")
+    edge_http_tenant_share: float = Field(
+        0.5, gt=0, le=1, description="What one tenant may have of requests and memory in work; then 429 is answered."
+    )
+    edge_http_header_bytes: ByteSize = Field(ByteSize(32_000), ge=256, description="Most bytes of a request's head.")
+    edge_http_header_seconds: float = Field(10.0, gt=0, description="How long a request's head may take.")
+    edge_http_body_seconds: float = Field(
+        10.0, gt=0, description="How long a body may take, besides what `edge_http_body_rate` gives it."
+    )
+    edge_http_body_rate: ByteSize = Field(
+        ByteSize(16_000), ge=1, description="Bytes a second that a body must come with, on the whole."
+    )
+    edge_http_idle_seconds: int = Field(75, ge=1, description="How long a connection is kept between two requests.")
+    edge_http_threads: int = Field(2, ge=1, le=64, description="Threads that unpack and read bodies.")
+    edge_http_key_seconds: float = Field(
+        300.0, gt=0, description="How long the answer to an `Idempotency-Key` is remembered."
+    )
+    edge_http_keys: int = Field(20_000, ge=1, description="Most keys that are remembered; the oldest go first.")
+
+    # Edge, syslog
+    edge_syslog_listen: str = Field(
+        "",
+        description="Where `logflume edge serve` and `edge syslog` take syslog, with commas between: "
+        "`udp://HOST:PORT?tenant=NAME`, `tcp://…`, `tls://…`; instead of the tenant `?by=token` or, of tls, "
+        "`?by=certificate`. Empty: nowhere.",
+    )
+    edge_syslog_dataset: str = Field("events", description="Dataset of syslog's records; their fields are `events`'.")
+    edge_syslog_zone: str = Field("UTC", description="Time zone of times that name none (RFC 3164).")
+    edge_syslog_message_bytes: ByteSize = Field(
+        ByteSize(64_000), ge=2048, le=1_000_000, description="Longest message; of a longer one the beginning is kept."
+    )
+    edge_syslog_memory_bytes: ByteSize = Field(
+        _mb(16), ge=1, description="Memory for messages not yet taken by the client; then nothing is read."
+    )
+    edge_syslog_connections: int = Field(1000, ge=1, description="Most syslog connections.")
+    edge_syslog_idle_seconds: float = Field(
+        3600.0, gt=0, description="A syslog connection that is quiet for this long is ended."
+    )
+    edge_syslog_socket_bytes: ByteSize = Field(
+        _mb(4), ge=1, le=1_000_000_000, description="Receive buffer asked for of UDP; `net.core.rmem_max` is its limit."
+    )
+    edge_syslog_certificate: str = Field("", description="File of the certificate chain (PEM) of `tls://` listeners.")
+    edge_syslog_key: str = Field("", description="File of that certificate's private key (PEM).")
+    edge_syslog_client_ca: str = Field(
+        "",
+        description="File of the authorities (PEM) whose clients `tls://` takes; empty: clients show no certificate.",
     )
 
     # Sort

@@ -23,8 +23,8 @@ from logflume.errors import Unavailable
 from logflume.kafka import client as kafka_client
 from logflume.kafka import deadletters, topics
 from logflume.kafka.deadletters import DeadLetter
+from logflume.kafka.deadletters.filed import read_all, read_one
 from logflume.kafka.deliveries import Deliveries
-from logflume.kafka.filed import read_all, read_one
 from logflume.settings import Settings
 from tests.conftest import SettingsFor
 from tests.support.edge import rows
@@ -141,7 +141,8 @@ def test_a_client_killed_after_it_produced_has_stored_what_it_confirmed_and_noth
 def _file(settings: Settings, *letters: DeadLetter) -> None:
 
     deliveries = Deliveries(Producer(kafka_client.producer_config(settings)))
-    deadletters.send(deliveries, topics.deadletter_topic(settings), letters)
+    for message in deadletters.pack(letters):
+        deliveries.send(topics.deadletter_topic(settings), None, message.key, message.value, message.headers)
     deliveries.wait(60)
 
 
@@ -154,7 +155,7 @@ def test_a_letter_larger_than_any_message_comes_back_whole_by_its_address(settin
     found = list(read_all(settings))
     assert sorted((filed.letter for filed in found), key=lambda letter: len(letter.raw)) == [small, large]
     for filed in found:
-        assert read_one(settings, filed.partition, filed.offset) == filed
+        assert read_one(settings, filed.partition, filed.offset, filed.number) == filed
 
 
 def test_the_command_lists_by_filter_and_shows_one(

@@ -63,6 +63,5 @@ def test_dead_letters_are_known_by_the_coordinates_of_what_they_hold(settings: S
     assert found.letters == {"sort": 2, "edge": 1}
     assert sorted(found.dead.to_pylist(), key=str) == [
         {"topic": "id", "partition": 2, "offset": 9, "row": 7},
-        {"topic": "id", "partition": 2, "offset": 9, "row": 7},
         {"topic": "id", "partition": 2, "offset": 9, "row": None},
     ]

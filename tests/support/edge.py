@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from logflume.block import wire
 from logflume.formats import to_records
-from logflume.kafka.deadletters import DeadLetter, assemble, from_message
+from logflume.kafka.deadletters import DeadLetter, assemble
 from logflume.model import Datasets
 from tests.support.producer import Stored
 
@@ -36,5 +36,4 @@ def rows(log: Iterable[Stored], datasets: Datasets) -> list[tuple[str, dict[str,
 
 def letters(log: Iterable[Stored], topic: str) -> list[DeadLetter]:
     """Every dead letter in the log."""
-    parts = (from_message(message.value, message.headers) for message in log if message.topic == topic)
-    return list(assemble(parts))
+    return list(assemble((message.value, message.headers) for message in log if message.topic == topic))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -11,9 +12,8 @@ from hypothesis import strategies as st
 
 from logflume.errors import Poison
 from logflume.kafka import deadletters
-from logflume.kafka.deadletters import DeadLetter, assemble, from_message, to_messages
-from logflume.kafka.deliveries import Deliveries
-from tests.support.producer import FakeProducer
+from logflume.kafka.deadletters import DeadLetter, Message, assemble, from_message, pack, to_messages
+from logflume.kafka.deadletters.messages import PART_BYTES
 
 LETTER = DeadLetter(
     reason="not-json",
@@ -32,8 +32,12 @@ LETTER = DeadLetter(
 )
 
 
-def _back(letter: DeadLetter, part_bytes: int = deadletters.PART_BYTES) -> list[DeadLetter]:
-    return list(assemble(from_message(m.value, m.headers) for m in to_messages(letter, part_bytes)))
+def _back(letter: DeadLetter, part_bytes: int = PART_BYTES) -> list[DeadLetter]:
+    return list(_assembled(to_messages(letter, part_bytes)))
+
+
+def _assembled(messages: Iterable[Message]) -> Iterator[DeadLetter]:
+    return assemble((message.value, message.headers) for message in messages)
 
 
 optional = st.none() | st.integers(0, 2**62)
@@ -80,8 +84,8 @@ def test_what_is_larger_than_a_message_is_split_and_all_parts_have_one_key() -> 
     letter = replace(LETTER, raw=os.urandom(10_000), tenant=None)
     messages = to_messages(letter, 3_000)
     assert len(messages) == 4
-    assert all(len(message.value) <= 3_000 for message in messages)
-    assert {message.key for message in messages} == {letter.id.encode()}
+    assert all(len(message.value) <= 3_100 for message in messages)
+    assert {message.key for message in messages} == {b"logflume.ingest.events/3"}
     assert _back(letter, 3_000) == [letter]
 
 
@@ -89,12 +93,12 @@ def test_parts_that_repeat_and_mix_give_each_letter_once() -> None:
     first, second = (replace(LETTER, raw=os.urandom(1_000), row=row) for row in (1, 2))
     a, b = to_messages(first, 400), to_messages(second, 400)
     mixed = [b[0], a[2], a[0], a[0], b[2], a[1], b[1], *a, *b]
-    assert list(assemble(from_message(m.value, m.headers) for m in mixed)) == [first, second]
+    assert list(_assembled(mixed)) == [first, second]
 
 
 def test_a_letter_without_its_last_part_is_not_given() -> None:
     messages = to_messages(replace(LETTER, raw=os.urandom(1_000)), 400)[:-1]
-    assert list(assemble(from_message(m.value, m.headers) for m in messages)) == []
+    assert list(_assembled(messages)) == []
 
 
 def test_two_letters_about_equal_bytes_at_different_places_are_two() -> None:
@@ -108,8 +112,8 @@ def test_a_huge_header_rides_in_a_letter_of_its_own_and_no_message_exceeds_the_t
     for message in messages:
         around = len(message.key) + sum(len(n) + len(v or b"") for n, v in message.headers)
         assert len(message.value) + around < 16 << 20
-    first, second = assemble(from_message(m.value, m.headers) for m in messages)
-    assert first == replace(letter, key=None, headers=())
+    first, second = _assembled(messages)
+    assert first == replace(letter, key=None, headers=(), apart=True)
     assert letter.headers[0][1].hex().encode() in second.raw  # type: ignore[union-attr]
     assert second.detail == f"key and headers (hexadecimal) of the letter {first.id}"
 
@@ -120,20 +124,13 @@ def test_a_message_that_is_no_dead_letter_is_poison(headers: list[tuple[str, byt
         from_message(b"hello", headers)
 
 
-def test_torn_bytes_are_poison() -> None:
+def test_torn_bytes_are_given_as_foreign_and_stop_nothing() -> None:
     (message,) = to_messages(LETTER)
-    with pytest.raises(Poison, match="can't be unpacked"):
-        list(assemble([from_message(message.value[:-1] + b"\x00\x00", message.headers)]))
-
-
-def test_sent_letters_are_safe_when_the_deliveries_are() -> None:
-    producer = FakeProducer()
-    deliveries = Deliveries(producer)
-    deadletters.send(deliveries, "dead", [LETTER, replace(LETTER, row=1)])
-    deliveries.wait(1)
-    back = assemble(from_message(m.value or b"", m.headers) for m in producer.log)
-    assert list(back) == [LETTER, replace(LETTER, row=1)]
-    assert {message.topic for message in producer.log} == {"dead"}
+    torn = message._replace(value=message.value[:-1] + b"\x00\x00")
+    found, whole = _assembled([torn, message])
+    assert (found.reason, found.raw) == ("foreign", torn.value)
+    assert "can't be unpacked" in found.detail
+    assert whole == LETTER
 
 
 def test_two_lost_ranges_that_begin_at_one_offset_are_two_letters() -> None:
@@ -142,5 +139,5 @@ def test_two_lost_ranges_that_begin_at_one_offset_are_two_letters() -> None:
     early, late = deadletters.deleted(*where, 100, 199), deadletters.deleted(*where, 100, 299)
     assert early.id != late.id
     assert early.id == deadletters.deleted(*where, 100, 199).id
-    found = list(assemble(from_message(m.value, m.headers) for letter in (early, late) for m in to_messages(letter)))
+    found = list(_assembled(pack([early, late])))
     assert [letter.detail for letter in found] == [early.detail, late.detail]

@@ -11,8 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from logflume.cli.listing import AsJson, json_text, printable, show
-from logflume.kafka.deadletters import DeadLetter
-from logflume.kafka.filed import Filed, read_all, read_one
+from logflume.kafka.deadletters.filed import Filed, Selection, read_all, read_one
 from logflume.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Records and messages that could not be read.")
@@ -42,14 +41,9 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, oldest first; `at` is what `show` wants. Partition, offset and row are where it came in."""
-
-    def wanted(letter: DeadLetter) -> bool:
-        pairs = ((tenant, letter.tenant), (dataset, letter.dataset), (reason, letter.reason))
-        return all(want is None or want == have for want, have in pairs)
-
     # Partitions come one after the other, so the newest of each are kept, and of those the newest.
     newest: dict[int, deque[dict[str, Any]]] = {}
-    for filed in read_all(Settings(), wanted):
+    for filed in read_all(Settings(), Selection(tenant, dataset, reason)):
         newest.setdefault(filed.partition, deque(maxlen=limit)).append(_row(filed))
     rows = sorted((row for kept in newest.values() for row in kept), key=lambda row: row["time"])[-limit:]
     show(rows, _COLUMNS, as_json=as_json, empty="no dead letters")

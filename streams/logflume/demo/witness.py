@@ -6,9 +6,10 @@ Read from the log by a plain consumer: a block's rows are those of its header, n
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from logflume.demo.judge import DEAD, LOG
 from logflume.errors import Retryable
 from logflume.kafka import client, topics
+from logflume.kafka.deadletters import DeadLetter
+from logflume.kafka.deadletters.reading import Letters
 from logflume.settings import Settings
 
 _READ_SECONDS = 60.0
@@ -44,7 +47,7 @@ class Account:
     log: pa.Table
     """Messages of the ingest topics, schema ``judge.LOG``."""
     dead: pa.Table
-    """Dead letters by the coordinates of what they hold, schema ``judge.DEAD``."""
+    """Dead letters by the coordinates of what they hold, each once, schema ``judge.DEAD``."""
     letters: Mapping[str, int]
     """How many different dead letters each stage wrote."""
     log_bytes: int
@@ -68,7 +71,8 @@ def account(settings: Settings, since: Marks) -> Account:
     """Everything that came after ``since``, up to now."""
     log: list[tuple[str, int, int, int]] = []
     dead: list[tuple[str, int, int, int | None]] = []
-    letters: dict[bytes, str] = {}
+    letters: Counter[str] = Counter()
+    reading: defaultdict[int, Letters] = defaultdict(partial(Letters, bodies=False))
     size = 0
     consumer = _consumer(settings)
     try:
@@ -79,14 +83,15 @@ def account(settings: Settings, since: Marks) -> Account:
                 log.append((since.ids[topic], partition, offset, _rows(message)))
                 size += len(message.value() or b"")
                 continue
-            headers = _headers(message)
-            letters[headers["letter"]] = headers["stage"].decode()  # one that was written again counts once
-            if (letter := _coordinates(headers)) is not None:
-                dead.append(letter)
+            headers: Any = message.headers()
+            for found in reading[partition].read(message.value(), headers):
+                letters[found.letter.stage] += 1
+                if (place := _coordinates(found.letter)) is not None:
+                    dead.append(place)
     finally:
         consumer.close()
     moved = sum(end - since.ends[at] for at, end in now.items() if at[0] in since.ids)
-    return Account(_table(log, LOG), _table(dead, DEAD), Counter(letters.values()), size, moved)
+    return Account(_table(log, LOG), _table(dead, DEAD), letters, size, moved)
 
 
 def _rows(message: Message) -> int:
@@ -101,12 +106,11 @@ def _rows(message: Message) -> int:
     return max(lines, 1)
 
 
-def _coordinates(headers: Mapping[str, bytes]) -> tuple[str, int, int, int | None] | None:
+def _coordinates(letter: DeadLetter) -> tuple[str, int, int, int | None] | None:
     """Where a dead letter came from; None for one of an edge, which never was in an ingest topic."""
-    if not {"topic-id", "partition", "offset"} <= headers.keys():
+    if not letter.topic_id or letter.partition is None or letter.offset is None:
         return None
-    row = int(headers["row"]) if "row" in headers else None
-    return headers["topic-id"].decode(), int(headers["partition"]), int(headers["offset"]), row
+    return letter.topic_id, letter.partition, letter.offset, letter.row
 
 
 def _headers(message: Message) -> dict[str, bytes]:

@@ -105,8 +105,7 @@ class Packer:
         rows = self._parse(cut, dataset, bad)
         size = cut.size - sum(len(record.raw) + 1 for record in bad)
         messages = list(self._blocks(cut, dataset, rows, size, bad)) if rows.batch.num_rows else []
-        for record in bad:
-            messages += self._letter(record)
+        messages += self._dead(bad)
         return Packed(messages, bad)
 
     def _parse(self, cut: Cut, dataset: Dataset, bad: list[BadRecord]) -> _Rows:
@@ -190,9 +189,15 @@ class Packer:
             yield from self._blocks(cut, dataset, rows.slice(0, half), size // 2, bad)
             yield from self._blocks(cut, dataset, rows.slice(half, count), size - size // 2, bad)
 
-    def _letter(self, record: BadRecord) -> list[Message]:
+    def _dead(self, bad: list[BadRecord]) -> Iterator[Message]:
+        """The dead letters of a cut: many small ones share a message."""
+        letters = [self._letter(record) for record in bad]
+        for part in deadletters.pack(letters):
+            yield Message(self._deadletter_topic, part.key, part.value, part.headers, letters[0].dataset or "")
+
+    def _letter(self, record: BadRecord) -> DeadLetter:
         self._letters += 1
-        letter = DeadLetter(
+        return DeadLetter(
             reason=record.reason,
             stage="edge",
             tenant=record.tenant,
@@ -202,10 +207,6 @@ class Packer:
             row=self._letters,
             edge=f"{self._edge}/{self._epoch}",
         )
-        return [
-            Message(self._deadletter_topic, part.key, part.value, part.headers, record.dataset)
-            for part in deadletters.to_messages(letter)
-        ]
 
 
 class _Origins:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -74,7 +74,9 @@ class Sorted:
 
     unit: Unit
     rounds: list[list[Piece]]
-    letters: list[deadletters.DeadLetter]
+    letters: list[deadletters.Message]
+    reasons: Counter[str]
+    """Letters by reason."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,9 @@ class Sorter:
         rounds = self._regrouper.regroup(gathered, unit.covers, self._previous)
         self._promise(rounds)
         metrics.SORT_SECONDS.labels("sort").observe(time.monotonic() - started)
-        return Sorted(unit, rounds, gathered.letters)
+        # Packed here: a letter as an object takes many times its bytes, and units wait for the one before them.
+        letters = deadletters.pack(gathered.letters)
+        return Sorted(unit, rounds, letters, Counter(letter.reason for letter in gathered.letters))
 
     def _promise(self, rounds: Sequence[Sequence[Piece]]) -> None:
         """Note where ranges end, for the blocks after them. They are produced in this order, or the process ends."""
@@ -184,7 +188,8 @@ class Sorter:
         started = time.monotonic()
         fetched_at = max(chunk.range.since for chunk in done.unit.chunks)
         self._patiently(lambda: self._same_topic(fetched_at))
-        deadletters.send(self._deliveries, self._deadletter_topic, done.letters)
+        for letter in done.letters:
+            self._deliveries.send(self._deadletter_topic, None, letter.key, letter.value, letter.headers)
         for pieces in done.rounds or [[]]:
             for piece in pieces:
                 self._deliveries.send(self._sorted_topic, piece.partition, None, piece.value, piece.headers)
@@ -215,8 +220,8 @@ class Sorter:
             if chunk.lost is not None:
                 first, last = chunk.lost
                 metrics.SORT_LOST.labels(chunk.topic).inc(last - first + 1)
-        for letter in done.letters:
-            metrics.SORT_DEADLETTERS.labels(self._dataset, letter.reason).inc()
+        for reason, count in done.reasons.items():
+            metrics.SORT_DEADLETTERS.labels(self._dataset, reason).inc(count)
 
     def _hold(self, size: int) -> None:
         self._held_bytes += size

@@ -20,6 +20,8 @@ UNITS = (
     "seconds",
     "blocks",
     "messages",
+    "requests",
+    "connections",
     "commits",
     "files",
     "errors",
@@ -83,7 +85,7 @@ EDGE_ROWS = _counter(
     "logflume_edge_rows_total",
     "rows",
     ("dataset",),
-    "Rows that Kafka has acknowledged, on all in-sync replicas.",
+    "Rows that Kafka has acknowledged on all in-sync replicas, or that are in the spool.",
     "Stands still while applications log: see logflume_edge_errors_total and whether Kafka answers.",
 )
 EDGE_BYTES = _counter(
@@ -97,7 +99,7 @@ EDGE_BLOCKS = _counter(
     "logflume_edge_blocks_total",
     "blocks",
     ("dataset",),
-    "Blocks that Kafka has acknowledged.",
+    "Blocks that Kafka has acknowledged, or that are in the spool.",
     "Few rows a block cost throughput: raise edge_linger_seconds or send through fewer clients.",
 )
 EDGE_BAD_ROWS = _counter(
@@ -120,6 +122,169 @@ EDGE_ERRORS = _counter(
     ("reason",),
     "Sends that ended in an error that the caller was told.",
     "Unavailable: is Kafka up, are enough replicas in sync? Otherwise the error's text says what to do.",
+)
+
+EDGE_SPOOL_BYTES = _gauge(
+    "logflume_edge_spool_bytes",
+    "bytes",
+    (),
+    "What the spool takes on disk.",
+    "Grows: Kafka is away or slower than what comes in; at edge_spool_bytes callers get Unavailable.",
+)
+EDGE_SPOOL_SHARE = _gauge(
+    "logflume_edge_spool_ratio",
+    "ratio",
+    (),
+    "The spool's bytes as a part of edge_spool_bytes.",
+    "Near 1: bring Kafka back, or raise edge_spool_bytes; nothing is dropped, but nothing more is taken.",
+)
+EDGE_SPOOL_AGE = _gauge(
+    "logflume_edge_spool_age_seconds",
+    "seconds",
+    (),
+    "How long the oldest message in the spool has waited for Kafka.",
+    "Grows while Kafka answers: the log says on which partition it waits.",
+)
+EDGE_SPOOL_MESSAGES = _counter(
+    "logflume_edge_spool_messages_total",
+    "messages",
+    (),
+    "Messages that were kept on disk, as Kafka could not take them in time.",
+    "Some at a start are normal; many all the time: Kafka is too slow for what this edge sends.",
+)
+EDGE_SPOOL_QUARANTINED = _counter(
+    "logflume_edge_spool_quarantined_messages_total",
+    "messages",
+    (),
+    "Messages in the spool whose bytes the disk did not keep; what is left of them is in the folder quarantine.",
+    "Above 0 is a loss: replace the disk; docs/spool.md says how to look into the bytes.",
+)
+EDGE_SPOOL_UNKNOWN = _counter(
+    "logflume_edge_spool_unknown_messages_total",
+    "messages",
+    ("topic",),
+    "Messages sent again after a crash though they may be stored: retention had deleted where to look.",
+    "Each may stand twice. Start a crashed edge sooner than the ingest topic's retention.",
+)
+EDGE_SPOOL_ERRORS = _counter(
+    "logflume_edge_spool_errors_total",
+    "errors",
+    ("reason",),
+    "Times the spool took nothing (cap, disk-full, disk), or could not read a record (unreadable).",
+    "cap: is Kafka there? disk-full: free some room. disk, unreadable: see to the disk; the log has its errors.",
+)
+EDGE_HTTP_REQUESTS = _counter(
+    "logflume_edge_http_requests_total",
+    "requests",
+    ("protocol", "status"),
+    "Requests answered, by HTTP status; 499: the client went away before its answer.",
+    "401, 403, 404: a sender's token or dataset. 408: slow senders. 429, 503: more comes than Kafka takes.",
+)
+EDGE_HTTP_SECONDS = _histogram(
+    "logflume_edge_http_seconds",
+    ("protocol",),
+    "From a request's head to its answer: sending, reading, and until Kafka has it.",
+    "Less than edge_linger_seconds can't be for small requests; far more: slow senders, or Kafka.",
+)
+EDGE_HTTP_BYTES = _counter(
+    "logflume_edge_http_bytes_total",
+    "bytes",
+    ("protocol",),
+    "Bytes of bodies as they were sent.",
+    "Compare with logflume_edge_bytes_total: what compression saves.",
+)
+EDGE_HTTP_ROWS = _counter(
+    "logflume_edge_http_rows_total",
+    "rows",
+    ("protocol",),
+    "Rows that requests were told to be durable.",
+    "Few rows a request cost throughput: let senders batch.",
+)
+EDGE_HTTP_WORK_BYTES = _gauge(
+    "logflume_edge_http_work_bytes",
+    "bytes",
+    (),
+    "Memory reserved for bodies in work.",
+    "Near edge_http_work_bytes: requests are answered 503 or 429.",
+)
+EDGE_HTTP_CONNECTIONS = _gauge(
+    "logflume_edge_http_connections",
+    "connections",
+    (),
+    "Open connections of senders.",
+    "Near edge_http_connections: new ones are answered 503.",
+)
+
+EDGE_SYSLOG_MESSAGES = _counter(
+    "logflume_edge_syslog_messages_total",
+    "messages",
+    ("transport",),
+    "Syslog messages that came in, by udp, tcp or tls.",
+    "Stands still while senders log: see their errors, and logflume_edge_syslog_refused_connections_total.",
+)
+EDGE_SYSLOG_CUT_MESSAGES = _counter(
+    "logflume_edge_syslog_cut_messages_total",
+    "messages",
+    (),
+    "Syslog messages of which only the beginning was kept: too long, or the connection ended within.",
+    "Raise edge_syslog_message_bytes, if senders mean to send so much; attribute missing_bytes marks them.",
+)
+EDGE_SYSLOG_LOST_MESSAGES = _counter(
+    "logflume_edge_syslog_lost_messages_total",
+    "messages",
+    (),
+    "Datagrams that the kernel dropped, as the socket's buffer was full; told with the next one that is read.",
+    "Raise net.core.rmem_max and edge_syslog_socket_bytes, see whether Kafka takes all, or let senders use TCP.",
+)
+EDGE_SYSLOG_REFUSED_MESSAGES = _counter(
+    "logflume_edge_syslog_refused_messages_total",
+    "messages",
+    ("reason",),
+    "Syslog messages not taken: no-token, token (nobody's), unwanted (no such dataset), stopped (at the end).",
+    "Compare the sender's token with the tenant's file; stopped: Kafka took nothing while this edge ended.",
+)
+EDGE_SYSLOG_REFUSED_CONNECTIONS = _counter(
+    "logflume_edge_syslog_refused_connections_total",
+    "connections",
+    ("reason",),
+    "Syslog connections ended by us: full, gave-way, idle, handshake, certificate (names no tenant).",
+    "full, gave-way: raise edge_syslog_connections. handshake, certificate: the log names the sender.",
+)
+EDGE_SYSLOG_CONNECTIONS = _gauge(
+    "logflume_edge_syslog_connections",
+    "connections",
+    (),
+    "Open syslog connections.",
+    "Near edge_syslog_connections: quiet ones must give way, or new ones are refused.",
+)
+
+EDGE_TAIL_FILES = _gauge(
+    "logflume_edge_tail_files",
+    "files",
+    (),
+    "Files that are followed.",
+    "Falls to 0: do the patterns still find the logs, and may this process read them?",
+)
+EDGE_TAIL_LAG_BYTES = _gauge(
+    "logflume_edge_tail_lag_bytes",
+    "bytes",
+    (),
+    "Bytes of the followed files that are not in the spool.",
+    "Grows: see logflume_edge_spool_ratio, and whether one core is enough for what is written.",
+)
+EDGE_TAIL_BYTES = _counter(
+    "logflume_edge_tail_bytes_total",
+    "bytes",
+    (),
+    "Bytes of files that were read and are durable in the spool.",
+    "Stands still with a lag: the worker's log says what it waits for.",
+)
+EDGE_TAIL_ERRORS = _counter(
+    "logflume_edge_tail_errors_total",
+    "errors",
+    ("reason",),
+    "Files that could not be read (unreadable, torn), files that were cut (cut), times the spool was full (spool-full).",
+    "unreadable: the worker's log names the file; is it the rights? cut: what was written just before may be lost.",
 )
 
 # --- sort -------------------------------------------------------------------------------------------------------------
@@ -295,6 +460,27 @@ SINK_ERRORS = _counter(
 
 # --- table ------------------------------------------------------------------------------------------------------------
 
+JOB_ROWS = _counter(
+    "logflume_job_rows_total",
+    "rows",
+    ("dataset",),
+    "Rows written to objects of file jobs.",
+    "Its rate follows that of the tenants' rows; none for longer than the jobs' max_age_seconds: see /ready.",
+)
+JOB_BYTES = _counter(
+    "logflume_job_bytes_total",
+    "bytes",
+    ("dataset",),
+    "Bytes of objects of file jobs, as they lie there.",
+    "Divided by logflume_job_objects_total: small objects mean small max_age_seconds or many partitions.",
+)
+JOB_OBJECTS = _counter(
+    "logflume_job_objects_total",
+    "objects",
+    ("dataset",),
+    "Objects of file jobs written; one that a dead owner had written already is not counted again.",
+    "Many small ones cost requests: raise the jobs' max_age_seconds.",
+)
 TABLE_FILES = _counter(
     "logflume_table_files_total",
     "files",

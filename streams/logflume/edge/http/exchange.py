@@ -14,8 +14,10 @@ from typing import Protocol, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
+from logflume.edge.http.once import Answer
 from logflume.edge.http.portion import Portion, Taken
 from logflume.edge.http.refusal import Refusal, as_json
+from logflume.edge.receipt import Piece
 from logflume.model import Datasets
 from logflume.settings import Settings
 
@@ -53,6 +55,10 @@ class Exchange(Protocol):
         """
         ...
 
+    def reserve(self, size: int) -> None:
+        """Reserve memory for what ``decode`` will make. ``Refusal`` 413, 429 or 503."""
+        ...
+
     async def take(self, tenant: str, portions: Sequence[Portion], *, atomic: bool = False) -> Taken:
         """Hand the records to Kafka (or the spool) and return when they are durable there, all or none of them.
 
@@ -60,6 +66,14 @@ class Exchange(Protocol):
         record makes it ``Refusal`` 422 and nothing is kept. Portions of a dataset that ``refusal`` names: its Refusal.
         ``Refusal`` 503 when there is no room, and when Kafka was silent for too long; the detail says which.
         """
+        ...
+
+    async def take_pieces(self, pieces: Sequence[Piece], *, atomic: bool = False) -> Taken:
+        """``take`` for records that are lines or columns already, of datasets that ``refusal`` allows."""
+        ...
+
+    async def once(self, key: tuple[str, str], digest: bytes, work: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Do ``work`` once for ``key``, a tenant and what it calls the request (see ``once``)."""
         ...
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 from starlette.responses import Response
 
+from logflume.edge.http.portion import LineError
 from logflume.errors import LogflumeError
 
 RETRY_SECONDS = 2
@@ -19,11 +20,20 @@ class Refusal(LogflumeError):
     (too slow), 413 (too large), 415 (unknown type or encoding), 422 (refused as a whole), 503 (full, or Kafka away).
     """
 
-    def __init__(self, status: int, detail: str, *, retry_seconds: int | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        retry_seconds: int | None = None,
+        errors: tuple[LineError, ...] = (),
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.retry_seconds = retry_seconds
+        self.errors = errors
+        """The bad records for which all were refused."""
 
     @property
     def headers(self) -> dict[str, str]:

@@ -1,0 +1,209 @@
+"""What every protocol's requests pass through: who may, how much, and what of it; counted, and answered in its words.
+
+G1  A request is answered; whatever goes wrong in it ends it alone.
+G2  An answer that tells of rows is given only when they are durable.
+G3  What a request reserves is given back when it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Final, TypeVar
+
+import structlog
+from starlette import routing
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from logflume import metrics
+from logflume.clock import Clock
+from logflume.config import Source
+from logflume.edge.http import body, portions
+from logflume.edge.http.body import BodyLimits
+from logflume.edge.http.credential import token_of
+from logflume.edge.http.exchange import Route
+from logflume.edge.http.landing import Landing
+from logflume.edge.http.once import Answer, Answers
+from logflume.edge.http.portion import LineError, Portion, Taken
+from logflume.edge.http.refusal import Refusal, as_json, busy
+from logflume.edge.http.work import Work
+from logflume.edge.receipt import Piece
+from logflume.errors import Poison
+from logflume.model import Datasets
+from logflume.settings import Settings
+
+T = TypeVar("T")
+
+_NEARLY_FULL: Final = 0.9
+"""Share of the client's memory above which a body is not even received: it would only wait, and cost memory itself."""
+_RECORD_BYTES: Final = 64
+"""What a record costs while its request is in work, beside its bytes: places in arrays, and perhaps an error."""
+_RATIO: Final = 10  # by which logs are packed, about
+_GONE: Final = 499
+
+_log = structlog.get_logger(__name__)
+
+
+class Gateway:
+    """See the promises G1 to G3. One event loop's."""
+
+    def __init__(self, settings: Settings, datasets: Datasets, source: Source, landing: Landing, clock: Clock) -> None:
+        self.settings = settings
+        self.datasets = datasets
+        self.source = source
+        self.landing = landing
+        self.clock = clock
+        self.limits = BodyLimits(
+            most_sent=settings.edge_http_body_bytes,
+            most_unpacked=settings.edge_http_unpacked_bytes,
+            seconds=settings.edge_http_body_seconds,
+            rate=float(settings.edge_http_body_rate),
+        )
+        self.work = Work(
+            most_bytes=settings.edge_http_work_bytes,
+            most_requests=settings.edge_http_requests,
+            tenant_share=settings.edge_http_tenant_share,
+        )
+        self.answers = Answers(seconds=settings.edge_http_key_seconds, most_keys=settings.edge_http_keys, clock=clock)
+        self.parsers = portions.Parsers(datasets)
+
+    def application(self, routes: Iterable[Route]) -> Starlette:
+        """Return the ASGI application that answers ``routes``, and other paths with 404."""
+        served = [routing.Route(each.path, partial(self._serve, each), methods=list(each.methods)) for each in routes]
+        return Starlette(routes=served, exception_handlers={404: _no_path, 405: _no_method})
+
+    async def _serve(self, route: Route, request: Request) -> Response:
+        begun = self.clock.monotonic()
+        exchange = _Exchange(self, request, route.protocol)
+        try:
+            response = await self._answered(route, exchange)
+        finally:
+            exchange.end()
+        metrics.EDGE_HTTP_REQUESTS.labels(route.protocol, str(response.status_code)).inc()
+        metrics.EDGE_HTTP_SECONDS.labels(route.protocol).observe(self.clock.monotonic() - begun)
+        return response
+
+    async def _answered(self, route: Route, exchange: _Exchange) -> Response:
+        try:
+            exchange.begin()
+            return await route.endpoint(exchange)
+        except Refusal as refusal:
+            return route.refuse(exchange, refusal)
+        except ClientDisconnect:
+            return Response(status_code=_GONE)  # nobody reads it
+        except Exception:  # the outermost of a request (G1)
+            _log.exception("edge.http.failed", protocol=route.protocol, path=exchange.request.url.path[:200])
+            return route.refuse(exchange, Refusal(500, "the server failed at this request; its log says how"))
+
+
+class _Exchange:
+    """``exchange.Exchange``, on a gateway."""
+
+    def __init__(self, gateway: Gateway, request: Request, protocol: str) -> None:
+        self._gateway = gateway
+        self._protocol = protocol
+        self._patience: float | None = gateway.settings.edge_timeout_seconds
+        self._size = 0  # of the body, unpacked
+        self._held = gateway.work.reservation()
+        self.request = request
+        self.settings = gateway.settings
+        self.datasets = gateway.datasets
+
+    def begin(self) -> None:
+        """Let the request in. ``Refusal`` 503."""
+        self._held.begin()
+
+    def end(self) -> None:
+        """Give back what it holds."""
+        self._held.release()
+
+    def tenant(self) -> str:
+        text = token_of(self.request.headers.get("authorization"))
+        if text is None:
+            raise Refusal(401, "a token is wanted: Authorization: Bearer lf_…")
+        tenant = self._gateway.source.current().owner(text)
+        if tenant is None:
+            raise Refusal(401, "this token is no tenant's")
+        self._held.assign(tenant)
+        return tenant
+
+    def refusal(self, tenant: str, dataset: str) -> Refusal | None:
+        if dataset not in self.datasets:
+            return Refusal(404, f"there is no dataset {dataset[:80]!r}; there are {', '.join(self.datasets)}")
+        if not self._gateway.source.current().wants(tenant, dataset):
+            return Refusal(403, f"no configuration wants {dataset} of this tenant: add it to the tenant's file first")
+        return None
+
+    async def body(self) -> bytes:
+        if self._gateway.landing.fill > _NEARLY_FULL:
+            raise busy("the memory for records that Kafka does not hold yet is nearly full")
+        codec = body.codec_of(self.request)
+        limits, reserve = self._gateway.limits, self.reserve
+        sent = await body.receive(self.request, limits, reserve)
+        metrics.EDGE_HTTP_BYTES.labels(self._protocol).inc(len(sent))
+        self._size = len(sent)
+        if codec is None:
+            return sent
+        unpack = partial(body.unpack, sent, codec, limits, reserve)
+        unpacked = await self._gateway.landing.call(unpack, len(sent) * _RATIO)
+        self._size = len(unpacked)
+        return unpacked
+
+    def reserve(self, size: int) -> None:
+        self._held.reserve(size)
+
+    async def decode(self, function: Callable[[], T], *, json: bytes = b"") -> T:
+        if json:
+            self.reserve(body.json_weight(json))
+        try:
+            return await self._gateway.landing.call(function, self._size)
+        except Poison as poison:
+            raise Refusal(400, f"{poison.reason}: {poison.detail}") from poison
+
+    async def take(self, tenant: str, portions: Sequence[Portion], *, atomic: bool = False) -> Taken:
+        for dataset in dict.fromkeys(portion.dataset for portion in portions):
+            if (refusal := self.refusal(tenant, dataset)) is not None:
+                raise refusal
+        size = sum(len(portion.lines) for portion in portions)
+        pieces = await self._gateway.landing.call(partial(self._pieces, tenant, portions), size)
+        return await self.take_pieces(pieces, atomic=atomic)
+
+    async def take_pieces(self, pieces: Sequence[Piece], *, atomic: bool = False) -> Taken:
+        """``take`` for records that are lines or columns already; their datasets are allowed."""
+        records = sum(len(piece.content) for piece in pieces)
+        if records > self.settings.edge_http_records:
+            raise Refusal(413, f"{records} records; a request may have {self.settings.edge_http_records}")
+        landing = self._gateway.landing
+        if atomic:
+            size = sum(piece.size for piece in pieces)
+            bad = await landing.call(partial(self._gateway.parsers.bad, pieces), size)
+            if bad:
+                raise Refusal(422, f"{len(bad)} of {records} records are bad; none was taken", errors=_errors(bad))
+        bad = await landing.land(pieces, self._patience)
+        metrics.EDGE_HTTP_ROWS.labels(self._protocol).inc(records - len(bad))
+        return Taken(records - len(bad), _errors(bad))
+
+    async def once(self, key: tuple[str, str], digest: bytes, work: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Do ``work`` once for ``key`` (see ``once``); it may ``take``, and goes on if this request does not wait."""
+        patience, self._patience = self._patience, None
+        assert patience is not None
+        return await self._gateway.answers.once(key, digest, work, patience)
+
+    def _pieces(self, tenant: str, found: Sequence[Portion]) -> list[Piece]:
+        """In a thread."""
+        self.reserve(_RECORD_BYTES * sum(portion.lines.count(b"\n") for portion in found))
+        return portions.pieces(tenant, found)
+
+
+def _errors(bad: Iterable[tuple[int, str, str]]) -> tuple[LineError, ...]:
+    return tuple(LineError(*each) for each in sorted(bad))
+
+
+async def _no_path(request: Request, _: Exception) -> Response:
+    return as_json(Refusal(404, f"there is nothing at {request.url.path[:200]!r}; docs/http.md has the paths"))
+
+
+async def _no_method(request: Request, _: Exception) -> Response:
+    return as_json(Refusal(405, f"{request.method} is not answered at {request.url.path[:200]!r}"))

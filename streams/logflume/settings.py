@@ -146,6 +146,14 @@ class Settings(BaseSettings):
     edge_timeout_seconds: float = Field(
         30.0, gt=0, description="How long the client waits for room or for Kafka before it raises Unavailable."
     )
+    edge_spool_dir: OptionalFolder = Field(
+        "",
+        description="Folder of the spool, where blocks wait on disk while Kafka is away, one for each process; empty: "
+        "none, and callers wait.",
+    )
+    edge_spool_bytes: ByteSize = Field(
+        _mb(1000), ge=1_000_000, description="Most bytes of the spool; then nothing more is taken, and nothing dropped."
+    )
 
     # Edge, HTTP
     edge_http_host: str = Field("127.0.0.1", description="Address on which `logflume edge serve` takes records.")
@@ -205,7 +213,7 @@ class Settings(BaseSettings):
     edge_syslog_key: str = Field("", description="File of that certificate's private key (PEM).")
     edge_syslog_client_ca: str = Field(
         "",
-        description="File of the authorities (PEM) whose clients `tls://` takes; empty: clients show no certificate.",
+        description="File of the authorities (PEM) whose clients `tls://` takes; empty: clients show none.",
     )
 
     # Sort

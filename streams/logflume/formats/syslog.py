@@ -134,25 +134,13 @@ def _add(attributes: dict[str, str], name: str, value: str, repeats: dict[str, i
 
 
 def _bsd(text: str, at: int, record: dict[str, Any], received_ns: int, zone: tzinfo) -> None:
-    found = _ISO_TIME.match(text, at)
-    if found is not None and instants.from_value(found[1]) is not None:
-        record["time"] = found[1]
-    else:
-        found = _BSD_TIME.match(text, at)
-        time = None
-        if found is not None:
-            time = _bsd_time(found["month"], found["day"], found["year"], found["clock"], received_ns // _DAY_NS, zone)
-        if time is None:
-            found = None
-        else:
-            fraction = found["fraction"]
-            record["time"] = f"{time}.{fraction}Z" if fraction else f"{time}Z"
-    if found is not None:
-        at = found.end()
-        host = _HOST.match(text, at)
+    time, behind = _bsd_stamp(text, at, received_ns, zone)
+    if time is not None:
+        record["time"] = time
+        host = _HOST.match(text, behind)
         if host is not None:
             record["host"] = host[1]
-            at = host.end()
+        at = behind if host is None else host.end()
     # Without PRI and time a text is no syslog but a line of anything: "Error: no such file" names no application.
     tag = _TAG.match(text, at) if at else None
     if tag is not None:
@@ -161,6 +149,19 @@ def _bsd(text: str, at: int, record: dict[str, Any], received_ns: int, zone: tzi
             record["attributes"]["procid"] = tag[2]
         at = tag.end()
     record["message"] = text[at:].removeprefix(_BOM)
+
+
+def _bsd_stamp(text: str, at: int, received_ns: int, zone: tzinfo) -> tuple[str | None, int]:
+    """The time that stands at ``at``, as RFC 3339, and where it ends; None: none stands there."""
+    iso = _ISO_TIME.match(text, at)
+    if iso is not None:
+        return iso[1] if instants.from_value(iso[1]) is not None else None, iso.end()
+    bsd = _BSD_TIME.match(text, at)
+    if bsd is None:
+        return None, at
+    time = _bsd_time(bsd["month"], bsd["day"], bsd["year"], bsd["clock"], received_ns // _DAY_NS, zone)
+    fraction = f".{bsd['fraction']}Z" if bsd["fraction"] else "Z"
+    return time + fraction if time is not None else None, bsd.end()
 
 
 @lru_cache(maxsize=4096)  # most messages of a second come together

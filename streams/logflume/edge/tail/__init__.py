@@ -1,0 +1,1 @@
+"""Follows files into the spool, each line exactly once: see ``follower`` for the promises."""

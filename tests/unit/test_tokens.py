@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from logflume import contract
+from logflume.cli.main import run
 from logflume.config.directory import DirectorySource
 from logflume.errors import Misconfigured
 from logflume.model import Token, load
@@ -80,3 +81,19 @@ def test_another_token_is_another_configuration(tmp_path: Path) -> None:
     file(tmp_path, "acme", f"{{id: k2, sha256: {digest(THEIRS)}}}")
     after = DirectorySource(tmp_path, DATASETS).current()
     assert fingerprint(before.tenants) != fingerprint(after.tenants)
+
+
+def test_what_the_command_prints_goes_into_a_file_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["token", "new", "--id", "k7", "--note", 'the "shop": all']) == 0
+    printed = capsys.readouterr()
+    line = next(line for line in printed.err.splitlines() if line.startswith("  - "))
+    (tmp_path / "acme.yaml").write_text(f"name: acme\ndatasets: {{events: }}\ntokens:\n{line}\n")
+    found = DirectorySource(tmp_path, DATASETS).current()
+    assert found.owner(printed.out.strip()) == "acme"
+    assert found.tenants["acme"].tokens[0].note == 'the "shop": all'
+    assert printed.out.strip() not in printed.err
+
+
+def test_an_id_that_no_token_can_have_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["token", "new", "--id", "a_b"]) == 2
+    assert "no token's id" in capsys.readouterr().err

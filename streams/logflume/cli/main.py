@@ -41,13 +41,15 @@ COMMANDS = {
     "local": Entry("local", "Kafka, an object store and workers on this machine: up, down, status."),
     "topics": Entry("topics", "List the declared topics, compare them with Kafka, create them."),
     "send": Entry("send", "Send a file of records."),
+    "edge": Entry("edge", "Take records by HTTP and syslog, or from files."),
+    "token": Entry("token", "Make a token for a tenant's senders."),
     "sort": Entry("sort", "Run a sort worker."),
     "sink": Entry("sink", "Run a sink worker."),
     "query": Entry("query", "Ask a tenant's tables with SQL."),
     "find": Entry("find", "Find a tenant's records by their id."),
     "table": Entry("table", "List the tables at rest; probe the object store."),
     "lag": Entry("lag", "Show how far each consumer group is behind."),
-    "deadletter": Entry("deadletter", "List and show records that could not be read."),
+    "deadletter": Entry("deadletter", "List, show, export and replay records that could not be read."),
 }
 
 

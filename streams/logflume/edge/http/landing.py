@@ -16,6 +16,7 @@ from typing import Final, Protocol, TypeVar
 
 from logflume.edge.http.refusal import Refusal, busy
 from logflume.edge.receipt import BadPlace, Piece, Receipt
+from logflume.edge.spool import Spool
 from logflume.errors import LogflumeError
 
 T = TypeVar("T")
@@ -40,6 +41,11 @@ class Core(Protocol):
         ...
 
     @property
+    def spool(self) -> Spool | None:
+        """Where blocks wait while Kafka is away, if there is one."""
+        ...
+
+    @property
     def trouble(self) -> str:
         """What Kafka last complained of."""
         ...
@@ -54,8 +60,9 @@ class Landing:
 
     @property
     def fill(self) -> float:
-        """Share of the client's memory in use."""
-        return self._core.fill
+        """Share of the client's memory in use, or of its spool: whichever is nearer to its end."""
+        spool = self._core.spool
+        return self._core.fill if spool is None else max(self._core.fill, spool.share)
 
     async def call(self, function: Callable[[], T], size: int) -> T:
         """Call a pure function on ``size`` bytes: here when they are few, else in a thread."""

@@ -1,20 +1,20 @@
-"""The HTTP edge as a listener: uvicorn with our connections and our application, on a loop in a thread of its own.
+"""The HTTP edge as a listener: uvicorn with our connections and our application.
 
-SE1  After ``start`` requests are answered at ``address``; ``Misconfigured`` when the port or the certificate won't do.
+SE1  After ``start`` requests are answered at ``addresses``; ``Misconfigured`` when port or certificate won't do.
 SE2  ``stop`` takes no new connections, lets requests in work end, for ``_DRAIN_SECONDS`` at most, and returns then.
      What was answered is durable; the client is its owner's to close.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 import ssl
-import threading
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-import structlog
 import uvicorn
 
 from logflume.clock import Clock
@@ -24,18 +24,16 @@ from logflume.edge.http.exchange import Route
 from logflume.edge.http.gateway import Gateway
 from logflume.edge.http.landing import Core, Landing
 from logflume.edge.http.routes import ROUTES
-from logflume.errors import Misconfigured
+from logflume.errors import Fatal, Misconfigured
 from logflume.model import Datasets
 from logflume.settings import Settings
 
 _DRAIN_SECONDS: Final = 40  # supervisors give 60 s and more; a request waits for Kafka for 30
-_START_SECONDS: Final = 30.0
-
-_log = structlog.get_logger(__name__)
+_LOOK_SECONDS: Final = 0.005
 
 
 class HttpListener:
-    """See SE1 and SE2. ``start`` and ``stop`` once each, from one thread."""
+    """See SE1 and SE2. ``start`` and ``stop`` once each, on one event loop."""
 
     def __init__(
         self,
@@ -46,53 +44,46 @@ class HttpListener:
         clock: Clock,
         routes: Sequence[Route] = ROUTES,
     ) -> None:
+        """Read the certificate; ``Misconfigured`` when it won't do."""
         self._threads = ThreadPoolExecutor(settings.edge_http_threads, thread_name_prefix="logflume-http-read")
         self.gateway = Gateway(settings, datasets, source, Landing(core, self._threads), clock)
         self._settings = settings
-        self._server = uvicorn.Server(_config(settings, self.gateway, routes))
-        self._thread = threading.Thread(target=self._run, name="logflume-http", daemon=True)
-        self._socket: socket.socket | None = None
-        self._failure: BaseException | None = None
-        self.address = ""
-        """``host:port`` as bound."""
+        self._server = _Server(_config(settings, self.gateway, routes))
+        self._task: asyncio.Task[None] | None = None
+        self.addresses: list[str] = []
+        """Where it listens: ``http://127.0.0.1:8080``."""
 
-    @property
-    def name(self) -> str:
-        """What it listens to, for the log."""
-        return "https" if self._settings.edge_http_certificate else "http"
-
-    @property
-    def alive(self) -> bool:
-        """Whether it still answers."""
-        return self._thread.is_alive()
-
-    def start(self) -> None:
+    async def start(self) -> None:
         """Listen (SE1)."""
         host, port = self._settings.edge_http_host, self._settings.edge_http_port
         try:
-            self._socket = socket.create_server((host, port), backlog=1024, family=_family(host))
+            listening = socket.create_server((host, port), backlog=1024, family=_family(host))
         except OSError as error:
             raise Misconfigured(f"edge_http_host, edge_http_port: cannot listen on {host}:{port}: {error}") from error
-        bound = self._socket.getsockname()
-        self.address = f"{bound[0]}:{bound[1]}"
-        self._thread.start()
+        scheme = "https" if self._settings.edge_http_certificate else "http"
+        name = f"[{host}]" if ":" in host else host
+        self.addresses.append(f"{scheme}://{name}:{listening.getsockname()[1]}")
+        self._task = asyncio.create_task(self._server.serve(sockets=[listening]))
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
+                raise Fatal("the HTTP server ended before it began")
+            await asyncio.sleep(_LOOK_SECONDS)
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """End (SE2)."""
         self._server.should_exit = True
-        if self._thread.is_alive():
-            self._thread.join()
-        self._threads.shutdown()
-        if self._socket is not None:
-            self._socket.close()
+        if self._task is not None:
+            await self._task
+        await asyncio.to_thread(self._threads.shutdown)
 
-    def _run(self) -> None:
-        assert self._socket is not None
-        try:
-            self._server.run(sockets=[self._socket])
-        except Exception as failure:  # the thread's end; the owner looks at ``alive``
-            _log.exception("edge.http.ended")
-            self._failure = failure
+
+class _Server(uvicorn.Server):
+    """uvicorn's, but for signals: they are the process's, which has more than this listener to end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
 
 
 def _config(settings: Settings, gateway: Gateway, routes: Sequence[Route]) -> uvicorn.Config:
@@ -105,7 +96,7 @@ def _config(settings: Settings, gateway: Gateway, routes: Sequence[Route]) -> uv
         gateway.application(routes),
         http=protocol(limits),
         ws="none",
-        loop="uvloop",
+        loop="none",
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -187,6 +187,21 @@ class Settings(BaseSettings):
     )
     edge_http_keys: int = Field(20_000, ge=1, description="Most keys that are remembered; the oldest go first.")
 
+    # Edge, files
+    edge_tail_record_bytes: ByteSize = Field(
+        ByteSize(256_000),
+        ge=1000,
+        le=16_000_000,
+        description="Most bytes of one record that `logflume edge tail` reads; a longer line is cut there.",
+    )
+    edge_tail_open_files: int = Field(512, ge=1, description="Files that it keeps open; more are opened in turn.")
+    edge_tail_record_seconds: float = Field(
+        2.0, ge=0, description="A file that was not written to for so long has its last record whole."
+    )
+    edge_tail_partial_seconds: float = Field(
+        10.0, ge=0, description="A rotated file that was not written to for so long has its last line whole."
+    )
+
     # Edge, syslog
     edge_syslog_listen: str = Field(
         "",

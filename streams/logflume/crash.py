@@ -15,8 +15,13 @@ _passages = 0
 POINTS = frozenset(
     {
         "edge.produced",
+        "replay.produced",
+        "spool.sent",
+        "spool.written",
         "sink.before-transaction",
         "sink.delta-committed",
+        "sink.intent-stored",
+        "sink.object-written",
         "sort.produced",
         "table.file-written",
     }

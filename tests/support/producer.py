@@ -21,6 +21,12 @@ class Stored:
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes | None]]
+    partition: int = -1
+    at: int = -1
+
+    def offset(self) -> int:
+        """Where it stands in its partition; those for which none was asked stand in one of their own."""
+        return self.at
 
 
 @dataclass
@@ -62,7 +68,7 @@ class FakeProducer:
         with self._changed:
             if len(self._waiting) >= self.queue:
                 raise BufferError("Local: Queue full")
-            self._waiting.append((Stored(topic, key, value, list(headers or ())), on_delivery))
+            self._waiting.append((Stored(topic, key, value, list(headers or ()), partition), on_delivery))
             self._changed.notify_all()
 
     def poll(self, timeout: float) -> int:
@@ -77,6 +83,10 @@ class FakeProducer:
                 report(error, message)
         return len(served)
 
+    def end(self, topic: str, partition: int) -> int:
+        """The offset that the next message of a partition gets."""
+        return sum((message.topic, message.partition) == (topic, partition) for message in self.log)
+
     def back(self) -> None:
         """The broker answers again."""
         with self._changed:
@@ -90,5 +100,6 @@ class FakeProducer:
             return KafkaError(KafkaError._UNKNOWN_TOPIC)
         if len(message.value or b"") > self.limit:
             return KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
+        message.at = self.end(message.topic, message.partition)
         self.log.append(message)
         return None

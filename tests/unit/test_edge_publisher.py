@@ -1,19 +1,26 @@
-"""Publisher: P1 to P4, and the spool's place."""
+"""Publisher: P1 to P7; the doubts of a spool: DO1 to DO3."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError
 
+from logflume import metrics
+from logflume.block.wire import is_barrier
 from logflume.clock import ManualClock, SystemClock
 from logflume.edge import publisher as module
+from logflume.edge import spooling as spooling_module
 from logflume.edge.publisher import Publisher
-from logflume.edge.spool import Message
-from logflume.errors import LogflumeError, Unavailable
+from logflume.edge.spool import Message, Spool
+from logflume.edge.spooling import Spooling
+from logflume.errors import LogflumeError
+from tests.support.disk import FakeDisk
+from tests.support.lookup import FakeLookup
 from tests.support.producer import FakeProducer
 from tests.support.waiting import until
 
@@ -106,39 +113,240 @@ def test_p4_a_full_queue_is_waited_for() -> None:
     assert [ticket for ticket, _ in outcome.stored] == list(range(20))
 
 
-class ListSpool:
-    def __init__(self, room: int) -> None:
-        self.room = room
-        self.kept: list[Message] = []
-        self.out: list[Message] = []
-        self.finished: list[Message] = []
-
-    def put(self, messages: list[Message]) -> None:
-        if len(self.kept) >= self.room:
-            raise Unavailable("the spool is full")
-        self.kept += messages
-
-    def take(self) -> Message | None:
-        if not self.kept:
-            return None
-        self.out.append(self.kept.pop(0))
-        return self.out[-1]
-
-    def done(self, message: Message) -> None:
-        self.finished.append(message)
+# --- with a spool -----------------------------------------------------------------------------------------------------
 
 
-def test_with_a_spool_messages_wait_there_while_kafka_is_away_and_follow_when_it_is_back() -> None:
-    producer, outcome, clock, spool = FakeProducer(away=True), Outcome(), ManualClock(), ListSpool(room=2)
-    with _running(producer, outcome, clock=clock, spool=spool) as publisher:
-        publisher.publish(1, _message(b"1"))
-        clock.advance(module.AWAY_SECONDS + 1)
-        for number in (2, 3, 4):
+class Edge:
+    """A publisher with a spool in memory, started and killed at will."""
+
+    def __init__(self, producer: FakeProducer, monkeypatch: pytest.MonkeyPatch, cap: int = 1 << 20) -> None:
+        monkeypatch.setattr(spooling_module, "SETTLE_SECONDS", 0.0)
+        monkeypatch.setattr(module, "AGAIN_SECONDS", 0.01)
+        self.producer, self.outcome, self.clock = producer, Outcome(), ManualClock()
+        self.disk, self.lookup = FakeDisk(), FakeLookup(producer)
+        self.cap = cap
+
+    @contextmanager
+    def running(self, **more: object) -> Iterator[Publisher]:
+        with Spool.open(Path("/spool"), cap_bytes=self.cap, clock=self.clock, disk=self.disk) as self.spool:
+            spooling = Spooling(self.spool, self.lookup, self.clock)
+            self.routes = spooling.routes
+            with _running(self.producer, self.outcome, clock=self.clock, spooling=spooling, **more) as publisher:
+                thread = threading.Thread(target=publisher.settle)
+                thread.start()
+                try:
+                    yield publisher
+                finally:
+                    publisher.end()
+                    thread.join()
+
+    def know(self, *topics: str) -> None:
+        """Wait until it is known what partitions there are."""
+        for topic in topics or ("t",):
+            until(lambda topic=topic: self.routes.choose(topic, None), what="the partitions")  # type: ignore[misc]
+
+    def values(self) -> list[bytes]:
+        return sorted(message.value for message in self.producer.log if message.value)
+
+
+@pytest.fixture
+def edge(monkeypatch: pytest.MonkeyPatch) -> Edge:
+    return Edge(FakeProducer(), monkeypatch)
+
+
+def test_p5_every_message_has_its_partition_and_a_tag_of_its_own(edge: Edge) -> None:
+    with edge.running() as publisher:
+        publisher.publish(0, _message(b"0"))  # nothing is known of the topic yet: it goes by way of the spool
+        edge.know()
+        for number in range(1, 30):
             publisher.publish(number, _message(b"%d" % number))
-        assert outcome.stored == [(2, b"2"), (3, b"3")]  # durable in the spool; 4 found it full and is in flight
-        assert producer.log == []
-        assert spool.out == []
-        producer.back()
-        until(lambda: len(spool.finished) == 2, what="the spool to drain")
-    assert sorted(message.value or b"" for message in producer.log) == [b"1", b"2", b"3", b"4"]
-    assert sorted(outcome.stored) == [(1, b"1"), (2, b"2"), (3, b"3"), (4, b"4")]
+        until(lambda: len(edge.producer.log) == 30 and not edge.spool.waiting, what="all of them")
+    tags = [dict(message.headers)["spool"] for message in edge.producer.log]
+    assert len(set(tags)) == 30
+    assert {message.partition for message in edge.producer.log} == {0, 1, 2, 3}
+    assert sorted(ticket for ticket, _ in edge.outcome.stored) == list(range(30))
+
+
+def test_a_key_has_one_partition(edge: Edge) -> None:
+    with edge.running() as publisher:
+        for number in range(20):
+            publisher.publish(number, Message("t", b"acme", b"%d" % number, (), "events"))
+        until(lambda: len(edge.producer.log) == 20, what="all of them")
+    assert len({message.partition for message in edge.producer.log}) == 1
+
+
+def test_p6_what_was_in_flight_when_kafka_went_away_is_settled_by_the_spool_and_stored_once(edge: Edge) -> None:
+    held: list[int] = []
+    with edge.running(kept=lambda ticket, message: held.append(ticket), released=held.append) as publisher:
+        publisher.publish(0, _message(b"0"))
+        edge.know()
+        until(lambda: len(edge.producer.log) == 1 and not edge.spool.waiting, what="the first one")
+        edge.producer.away = True
+        publisher.publish(1, _message(b"1"))
+        publisher.publish(2, _message(b"2"))
+        assert not held
+        edge.clock.advance(module.AWAY_SECONDS + 1)
+        until(lambda: held == [1, 2], what="the spool to take what is in flight")
+        publisher.publish(3, _message(b"3"))  # at once
+        assert [ticket for ticket, _ in edge.outcome.stored] == [0, 3]
+        assert edge.spool.waiting == 3
+        edge.producer.back()
+        until(lambda: not edge.spool.waiting, what="the spool to drain")
+        until(lambda: held == [1, 2, 1, 1], what="their bytes to be released")
+    assert edge.values() == [b"0", b"1", b"2", b"3"]
+    assert edge.outcome.failed == []
+
+
+@pytest.mark.parametrize("landed", [True, False])
+def test_what_a_killed_process_had_in_flight_is_looked_for_and_sent_only_if_it_is_not_there(
+    edge: Edge, landed: bool
+) -> None:
+    with edge.running() as publisher:
+        publisher.publish(0, _message(b"0"))
+        edge.know()
+        until(lambda: not edge.spool.waiting, what="the first one")
+        edge.producer.away = True
+        publisher.publish(1, _message(b"1"))
+        edge.clock.advance(module.AWAY_SECONDS + 1)
+        until(lambda: edge.spool.waiting == 1, what="the spool to take it")
+        (flight,) = [message for message, _ in edge.producer._waiting if message.value == b"1"]
+        edge.producer._waiting.clear()  # the process dies with its queue
+    if landed:
+        flight.at = edge.producer.end(flight.topic, flight.partition)
+        edge.producer.log.append(flight)
+    edge.producer.away = False
+    with edge.running() as publisher:
+        assert [sent.tag for sent in edge.spool.doubts] == [dict(flight.headers)["spool"].decode()]  # type: ignore[union-attr]
+        until(lambda: not edge.spool.waiting, what="the doubt to be settled")
+    assert edge.values() == [b"0", b"1"]
+    barriers = [message for message in edge.producer.log if is_barrier(message.headers)]
+    assert [(barrier.partition, barrier.value) for barrier in barriers] == [(flight.partition, b"")]
+
+
+def test_do2_nothing_goes_to_a_partition_before_its_doubts_are_settled(edge: Edge) -> None:
+    edge.lookup.partitions = 1
+    with edge.running() as publisher:
+        publisher.publish(0, _message(b"0"))
+        edge.know()
+        until(lambda: not edge.spool.waiting, what="the first one")
+        edge.producer.away = True
+        publisher.publish(1, _message(b"1"))
+        edge.clock.advance(module.AWAY_SECONDS + 1)
+        until(lambda: edge.spool.waiting == 1, what="the spool to take it")
+        edge.producer._waiting.clear()
+    edge.producer.away = False
+    with edge.running() as publisher:
+        publisher.publish(2, _message(b"2"))
+        until(lambda: not edge.spool.waiting, what="all to be sent")
+    assert [message.value for message in edge.producer.log][:2] == [b"0", b""]
+    assert edge.values() == [b"0", b"1", b"2"]
+
+
+def test_do3_what_retention_has_taken_is_sent_again_and_counted(edge: Edge) -> None:
+    edge.lookup.partitions = 1
+    with edge.running() as publisher:
+        publisher.publish(0, _message(b"0"))
+        edge.know()
+        until(lambda: not edge.spool.waiting, what="the first one")
+        edge.producer.away = True
+        publisher.publish(1, _message(b"1"))
+        edge.clock.advance(module.AWAY_SECONDS + 1)
+        until(lambda: edge.spool.waiting == 1, what="the spool to take it")
+        edge.producer._waiting.clear()
+    edge.producer.away = False
+    edge.lookup.starts["t", 0] = 5
+    count = metrics.EDGE_SPOOL_UNKNOWN.labels("t")
+    before = count._value.get()
+    with edge.running():
+        until(lambda: not edge.spool.waiting, what="the message to be sent")
+    assert edge.values() == [b"0", b"1"]
+    assert count._value.get() == before + 1
+
+
+@pytest.mark.parametrize("landed", [True, False])
+def test_do3_of_a_topic_made_again_everything_is_read(edge: Edge, landed: bool) -> None:
+    edge.lookup.partitions = 1
+    with edge.running() as publisher:
+        for number in range(3):
+            publisher.publish(number, _message(b"%d" % number))
+        until(lambda: not edge.spool.waiting, what="the first ones")
+        edge.know()
+        edge.producer.away = True
+        publisher.publish(3, _message(b"3"))
+        edge.clock.advance(module.AWAY_SECONDS + 1)
+        until(lambda: edge.spool.waiting == 1, what="the spool to take it")
+        ((flight, _),) = edge.producer._waiting
+        edge.producer._waiting.clear()
+    edge.producer.away = False
+    edge.producer.log.clear()
+    edge.lookup.ids["t"] = "another"
+    if landed:
+        flight.at = 0
+        edge.producer.log.append(flight)
+    with edge.running():
+        until(lambda: not edge.spool.waiting, what="the doubt to be settled")
+    assert edge.values() == [b"3"]
+
+
+def test_without_spool_room_messages_go_straight_on_and_are_settled_by_kafka(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge.cap = 4_000
+    edge.producer.away = True
+    with edge.running() as publisher:
+        for number in range(10):
+            publisher.publish(number, _message(b"%d" % number * 500))
+        kept = len(edge.outcome.stored)
+        assert 2 < kept < 9
+        assert edge.spool.size_bytes <= 4_000
+        assert "edge_spool_bytes" in edge.outcome.trouble[-1]
+        edge.producer.back()
+        until(lambda: len(edge.outcome.stored) == 10 and not edge.spool.waiting, what="the rest")
+    assert len(edge.values()) == len(set(edge.values())) == 10
+
+
+def test_more_than_half_of_the_memory_in_flight_goes_to_the_spool(edge: Edge) -> None:
+    with edge.running(direct_bytes=1_000) as publisher:
+        publisher.publish(0, _message(b"0"))
+        edge.know()
+        until(lambda: not edge.spool.waiting, what="the first one")
+        edge.producer.away = True
+        for number in range(1, 6):
+            publisher.publish(number, _message(b"%d" % number * 400))
+        assert [ticket for ticket, _ in edge.outcome.stored] == [0, 3, 4, 5]
+        edge.producer.back()
+        until(lambda: len(edge.outcome.stored) == 6 and not edge.spool.waiting, what="the rest")
+    assert len(edge.values()) == len(set(edge.values())) == 6
+
+
+def test_p2_a_refused_message_of_the_spool_is_taken_again(edge: Edge) -> None:
+    edge.producer.failing += [KafkaError._UNKNOWN_PARTITION, KafkaError.MSG_SIZE_TOO_LARGE]
+    with edge.running() as publisher:
+        publisher.publish(1, _message(b"1"))
+        deadline = threading.Event()
+
+        def go_on() -> bool:
+            edge.clock.advance(1.0)
+            return not edge.spool.waiting and not deadline.is_set()
+
+        until(go_on, what="the third try")
+    assert edge.values() == [b"1"]
+    assert edge.outcome.failed == []
+
+
+def test_a_disk_that_fails_before_a_message_is_sent_leaves_it_in_the_spool(edge: Edge) -> None:
+    with edge.running() as publisher:
+        publisher.publish(0, _message(b"0"))
+        edge.know()
+        until(lambda: not edge.spool.waiting, what="the first one")
+        edge.producer.away = True
+        publisher.publish(1, _message(b"1"))
+        edge.clock.advance(module.AWAY_SECONDS + 1)
+        publisher.publish(2, _message(b"2"))
+        edge.disk.room = 0
+        edge.producer.back()
+        until(lambda: b"1" in edge.values(), what="what was in flight")
+        assert b"2" not in edge.values()
+        edge.disk.room = 1 << 30
+        until(lambda: not edge.spool.waiting, what="the spool to drain")
+    assert edge.values() == [b"0", b"1", b"2"]

@@ -3,12 +3,14 @@
 Numbered promises:
 
 E1  A record that a call accepted is stored once on Kafka, as a row or as a dead letter, as long as this process lives.
-    If it is killed, records that no ``flush`` had confirmed may or may not be there; none is there twice.
-E2  ``flush`` and ``close`` return only when all that was accepted before is acknowledged by all in-sync replicas (or is
-    durable in the spool). If they raise ``Unavailable``, nothing is given up: what is missing is still on its way.
+    If it is killed, records that no ``flush`` had confirmed may or may not be there; none is there twice. What is in
+    the spool then is sent by the next client that opens it.
+E2  ``flush`` and ``close`` return only when all that was accepted before is acknowledged by all in-sync replicas, or is
+    durable in the spool. If they raise ``Unavailable``, nothing is given up: what is missing is still on its way.
 E3  A record that was not accepted is not stored: the call that brought it raises, and says how many went in before.
 E4  Accepted and not acknowledged bytes (records as they came, then their encoded blocks) stay within
     ``edge_memory_bytes``, or are a single piece that is larger by itself. One block's worth of columns comes on top.
+    What the spool took over while it was in flight counts until Kafka's client has let go of it; it is half at most.
 E5  Nothing that a caller hands in ends the background threads. When they can't keep E1 any more, every call raises.
 
 Order: the records of one call keep theirs inside a block, but blocks go to partitions at random; sort by time when
@@ -24,6 +26,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -40,6 +43,8 @@ from logflume.edge.publisher import Publisher
 from logflume.edge.receipt import Piece, Receipt
 from logflume.edge.records import encode
 from logflume.edge.spool import Message, Spool
+from logflume.edge.spool.lookup import KafkaLookup, Lookup
+from logflume.edge.spooling import Spooling
 from logflume.edge.tables import conformed
 from logflume.errors import Fatal, LogflumeError, Unavailable
 from logflume.formats import combined
@@ -79,9 +84,12 @@ class Client:
         spool: Spool | None = None,
         clock: Clock | None = None,
         make_producer: MakeProducer = confluent_kafka.Producer,
+        make_lookup: Callable[[Settings], Lookup] = KafkaLookup,
     ) -> None:
-        """Read the contract and start two threads; needs no answer from Kafka. Raises ``Misconfigured``.
+        """Read the contract and start threads; needs no answer from Kafka. Raises ``Misconfigured``.
 
+        With ``edge_spool_dir`` it opens the spool there (raises as ``Spool.open``) and closes it at the end; a
+        ``spool`` that is given instead stays the caller's to close, after the client.
         ``on_bad`` is told of each record that could not be read, from a background thread: be quick, call no client.
         """
         settings = settings or Settings()
@@ -105,14 +113,27 @@ class Client:
             edge=settings.edge_id,
             epoch=clock.now_ns(),
         )
+        self._own_spool = spool is None and bool(settings.edge_spool_dir)
+        if self._own_spool:
+            spool = Spool.open(Path(settings.edge_spool_dir), cap_bytes=settings.edge_spool_bytes, clock=clock)
+        self._spool = spool
         self._publisher = Publisher(
-            stored=self._on_stored, failed=self._on_failed, troubled=self._on_trouble, clock=clock, spool=spool
+            stored=self._on_stored,
+            failed=self._on_failed,
+            troubled=self._on_trouble,
+            kept=self._on_kept,
+            released=self._on_released,
+            clock=clock,
+            spooling=None if spool is None else Spooling(spool, make_lookup(settings), clock),
+            direct_bytes=settings.edge_memory_bytes // 2,
         )
         self._publisher.start(make_producer(_producer_config(settings, self._publisher.on_error)))
         self._threads = [
             threading.Thread(target=self._pack_forever, name="logflume-edge-pack", daemon=True),
             threading.Thread(target=self._publisher.run, name="logflume-edge-report", daemon=True),
         ]
+        if spool is not None:
+            self._threads.append(threading.Thread(target=self._publisher.settle, name="logflume-edge-ask", daemon=True))
         for thread in self._threads:
             thread.start()
         _living.add(self)
@@ -181,6 +202,16 @@ class Client:
     def fill(self) -> float:
         """Accepted and not acknowledged bytes as a share of ``edge_memory_bytes``."""
         return self._intake.fill
+
+    @property
+    def spool(self) -> Spool | None:
+        """What messages wait in on disk, with ``size_bytes``, ``share`` and ``oldest_seconds``; None without one."""
+        return self._spool
+
+    @property
+    def failure(self) -> LogflumeError | None:
+        """Why this client takes nothing any more, once that is so; None while all is well."""
+        return self._intake.failure
 
     @property
     def trouble(self) -> str:
@@ -271,11 +302,21 @@ class Client:
     # --- the publisher's calls, from either thread -------------------------------------------------------------------
 
     def _on_stored(self, cut: int, message: Message) -> None:
+        self._count(message)
+        self._intake.settled(cut, len(message.value))
+
+    def _on_kept(self, cut: int, message: Message) -> None:
+        self._count(message)
+        self._intake.settled(cut, 0)  # its bytes count until Kafka's client has let go of them
+
+    def _on_released(self, size: int) -> None:
+        self._intake.release(size)
+
+    def _count(self, message: Message) -> None:
         if message.rows:
             metrics.EDGE_ROWS.labels(message.dataset).inc(message.rows)
             metrics.EDGE_BYTES.labels(message.dataset).inc(message.raw_bytes)
             metrics.EDGE_BLOCKS.labels(message.dataset).inc()
-        self._intake.settled(cut, len(message.value))
 
     def _on_trouble(self, trouble: str) -> None:
         self._intake.trouble = trouble
@@ -294,6 +335,8 @@ class Client:
         self._publisher.end()
         for thread in self._threads:
             thread.join()
+        if self._own_spool and self._spool is not None:
+            self._spool.close()
         _living.discard(self)
 
     def _forked(self) -> None:
@@ -302,6 +345,8 @@ class Client:
         clock = SystemClock()
         self._intake = Intake(block_rows=1, block_bytes=1, linger_seconds=1, memory_bytes=0, clock=clock)
         self._intake.fail(Fatal("this client was made before the fork; make one in each process"))
+        if self._spool is not None:
+            self._spool.forget()
         _unusable.append(self)
 
 

@@ -5,7 +5,8 @@ Numbered promises, under one lock that any thread may take:
 I1  What an ``add_…`` call took in is in exactly one cut that ``next_due`` gives out, at the latest ``linger_seconds``
     later; at once when somebody waits for room.
 I2  ``used`` bytes count each record from its acceptance until its cut is ``packed``, then the messages it became until
-    they are ``settled``. They stay within ``memory_bytes``, or are those of one piece that is larger by itself.
+    they are ``settled``, or their size is given back by ``release``. They stay within ``memory_bytes``, or are those of
+    one piece that is larger by itself.
 I3  A record for which there is no room in time is not taken in: ``NotAccepted`` says how many of the call were.
 I4  ``flush`` returns when every cut with anything taken in before it is settled; later ones do not hold it up.
 I5  After ``fail`` every call raises its error; after ``shut`` nothing is taken in, and ``next_due`` ends.
@@ -74,6 +75,11 @@ class Intake:
     def fill(self) -> float:
         """``used`` as a share of what there is room for; 1.0 and more: nothing is taken in now."""
         return self._used / self._limit if self._limit > 0 else 1.0
+
+    @property
+    def failure(self) -> LogflumeError | None:
+        """What ``fail`` was told."""
+        return self._failure
 
     def offer(self, pieces: Sequence[Piece], receipt: Receipt) -> bool:
         """Take all of ``pieces`` and return True, or nothing (I6): there is no room for them, now.
@@ -212,6 +218,13 @@ class Intake:
             metrics.EDGE_BUFFERED_BYTES.set(self._used)
             self._room.notify_all()
         end_all(ended)
+
+    def release(self, size: int) -> None:
+        """Give back the size of a message that was settled without it."""
+        with self._lock:
+            self._used -= size
+            metrics.EDGE_BUFFERED_BYTES.set(self._used)
+            self._room.notify_all()
 
     def fail(self, failure: LogflumeError) -> None:
         """Let every call raise ``failure`` from now on; the first one counts."""

@@ -4,6 +4,7 @@
 """
 
 from logflume.edge.spool.message import Message
+from logflume.edge.spool.records import Sent
 from logflume.edge.spool.spool import Spool
 
-__all__ = ["Message", "Spool"]
+__all__ = ["Message", "Sent", "Spool"]

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from logflume.edge.http.once import Answer
 from logflume.edge.http.portion import Portion, Taken
+from logflume.edge.http.protocols.record import Targets
 from logflume.edge.http.refusal import Refusal, as_json
 from logflume.edge.receipt import Piece
 from logflume.model import Datasets
@@ -31,6 +32,8 @@ class Exchange(Protocol):
     """For method, path, query and headers; its body is read by ``body`` alone."""
     settings: Settings
     datasets: Datasets
+    targets: Targets
+    """The same, for protocols that don't know of datasets."""
 
     def tenant(self) -> str:
         """Whose token the request carries: ``Bearer <token>``, ``Splunk <token>`` or Basic with it as the password.
@@ -47,8 +50,10 @@ class Exchange(Protocol):
         """The whole body, unpacked by its Content-Encoding. ``Refusal`` 408, 413, 415, 400 (torn), or 503 (memory)."""
         ...
 
-    async def decode(self, function: Callable[[], T], *, json: bytes = b"") -> T:
+    async def decode(self, function: Callable[[], T], *, json: bytes = b"", per_byte: int = 1) -> T:
         """Call ``function`` in a thread, or at once when the body is small; it must be pure and bounded.
+
+        ``per_byte``: how many times the work of finding lines it does with a byte.
 
         ``json``: text that the function will load as a JSON document. Memory for its objects is reserved beforehand
         (``Refusal`` 413 or 503). ``Poison`` that the function raises becomes a ``Refusal`` 400 with its detail.

@@ -27,6 +27,7 @@ from logflume.edge.http.exchange import Route
 from logflume.edge.http.landing import Landing
 from logflume.edge.http.once import Answer, Answers
 from logflume.edge.http.portion import LineError, Portion, Taken
+from logflume.edge.http.protocols.record import Targets
 from logflume.edge.http.refusal import Refusal, as_json, busy
 from logflume.edge.http.work import Work
 from logflume.edge.receipt import Piece
@@ -37,7 +38,7 @@ from logflume.settings import Settings
 T = TypeVar("T")
 
 _NEARLY_FULL: Final = 0.9
-"""Share of the client's memory above which a body is not even received: it would only wait, and cost memory itself."""
+"""Share of the client's memory, or spool, above which a body is not even received: so 503 comes before the end."""
 _RECORD_BYTES: Final = 64
 """What a record costs while its request is in work, beside its bytes: places in arrays, and perhaps an error."""
 _RATIO: Final = 10  # by which logs are packed, about
@@ -52,6 +53,7 @@ class Gateway:
     def __init__(self, settings: Settings, datasets: Datasets, source: Source, landing: Landing, clock: Clock) -> None:
         self.settings = settings
         self.datasets = datasets
+        self.targets = Targets(datasets, settings.edge_http_dataset)
         self.source = source
         self.landing = landing
         self.clock = clock
@@ -110,6 +112,7 @@ class _Exchange:
         self.request = request
         self.settings = gateway.settings
         self.datasets = gateway.datasets
+        self.targets = gateway.targets
 
     def begin(self) -> None:
         """Let the request in. ``Refusal`` 503."""
@@ -138,7 +141,7 @@ class _Exchange:
 
     async def body(self) -> bytes:
         if self._gateway.landing.fill > _NEARLY_FULL:
-            raise busy("the memory for records that Kafka does not hold yet is nearly full")
+            raise busy("the memory, or the spool, for records that Kafka does not hold yet is nearly full")
         codec = body.codec_of(self.request)
         limits, reserve = self._gateway.limits, self.reserve
         sent = await body.receive(self.request, limits, reserve)
@@ -154,11 +157,11 @@ class _Exchange:
     def reserve(self, size: int) -> None:
         self._held.reserve(size)
 
-    async def decode(self, function: Callable[[], T], *, json: bytes = b"") -> T:
+    async def decode(self, function: Callable[[], T], *, json: bytes = b"", per_byte: int = 1) -> T:
         if json:
             self.reserve(body.json_weight(json))
         try:
-            return await self._gateway.landing.call(function, self._size)
+            return await self._gateway.landing.call(function, self._size * per_byte)
         except Poison as poison:
             raise Refusal(400, f"{poison.reason}: {poison.detail}") from poison
 

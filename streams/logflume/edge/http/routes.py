@@ -6,5 +6,6 @@ from typing import Final
 
 from logflume.edge.http import ingest
 from logflume.edge.http.exchange import Route
+from logflume.edge.http.protocols import routes as protocols
 
-ROUTES: Final[tuple[Route, ...]] = (*ingest.ROUTES,)
+ROUTES: Final[tuple[Route, ...]] = (*ingest.ROUTES, *protocols.ROUTES)

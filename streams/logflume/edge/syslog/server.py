@@ -96,8 +96,6 @@ class SyslogServer:
             await self.stop()
             raise
         self._spawn(self._end_idle())
-        if self.addresses:
-            _log.info("listening for syslog", addresses=self.addresses)
 
     async def stop(self) -> None:
         """Listen no more, take what senders have sent so far, end the connections, and hand all on to the client."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -126,33 +126,33 @@ async def _piece(exchange: Exchange, tenant: str, dataset: Dataset, kind: frozen
 def json_lines(document: bytes) -> bytes:
     """Return the records of one JSON document, an object or an array, a line each. ``Poison`` when it is neither."""
     document = document.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n")
+    values, write = _load(document)
     if document.startswith(b"{"):
-        _load(document)
         return document.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"  # JSON has them between values only
-    values = _load(document)
     if not isinstance(values, list):
         raise Poison("not-object", "the body is neither an array of objects nor one object")
-    return b"".join([_line(value) for value in values])
+    return b"".join([write(value) for value in values])
 
 
-def _load(document: bytes) -> object:
+def _load(document: bytes) -> tuple[object, Callable[[object], bytes]]:
+    """The document's value, and what writes parts of it without a change; the exact pair where the fast may differ."""
     if not _LONG_NUMBER.search(document):
         try:
-            return orjson.loads(document)
+            return orjson.loads(document), _dump
         except ValueError:
-            pass  # lone surrogates and NaN, which one record may have: the next reader takes both
+            pass  # NaN and lone surrogates, which one record may have; NaN stays, and that record is refused for it
     try:
-        value: object = json.loads(document)
+        return json.loads(document), _dump_exactly
     except (ValueError, RecursionError) as failure:
         raise Poison("not-json", f"the body is not one JSON document: {str(failure)[:300]}") from failure
-    return value
 
 
-def _line(value: object) -> bytes:
-    try:
-        return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # integers past 64 bits, lone surrogates
-        return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+def _dump(value: object) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _dump_exactly(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 
 def fitted(table: pa.Table, dataset: Dataset) -> Lines | pa.RecordBatch:

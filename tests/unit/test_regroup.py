@@ -120,7 +120,7 @@ def test_messages_without_a_readable_row_make_no_block() -> None:
     chunks = [chunk([message(0, b"{broken"), message(1, b"{}", key=None)])]
     gathered = Gatherer(EVENTS).gather(chunks)
     assert regrouper().regroup(gathered, covers(chunks), {}) == []
-    assert [(letter.offset, letter.reason) for letter in gathered.letters] == [(1, "no-tenant"), (0, "not-json")]
+    assert [(letter.offset, letter.reason) for letter in gathered.letters] == [(0, "not-json"), (1, "no-tenant")]
 
 
 def test_a_row_of_a_block_whose_tenant_has_no_possible_name_costs_only_itself() -> None:

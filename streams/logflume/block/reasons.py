@@ -13,6 +13,9 @@ NOT_FINITE: Final = "not-finite"  # NaN, Infinity, or a number no double and no 
 TOO_LARGE: Final = "too-large"  # it fits into no message by itself
 NOT_COMBINED: Final = "not-combined"  # a line that is not in the combined log format
 MALFORMED: Final = "malformed"  # not as the protocol says that it came by (OTLP, Loki …)
+TOO_MANY_ROWS: Final = "too-many-rows"  # a message of more lines than any honest one
+NOT_AVRO: Final = "not-avro"  # no Avro value of the schema that it names
+UNKNOWN_SCHEMA: Final = "unknown-schema"  # it names a schema that nobody knows, or none that can be read
 
 # A block.
 VERSION: Final = "block-version"  # a version this release does not read
@@ -27,8 +30,10 @@ RECEIVED: Final = "block-received"  # a row without its time of arrival
 EXTRA: Final = "block-extra"  # `_extra` holds something that is no JSON object
 
 # What came of a message or a row for other causes than its bytes.
-NO_TENANT: Final = "no-tenant"  # a plain record without a key
+NO_TENANT: Final = "no-tenant"  # a plain record with neither key nor header
 BAD_TENANT: Final = "bad-tenant"  # a name that no tenant can have
+OTHER_DATASET: Final = "other-dataset"  # a plain record whose header names another dataset than its topic
+UNREADABLE: Final = "unreadable-batch"  # Kafka's batch of messages can't be unpacked, or grows past every honest one
 UNWANTED: Final = "unwanted"  # the configuration in force names no table for it
 RETENTION: Final = "retention"  # deleted before it was read; the letter has no bytes, and says which offsets
 
@@ -42,6 +47,9 @@ ALL: Final = frozenset(
         TOO_LARGE,
         NOT_COMBINED,
         MALFORMED,
+        TOO_MANY_ROWS,
+        NOT_AVRO,
+        UNKNOWN_SCHEMA,
         VERSION,
         HEADER,
         DATASET,
@@ -54,6 +62,8 @@ ALL: Final = frozenset(
         EXTRA,
         NO_TENANT,
         BAD_TENANT,
+        OTHER_DATASET,
+        UNREADABLE,
         UNWANTED,
         RETENTION,
     }

@@ -17,6 +17,7 @@ from uuid import UUID
 import fastavro
 
 from logflume.errors import Poison
+from logflume.formats.avro_schema import checked
 
 
 def records(file: BinaryIO) -> Iterator[bytes]:
@@ -26,7 +27,9 @@ def records(file: BinaryIO) -> Iterator[bytes]:
     """
     number = 0
     try:
-        for number, record in enumerate(fastavro.reader(file), start=1):  # noqa: B007
+        container = fastavro.reader(file)
+        checked(container.writer_schema)
+        for number, record in enumerate(container, start=1):  # noqa: B007
             yield _line(record)
     except Exception as failure:  # fastavro raises whatever a broken file leads it to
         what = f"{type(failure).__name__}: {failure}"
@@ -34,10 +37,11 @@ def records(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _line(record: object) -> bytes:
-    return json.dumps(record, default=_plain, separators=(",", ":")).encode() + b"\n"
+    return json.dumps(record, default=plain, separators=(",", ":")).encode() + b"\n"
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Return the JSON value of what fastavro gives for bytes and for logical types."""
     if isinstance(value, datetime):
         text = value.isoformat()
         return text.replace("+00:00", "Z") if value.tzinfo else text

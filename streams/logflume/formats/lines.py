@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 _LF, _OPEN, _CLOSE = ord("\n"), ord("{"), ord("}")
-_SPACE: Final = b" \t\r\n"
-_MARK: Final = b"\xef\xbb\xbf"
+SPACE: Final = b" \t\r\n"
+MARK: Final = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,11 @@ class Lines:
         """Return record ``i`` by itself."""
         return self.data[self.starts[i] : self.ends[i]]
 
+    def between(self, first: int, last: int) -> Lines:
+        """Return the records ``first`` to ``last``, the last not included, as lines of their own."""
+        odd = self.odd[np.searchsorted(self.odd, first) : np.searchsorted(self.odd, last)]
+        return Lines(self.data, self.starts[first:last], self.ends[first:last], odd - first)
+
     def are_tidy(self, first: int, last: int) -> bool:
         """Whether none of the records ``first`` to ``last`` is odd."""
         return bool(np.searchsorted(self.odd, first) == np.searchsorted(self.odd, last))
@@ -45,27 +50,27 @@ class Lines:
 
 def of_text(data: bytes) -> Lines:
     """Return the lines of ``data`` that are not blank, without a first byte order mark and carriage returns at ends."""
-    data = data.removeprefix(_MARK)
-    bounds = _bounds(data)
-    if bounds is not None and _all_tidy(data, *bounds):
-        return Lines(data, *bounds, odd=np.empty(0, np.int64))
+    data = data.removeprefix(MARK)
+    found = bounds(data)
+    if found is not None and all_tidy(data, *found):
+        return Lines(data, *found, odd=np.empty(0, np.int64))
     kept = [line.removesuffix(b"\r") for line in data.split(b"\n")]
-    return of_records([line for line in kept if line.strip(_SPACE)])
+    return of_records([line for line in kept if line.strip(SPACE)])
 
 
 def of_records(records: list[bytes]) -> Lines:
     """Return each of ``records`` as a record, blank ones too."""
     data = b"\n".join(records)
-    bounds = _bounds(data)
-    if bounds is not None and len(bounds[0]) == len(records) and _all_tidy(data, *bounds):
-        return Lines(data, *bounds, odd=np.empty(0, np.int64))
+    found = bounds(data) if records and records[-1] else None  # a blank one at the end would make no line
+    if found is not None and len(found[0]) == len(records) and all_tidy(data, *found):
+        return Lines(data, *found, odd=np.empty(0, np.int64))
     lengths = np.fromiter(map(len, records), np.int64, len(records))
     starts = np.cumsum(lengths + 1) - lengths - 1
     odd = [i for i, record in enumerate(records) if not _is_tidy(record)]
     return Lines(data, starts, starts + lengths, np.array(odd, np.int64))
 
 
-def _bounds(data: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
+def bounds(data: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
     """Return where the lines of ``data`` begin and end, the last one's feed optional; None when there are none."""
     if not data:
         return None
@@ -77,7 +82,8 @@ def _bounds(data: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] 
     return starts, ends
 
 
-def _all_tidy(data: bytes, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> bool:
+def all_tidy(data: bytes, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> bool:
+    """Whether each of the lines begins with ``{`` and ends with ``}``."""
     if (starts == ends).any():
         return False
     text = np.frombuffer(data, np.uint8)
@@ -85,5 +91,5 @@ def _all_tidy(data: bytes, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.i
 
 
 def _is_tidy(record: bytes) -> bool:
-    bare = record.strip(_SPACE)
+    bare = record.strip(SPACE)
     return bare.startswith(b"{") and bare.endswith(b"}") and b"\n" not in record

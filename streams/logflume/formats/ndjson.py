@@ -40,12 +40,14 @@ class JsonParser:
         self._distrust = 0
         self._skip = 0
 
-    def parse(self, ndjson: bytes | pa.Buffer | list[bytes]) -> Parsed:
-        """Return the records of ``ndjson``: text of one object a line, or a list of one object each.
+    def parse(self, ndjson: bytes | pa.Buffer | list[bytes] | lines.Lines) -> Parsed:
+        """Return the records of ``ndjson``: text of one object a line, a list of one object each, or lines found.
 
         Blank lines of a text are no records; a blank entry of a list is a bad one, as each entry has its number.
         """
-        if isinstance(ndjson, list):
+        if isinstance(ndjson, lines.Lines):
+            found = ndjson
+        elif isinstance(ndjson, list):
             found = lines.of_records(ndjson)
         else:
             found = lines.of_text(ndjson if isinstance(ndjson, bytes) else ndjson.to_pybytes())

@@ -18,6 +18,16 @@ def _group() -> None:
 @app.command()
 def serve() -> None:
     """Take records by HTTP, and by syslog where LOGFLUME_EDGE_SYSLOG_LISTEN says so, until SIGTERM; then flush."""
+    _run(http=True)
+
+
+@app.command()
+def syslog() -> None:
+    """Take syslog alone, where LOGFLUME_EDGE_SYSLOG_LISTEN says, until SIGTERM; then flush."""
+    _run(http=False)
+
+
+def _run(*, http: bool) -> None:
     import uvloop
 
     from logflume import logs, memory
@@ -27,4 +37,4 @@ def serve() -> None:
     settings = Settings()
     logs.setup(settings.log_format, settings.log_level)
     memory.setup()
-    uvloop.run(run(settings))
+    uvloop.run(run(settings, http=http))

@@ -47,8 +47,10 @@ class Listener(Protocol):
         ...
 
 
-async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT (S2); raises what ended it otherwise."""
+async def serve(settings: Settings, *, http: bool = True) -> None:
+    """Serve until SIGTERM or SIGINT (S2); raises what ended it otherwise. Without ``http``: syslog alone."""
+    if not http:
+        settings.require("edge_syslog_listen")
     datasets = model.load(contract.find(settings.topics_dir))
     source = DirectorySource(Path(settings.require("tenants_dir")), datasets)
     clock = SystemClock()
@@ -63,7 +65,7 @@ async def serve(settings: Settings) -> None:
         stop.set()
 
     client = Client(settings, datasets=datasets, clock=clock)
-    listeners: list[Listener] = [HttpListener(settings, datasets, source, client, clock)]
+    listeners: list[Listener] = [HttpListener(settings, datasets, source, client, clock)] if http else []
     if settings.edge_syslog_listen:
         listeners.append(SyslogServer(settings, client, source.current, failed=failed, clock=clock))
     state = _State(client, stop)

@@ -18,8 +18,8 @@ POINTS = {
     "sink.before-transaction": ("sink", 2),
 }
 
-ELSEWHERE = {"spool.sent", "spool.written"}
-"""In tests/integration/test_spool.py."""
+ELSEWHERE = {"replay.produced", "spool.sent", "spool.written"}
+"""In tests/integration/test_replay.py and test_spool.py."""
 
 
 def test_every_crash_point_is_tried() -> None:

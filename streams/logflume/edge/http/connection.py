@@ -54,7 +54,8 @@ class Connection(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._in_head = True  # nothing has come yet, or a head that is not whole
         self._unfinished = False  # a request whose body is not whole
-        self._head_bytes = 0
+        self._head_bytes = 0  # of a head that is not whole, with what is not parsed of it yet
+        self._fields = 0  # of one that is parsed: both may come at once
         self._content = 0
         self._framing = 0
 
@@ -94,6 +95,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        self._fields = 0
         self._unfinished = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -101,6 +103,9 @@ class Connection(HttpToolsProtocol):
         if not self._in_head:
             return  # a trailer; nobody asks for one
         super().on_header(name, value)
+        self._fields += len(name) + len(value) + 4  # ": " and the line's end
+        if self._fields > self.limits.header_bytes and not self.transport.is_closing():
+            self._end(431, f"a request's head may have {self.limits.header_bytes} bytes")
         if len(self.headers) > _MOST_HEADERS and not self.transport.is_closing():
             self._end(431, f"a request may have {_MOST_HEADERS} header fields")
 

@@ -351,6 +351,13 @@ SORT_COMMIT_AGE = _gauge(
     "Age of the oldest message that is read and not yet committed.",
     "Grows without end: the worker is stuck and /ready fails; its log says on what. Restart it: nothing is lost.",
 )
+SORT_REGISTRY_ERRORS = _counter(
+    "logflume_sort_registry_errors_total",
+    "errors",
+    ("dataset",),
+    "Times that the schema registry could not be asked for a schema; the sorter waits and asks again.",
+    "Counts up: nothing of the dataset is sorted until the registry answers. The log says what it answered.",
+)
 SORT_BUFFERED_BYTES = _gauge(
     "logflume_sort_buffered_bytes",
     "bytes",

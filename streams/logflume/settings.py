@@ -238,6 +238,11 @@ class Settings(BaseSettings):
     sort_linger_seconds: float = Field(
         0.25, ge=0, description="How long a sorter waits for `sort_unit_bytes`: larger blocks cost the sinks less."
     )
+    sort_schema_registry: str = Field(
+        "",
+        description="URL of a Confluent schema registry, for plain records that name its schemas (user and password "
+        "may stand in it); empty: none.",
+    )
     sort_session_timeout_seconds: float = Field(
         60.0, gt=0, description="A sort worker that is silent for this long loses its partitions."
     )

@@ -15,10 +15,12 @@ from logflume.block.sorted import decode_sorted
 from logflume.errors import Fatal, Retryable
 from logflume.kafka.deliveries import Deliveries
 from logflume.kafka.identity import TopicChanged
+from logflume.kafka.registry import Registered
 from logflume.model import load
 from logflume.sort.gather import Gatherer
 from logflume.sort.regroup import Regrouper
 from logflume.sort.routing import Routing
+from logflume.sort.schemas import Schemas
 from logflume.sort.sorter import Limits, Sorter
 from logflume.sort.transport import Chunk
 from tests.support.ingest import TOPIC_ID, chunk, message
@@ -73,17 +75,21 @@ def it_is(since: float) -> None:
 
 
 def start(
-    held_bytes: int = 1 << 20, unit_bytes: int = 1 << 20, linger_seconds: float = 0.0, same_topic: Any = it_is
+    held_bytes: int = 1 << 20,
+    unit_bytes: int = 1 << 20,
+    linger_seconds: float = 0.0,
+    same_topic: Any = it_is,
+    schemas: Schemas | None = None,
 ) -> Running:
     deliveries = HeldDeliveries()
     failures: list[BaseException] = []
     sorter = Sorter(
-        Gatherer(EVENTS),
+        Gatherer(EVENTS, schemas),
         Regrouper(EVENTS, "ingest.events", TOPIC_ID, "session", Routing("events", 1), 1 << 20),
         deliveries,
         sorted_topic="sorted",
         deadletter_topic="dead",
-        limits=Limits(held_bytes, unit_bytes, linger_seconds),
+        limits=Limits(held_bytes, unit_bytes, linger_seconds, retry_seconds=0.01),
         same_topic=same_topic,
         fail=failures.append,
     )
@@ -257,3 +263,38 @@ def test_a_range_lost_to_retention_is_counted_when_its_letter_is_safe() -> None:
         assert metrics.SORT_LOST.labels("ingest.events")._value.get() == before + 3
 
     scenario(play)
+
+
+class LateRegistry:
+    """Answers when the test says so."""
+
+    def __init__(self) -> None:
+        self.away = True
+        self.asked = 0
+
+    def by_id(self, number: int) -> Registered:
+        self.asked += 1
+        if self.away:
+            raise Retryable("nobody answers")
+        return Registered("JSON", "{}", ())
+
+    def by_guid(self, guid: str) -> Registered:
+        return self.by_id(0)
+
+
+def test_a_unit_waits_for_the_schema_registry_and_is_then_sorted_whole() -> None:
+    registry = LateRegistry()
+
+    async def play(running: Running) -> None:
+        running.deliveries.reports.release(10)
+        one = FakeEvent(chunk([message(0, b'{"message":"a"}'), message(1, b"\0\0\0\0\1" + b'{"message":"b"}')]))
+        await running.sorter.submit(one)
+        await until(lambda: registry.asked > 2)
+        assert running.deliveries.sent == []
+        assert not one.acked
+        registry.away = False
+        await until(lambda: one.acked)
+        [(_, _, value)] = running.blocks()
+        assert decode_sorted(value, [("logflume-block", b"1"), ("rows", b"2")])[1].num_rows == 2
+
+    scenario(play, schemas=Schemas(EVENTS, (), registry))

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -35,7 +36,7 @@ from logflume.block.sorted import Coordinate
 from logflume.errors import Retryable
 from logflume.kafka import deadletters
 from logflume.kafka.deliveries import Deliveries
-from logflume.sort.gather import Gatherer
+from logflume.sort.gather import Gathered, Gatherer
 from logflume.sort.regroup import Cover, Piece, Regrouper
 from logflume.sort.transport import Chunk
 
@@ -86,6 +87,8 @@ class Limits:
     held_bytes: int
     unit_bytes: int
     linger_seconds: float
+    retry_seconds: float = 1.0
+    """How long it waits before it asks a schema registry again."""
 
 
 class Sorter:
@@ -120,6 +123,7 @@ class Sorter:
         self._changed = asyncio.Condition()
         self._sorted: asyncio.Queue[Sorted] = asyncio.Queue(maxsize=1)
         self._previous: dict[tuple[int, int], Coordinate] = {}
+        self._ended = threading.Event()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix=f"sort-{self._dataset}")
 
     def start(self) -> list[asyncio.Task[None]]:
@@ -167,7 +171,7 @@ class Sorter:
 
     def _sort(self, unit: Unit) -> Sorted:
         started = time.monotonic()
-        gathered = self._gatherer.gather(unit.chunks)
+        gathered = self._gathered(unit)
         metrics.SORT_SECONDS.labels("decode").observe(time.monotonic() - started)
         started = time.monotonic()
         rounds = self._regrouper.regroup(gathered, unit.covers, self._previous)
@@ -176,6 +180,17 @@ class Sorter:
         # Packed here: a letter as an object takes many times its bytes, and units wait for the one before them.
         letters = deadletters.pack(gathered.letters)
         return Sorted(unit, rounds, letters, Counter(letter.reason for letter in gathered.letters))
+
+    def _gathered(self, unit: Unit) -> Gathered:
+        """Gather ``unit``, however long a schema registry takes to answer: what can't be asked now is no poison."""
+        while True:
+            try:
+                return self._gatherer.gather(unit.chunks)
+            except Retryable as error:
+                metrics.SORT_REGISTRY_ERRORS.labels(self._dataset).inc()
+                log.warning("waiting for the schema registry", dataset=self._dataset, error=str(error))
+                if self._ended.wait(self._limits.retry_seconds):
+                    raise
 
     def _promise(self, rounds: Sequence[Sequence[Piece]]) -> None:
         """Note where ranges end, for the blocks after them. They are produced in this order, or the process ends."""
@@ -231,8 +246,10 @@ class Sorter:
         try:
             await work()
         except asyncio.CancelledError:
+            self._ended.set()
             raise
         except BaseException as error:  # the stage's outermost loop: whatever it was, nothing more may be committed
+            self._ended.set()
             self._fail(error)
             raise
 

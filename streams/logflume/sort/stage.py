@@ -28,11 +28,13 @@ from logflume.errors import Fatal, Misconfigured, Retryable
 from logflume.kafka import client, topics
 from logflume.kafka.deliveries import Deliveries
 from logflume.kafka.identity import SameTopics
+from logflume.kafka.registry import connect
 from logflume.model import Dataset, Datasets, load
 from logflume.settings import Settings
 from logflume.sort.gather import Gatherer
 from logflume.sort.regroup import Regrouper
 from logflume.sort.routing import Routing
+from logflume.sort.schemas import Schemas, of_contract
 from logflume.sort.sorter import Limits, Sorter
 from logflume.sort.transport import Consumer
 
@@ -184,7 +186,7 @@ class Stage:
             largest_bytes=int(self._largest_message(topics.sorted_topic(self._settings, dataset.name)) * _VALUE_SHARE),
         )
         return Sorter(
-            Gatherer(dataset),
+            Gatherer(dataset, self._schemas(dataset)),
             regrouper,
             Deliveries(Producer(client.producer_config(self._settings, client_id=f"{self._settings.sort_group}"))),
             sorted_topic=topics.sorted_topic(self._settings, dataset.name),
@@ -197,6 +199,11 @@ class Stage:
             same_topic=partial(self._same.check, topic, self._ids[topic]),
             fail=end_process,
         )
+
+    def _schemas(self, dataset: Dataset) -> Schemas:
+        url = self._settings.sort_schema_registry
+        registry = connect(url) if url else None
+        return of_contract(dataset, contract.find(self._settings.topics_dir), registry)
 
     def _largest_message(self, name: str) -> int:
         return next(int(t.config["max.message.bytes"]) for t in topics.declared(self._settings) if t.name == name)

@@ -48,12 +48,22 @@ def objects(s3: S3, url: str) -> dict[str, bytes]:
     """All objects below ``url`` by name, as another client of the real server sees them."""
     parts = urlsplit(url)
     root = f"{parts.netloc}{parts.path}"
-    client = s3fs.S3FileSystem(
+    client = _client(s3)
+    return {path.removeprefix(f"{root}/"): client.cat_file(path) for path in client.find(root)}
+
+
+def uploads(s3: S3, url: str) -> list[str]:
+    """The multipart uploads below ``url`` that are neither complete nor aborted."""
+    parts = urlsplit(url)
+    open_ones = _client(s3).call_s3("list_multipart_uploads", Bucket=parts.netloc).get("Uploads", [])
+    return [upload["Key"] for upload in open_ones if f"/{upload['Key']}".startswith(parts.path)]
+
+
+def _client(s3: S3) -> s3fs.S3FileSystem:
+    return s3fs.S3FileSystem(
         endpoint_url=s3.endpoint,
         key=s3.access_key,
         secret=s3.secret_key,
         client_kwargs={"region_name": "us-east-1"},
         use_listings_cache=False,
-        skip_instance_cache=True,
     )
-    return {path.removeprefix(f"{root}/"): client.cat_file(path) for path in client.find(root)}

@@ -26,6 +26,8 @@ SECONDS = 30.0
 """How long Kafka may be silent, or somebody's transaction stay open, before reading gives up."""
 
 _POLL_SECONDS = 0.2
+_FETCH_WAIT_MS = 20
+"""At a partition's end Kafka keeps a fetch this long, and the next partition waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,11 @@ class Drawers:
 
     def __init__(self, settings: Settings) -> None:
         self.topic = topics.deadletter_topic(settings)
-        self._consumer = Consumer(client.consumer_config(settings, "logflume-deadletters", enable_partition_eof=True))
+        self._consumer = Consumer(
+            client.consumer_config(
+                settings, "logflume-deadletters", enable_partition_eof=True, fetch_wait_max_ms=_FETCH_WAIT_MS
+            )
+        )
         try:
             self.partitions = self._partitions()
         except BaseException:

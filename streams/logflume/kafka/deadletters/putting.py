@@ -52,6 +52,8 @@ def put_back(
         # Fixed before anything goes back: what fails again must not be met in a later partition.
         bounds = {p: drawers.bounds(p, selection.since_ms, selection.until_ms) for p in drawers.partitions}
         for partition, within in bounds.items():
+            if within[0] == within[1]:
+                continue
             drawer = KafkaDrawer(settings, drawers, partition, selection, within)
             (rehearse if dry_run else replay)(drawer, outcome, partial(_check, largest=largest), correction)
             tell(outcome)

@@ -11,7 +11,7 @@ import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import CommitFailedError
-from aiokafka.record import default_records, memory_records
+from aiokafka.record import default_records
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport import consumer as base
 from faust.transport.drivers import aiokafka as stock
@@ -19,8 +19,9 @@ from faust.types import TP
 
 from logflume import metrics
 from logflume.block.wire import MOST_BYTES
+from logflume.sort.batches import Torn
 from logflume.sort.commit import CommitRule
-from logflume.sort.transport import Consumer, ConsumerThread, LenientRecords, Transport, _raw_bytes
+from logflume.sort.transport import Consumer, ConsumerThread, Transport, _raw_bytes
 from tests.support.ingest import message
 
 HERE = TP("ingest.events", 0)
@@ -85,6 +86,8 @@ def held() -> tuple[Consumer, HeldThread]:
         _committed_offset={},
         _unacked_messages=set(),
         _waiting_for_ack=None,
+        _active_partitions={HERE},
+        _paused_partitions=set(),
     )
     return consumer, thread
 
@@ -159,6 +162,21 @@ def test_a_stopped_partition_hands_out_nothing() -> None:
     asyncio.run(play())
 
 
+def test_a_batch_that_fails_its_checksum_stops_its_partition_and_loses_nothing_before_it() -> None:
+    async def play() -> None:
+        consumer, thread = held()
+        torn = message(2**62, Torn(b"the batch at offset 3 fails its checksum"))
+        thread.fetches = [{HERE: [*fetched(0, 2)[HERE], torn]}, {HERE: [torn]}, fetched(9, 9)]
+        assert await fetch(consumer) == [(0, 2)]
+        assert consumer.stopped == {HERE: "the batch at offset 3 fails its checksum"}
+        assert HERE in consumer._paused_partitions
+        assert await fetch(consumer) == []
+        await consumer.perform_seek()
+        assert HERE not in consumer._paused_partitions
+
+    asyncio.run(play())
+
+
 def place(committed: OffsetAndMetadata | None, beginning: int, end: int) -> tuple[int, dict[TP, str]]:
     consumer, _ = held()
     thread = object.__new__(ConsumerThread)
@@ -197,42 +215,12 @@ def test_a_range_lost_to_retention_is_recorded_with_the_next_chunk() -> None:
     asyncio.run(play())
 
 
-def batch_with_header(name: bytes) -> bytes:
-    """A batch of two messages, as Kafka sends it; the first has a header of that name."""
-    builder = default_records._DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, -1, 1_000_000)
-    builder.append(0, 1, b"acme", b"{}", [("x" * len(name), b"value")])
-    builder.append(1, 1, b"acme", b'{"message": "next"}', [])
-    return bytes(builder.build()).replace(b"x" * len(name), name)
-
-
-def read_batches(data: bytes) -> list[Any]:
-    batches = LenientRecords(data)
-    found = []
-    while batches.has_next():
-        found += list(batches.next_batch())
-    return found
-
-
-def test_a_header_whose_name_is_not_utf_8_costs_nobody_anything() -> None:
-    with pytest.raises(UnicodeDecodeError):
-        list(memory_records.MemoryRecords(batch_with_header(b"\xff\xfe")).next_batch())
-    first, second = read_batches(batch_with_header(b"\xff\xfe"))
-    assert (first.offset, first.key, first.value) == (0, b"acme", b"{}")
-    assert first.headers == [("\\xff\\xfe", b"value")]
-    assert (second.offset, second.value) == (1, b'{"message": "next"}')
-
-
-def test_batches_with_ordinary_headers_are_read_as_ever() -> None:
-    first, second = read_batches(batch_with_header(b"name"))
-    assert first.headers == [("name", b"value")]
-    assert (second.offset, second.key) == (1, b"acme")
-
-
 def test_a_block_is_weighed_by_what_it_says_and_never_below_its_value() -> None:
     def weight(value: bytes, *headers: tuple[str, bytes]) -> int:
         return _raw_bytes(message(0, value, headers=headers))
 
     assert weight(b"12345") == 5
+    assert weight(b"{}\n" * 7) == 700
     assert weight(b"12345", ("bytes", b"9000")) == 9000
     assert weight(b"12345", ("bytes", b"1")) == 5
     assert weight(b"12345", ("bytes", b"-1")) == 5

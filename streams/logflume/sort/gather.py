@@ -25,6 +25,7 @@ from logflume.sort.parts import NO_TENANT, Part, Tenants, joined, letter
 from logflume.sort.plain import PlainReader
 from logflume.sort.schemas import Schemas
 from logflume.sort.transport import Chunk
+from logflume.sort.unpacking import Unreadable
 
 _ALWAYS = (RECEIVED.name, EXTRA.name)
 
@@ -72,7 +73,9 @@ class Gatherer:
                 letters.append(
                     deleted("sort", self._dataset.name, chunk.topic, chunk.topic_id, chunk.partition, *chunk.lost)
                 )
-            told = [record for record in chunk.records if not is_barrier(record.headers)]
+            letters += [self._unreadable(chunk, each) for each in chunk.records if isinstance(each.value, Unreadable)]
+            told = [each for each in chunk.records if not (each.headers and is_barrier(each.headers))]
+            told = [each for each in told if not isinstance(each.value, Unreadable)]
             for blocks, records in groupby(told, key=lambda record: is_block(record.headers)):
                 read = self._blocks if blocks else self._plain.read
                 parts.extend(read(chunk, list(records), letters))
@@ -121,6 +124,12 @@ class Gatherer:
             poison = Poison(reasons.BAD_TENANT, f"{name[:140]!r} is no tenant's name")
             whole = self._letter(chunk, record, poison)
             yield replace(whole, row=row, raw=extra.dumps({"_tenant": name.decode()} | fields).encode(), headers=())
+
+    def _unreadable(self, chunk: Chunk, record: ConsumerRecord) -> DeadLetter:
+        """A batch of messages that nobody can read, as one letter at its last offset."""
+        batch: Unreadable = record.value
+        poison = Poison(batch.poison.reason, f"offsets {batch.first} to {batch.last}: {batch.poison.detail}")
+        return replace(self._letter(chunk, record, poison), raw=bytes(batch))
 
     def _letter(self, chunk: Chunk, record: ConsumerRecord, poison: Poison) -> DeadLetter:
         return letter(self._dataset.name, chunk, record, poison, self._tenants)

@@ -14,7 +14,8 @@ T4  Commits carry the topic's id. An offset of a topic that was deleted and made
 T5  A partition without a committed offset is placed at its beginning, by name; ``auto.offset.reset`` stays "none". A
     range that retention removed before it was read is recorded exactly; an offset beyond the log's end stops the
     partition.
-T6  A message may have any header names. aiokafka fails on one that is not UTF-8, for the whole fetch, for ever.
+T6  A batch may hold anything: see ``sort.batches``. One that can't be unpacked is one ``Unreadable`` in a chunk, and
+    one whose checksum is wrong stops its partition before it; aiokafka fails on both, and skips what it had read.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ from aiokafka.errors import (
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
-from aiokafka.record import default_records, memory_records
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
@@ -43,9 +43,13 @@ from mode.utils.futures import notify
 from logflume import metrics
 from logflume.block.wire import MOST_BYTES
 from logflume.errors import Fatal
+from logflume.sort.batches import BoundedRecords, Torn
 from logflume.sort.commit import CommitRule, Range
 
 log = structlog.get_logger(__name__)
+
+_LINE_BYTES = 100
+"""What a line of a plain message weighs at least: its row's coordinates and its place in every column."""
 
 
 @dataclass(eq=False, slots=True)
@@ -73,50 +77,6 @@ class Chunk:
         return self.range.last
 
 
-class LenientRecords(memory_records._MemoryRecordsPy):  # type: ignore[misc]
-    """A fetched partition's batches, whose messages may have any header names (T6)."""
-
-    def next_batch(self, *args: Any) -> Any:
-        """Return the next batch, or None."""
-        raw = self._next_slice
-        batch = super().next_batch(*args)
-        return LenientBatch(batch, raw) if isinstance(batch, default_records.DefaultRecordBatch) else batch
-
-
-class LenientBatch:
-    """aiokafka's batch, read again by its slower Python twin when a header's name is not UTF-8."""
-
-    def __init__(self, batch: Any, raw: Any) -> None:
-        self._batch = batch
-        self._raw = raw
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._batch, name)
-
-    def __next__(self) -> Any:
-        return next(self._batch)
-
-    def __iter__(self) -> Iterator[Any]:
-        try:
-            return iter(list(self._batch))
-        except UnicodeDecodeError:
-            twin = default_records._DefaultRecordBatchPy(bytes(self._raw))
-            twin._maybe_uncompress()
-            twin._buffer = _LenientText(twin._buffer)
-            return iter(list(twin))
-
-
-class _LenientText(bytearray):
-    """Bytes whose slices decode whatever they hold."""
-
-    def __getitem__(self, key: Any) -> Any:
-        found = super().__getitem__(key)
-        return _LenientText(found) if isinstance(key, slice) else found
-
-    def decode(self, encoding: str = "utf-8", errors: str = "backslashreplace") -> str:
-        return super().decode(encoding, errors)
-
-
 class ConsumerThread(stock.AIOKafkaConsumerThread):
     """The thread that talks to Kafka: explicit placing, commits with the topic's id."""
 
@@ -127,7 +87,7 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # T3; read when the consumer starts
-        fetcher.MemoryRecords = LenientRecords  # T6
+        fetcher.MemoryRecords = BoundedRecords  # T6
         return consumer
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
@@ -244,7 +204,20 @@ class Consumer(stock.Consumer):
         return {TP(*tp): [self._chunk(TP(*tp), records)] for tp, records in self._readable(fetched)}
 
     def _readable(self, fetched: Mapping[Any, list[ConsumerRecord]]) -> Iterator[tuple[Any, list[ConsumerRecord]]]:
-        return ((tp, records) for tp, records in fetched.items() if records and TP(*tp) not in self.stopped)
+        for tp, records in fetched.items():
+            if not records or TP(*tp) in self.stopped:
+                continue
+            if isinstance(records[-1].value, Torn):
+                self._stop(TP(*tp), str(records.pop().value, "utf-8"))
+            if records:
+                yield tp, records
+
+    def _stop(self, tp: TP, reason: str) -> None:
+        """Read the partition no further than what was fetched of it, until it is placed anew (T6)."""
+        log.error("partition stopped", topic=tp.topic, partition=tp.partition, reason=reason)
+        self.stopped[tp] = reason
+        metrics.SORT_STOPPED.set(len(self.stopped))
+        self.pause_partitions({tp})
 
     def _chunk(self, tp: TP, records: list[ConsumerRecord]) -> Chunk:
         fetched = self.rule.fetched(tp, records[0].offset, records[-1].offset, time.monotonic())
@@ -273,6 +246,8 @@ class Consumer(stock.Consumer):
         """Go back to what is committed: everything fetched so far counts no more (C3)."""
         self._seeks += 1
         self.rule.forget()
+        if self.stopped:
+            self.resume_partitions(set(self.stopped))  # they are placed anew; what stopped one is found again
         await super().perform_seek()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
@@ -333,6 +308,7 @@ class Transport(stock.Transport):
 
 def _raw_bytes(record: ConsumerRecord) -> int:
     """Bytes of a message's records as they came; a block says so itself, but it is never less than its value."""
-    size = len(record.value or b"")
+    value = record.value or b""
+    size = max(len(value), _LINE_BYTES * value.count(b"\n"))
     said = dict(record.headers).get("bytes", b"") if record.headers else b""
     return min(max(size, int(said)), MOST_BYTES) if said.isdigit() and len(said) < 12 else size

@@ -26,7 +26,7 @@ from logflume.model import Dataset, Datasets, FieldType
 TYPED = "typed_attributes"
 """Attributes whose JSON is no text: the column ``attributes`` holds texts only. It goes to ``_extra``."""
 
-_ALIASES = {"service_name": "service", "service.name": "service", "host.name": "host"}
+_ALIASES = {"service_name": "service", "service.name": "service", "host.name": "host", "severity": "level"}
 """Labels that mean a field of another name."""
 
 _LEAST_NS = 10**17

@@ -6,12 +6,9 @@ import re
 from enum import Enum
 from typing import Any
 
-import aiohttp
 from botocore.exceptions import (
-    BotoCoreError,
     ClientError,
     ConfigNotFound,
-    HTTPClientError,
     InvalidConfigError,
     NoCredentialsError,
     ParamValidationError,
@@ -46,9 +43,7 @@ _HOPELESS = (
     ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
-    ValueError,  # botocore's of an endpoint that is no URL
 )
-_PASSING_ERRORS = (HTTPClientError, BotoCoreError, aiohttp.ClientError, OSError, TimeoutError)
 _LONG = re.compile(r"[A-Za-z0-9+/=_.~-]{40,}")  # a token or signature that a server gave back
 
 
@@ -72,7 +67,10 @@ Taken, Lost = _Answer.TAKEN, _Answer.LOST
 
 
 def typed(error: Exception, failing: str, seconds: float) -> LogflumeError:
-    """Return ``error`` as one of ours; an error that is no failure of a request is raised as it is."""
+    """Return ``error`` as one of ours.
+
+    What is not known to need a hand is ``Retryable``: an answer that is not S3's leads s3fs and botocore to any error.
+    """
     if isinstance(error, BaseExceptionGroup):
         return typed(_first(error), failing, seconds)
     if isinstance(error, LogflumeError):
@@ -80,13 +78,11 @@ def typed(error: Exception, failing: str, seconds: float) -> LogflumeError:
     answer = _answer(error)
     if answer is not None:
         return _of_answer(answer, failing)
-    if isinstance(error, _HOPELESS):
+    if isinstance(error, _HOPELESS) or type(error) is ValueError:  # botocore's, of an endpoint that is no URL
         return Misconfigured(f"{failing}: {_plain(error)}")
     if isinstance(error, TimeoutError):
         return Retryable(f"{failing}: not done within {seconds:.0f} s")
-    if isinstance(error, _PASSING_ERRORS):
-        return Retryable(f"{failing}: {type(error).__name__}: {_plain(error)}")
-    raise error
+    return Retryable(f"{failing}: {type(error).__name__}: {_plain(error)}")
 
 
 def _of_answer(answer: ClientError, failing: str) -> LogflumeError:

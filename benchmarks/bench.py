@@ -23,7 +23,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import records
+from benchmarks import http, records
 from benchmarks.measure import ROOT, Own, child
 from benchmarks.pipeline import Ran, publish, run, tenants
 from benchmarks.services import Services, environment, services
@@ -39,9 +39,12 @@ AIMS = {
     "pipeline_ratio": (0.5, "at least"),
     "pipeline_vs_bare": (0.66, "at least"),
     "plain_ratio": (0.4, "at least"),
+    "http_ratio": (0.5, "at least"),
     "tenants_ratio": (1.5, "at most"),
     "sink_memory_over_budget_bytes": (300e6, "at most"),
 }
+
+PARTS = ("limit", "bare", "pipeline", "plain", "http", "tenants")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +73,10 @@ def main() -> None:
     """Run everything, print the tables, write build/bench.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a quarter of the rows, a tenth of the tenants")
-    parser.add_argument("--only", nargs="*", choices=["limit", "bare", "pipeline", "plain", "tenants"], default=None)
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=None)
     arguments = parser.parse_args()
     size = QUICK if arguments.quick else FULL
-    wanted = set(arguments.only or ["limit", "bare", "pipeline", "plain", "tenants"])
+    wanted = set(arguments.only or PARTS)
     console = Console()
     started = time.monotonic()
     shutil.rmtree(BUILD, ignore_errors=True)
@@ -92,6 +95,8 @@ def main() -> None:
             found["pipeline"] = _pipeline(console, "client → sort → Delta", size_bytes, ran)
             budget = int(settings.sink_memory_bytes)
             found["sink_memory_over_budget_bytes"] = found["pipeline"]["used"]["sink"]["peak_bytes"] - budget
+        if "http" in wanted:
+            found["http"] = _http(console, running, folder)
         if "tenants" in wanted:
             found["tenants"] = _tenants(console, running, size)
     found |= _ratios(found)
@@ -173,6 +178,18 @@ def _pipeline(console: Console, title: str, size_bytes: int, ran: Ran) -> dict[s
     }
 
 
+def _http(console: Console, running: Services, folder: Path) -> dict[str, Any]:
+    found = http.run(running, folder)
+    table = _table("NDJSON by HTTP, bodies of 1 MB, until Kafka has them", "", "CPU s", "rows per CPU s", "peak MB")
+    for name, used in {**found["used"], **found["beside"]}.items():
+        each = f"{found['rows'] / used['cpu_seconds']:,.0f}" if name in found["used"] else "beside"
+        table.add_row(name, f"{used['cpu_seconds']:.2f}", each, f"{used['peak_bytes'] / 1e6:.0f}")
+    table.add_row("pyarrow.json alone", "", f"{found['parse_rows_per_cpu_second']:,.0f}", "")
+    console.print(table)
+    console.print(f"{found['rows'] / found['wall_seconds']:,.0f} rows/s")
+    return found
+
+
 def _tenants(console: Console, running: Services, size: Size) -> dict[str, Any]:
     """Many tenants and few, at equal rows a flush: what a tenant costs beyond its rows.
 
@@ -224,6 +241,8 @@ def _ratios(found: dict[str, Any]) -> dict[str, float]:
         ratios["pipeline_vs_bare"] = rate["pipeline"] / rate["bare"]
     if {"plain", "bare"} <= rate.keys():
         ratios["plain_ratio"] = rate["plain"] / rate["bare"]
+    if "http" in found:
+        ratios["http_ratio"] = found["http"]["rows_per_cpu_second"] / found["http"]["parse_rows_per_cpu_second"]
     if "tenants" in found:
         ratios["tenants_ratio"] = found["tenants"]["many"]["cpu_us_a_row"] / found["tenants"]["few"]["cpu_us_a_row"]
     return ratios

@@ -43,6 +43,8 @@ def tables(found: dict[str, Any]) -> str:
 def _aims(found: dict[str, Any]) -> Iterable[str]:
     rows = []
     for name, (aim, bound) in AIMS.items():
+        if name not in found:
+            continue
         size = name.endswith("_bytes")
         measured = f"{found[name] / 1e6:.0f} MB" if size else f"{found[name]:.2f}"
         rows.append((f"`{name}`", measured, f"{bound} {aim / 1e6:.0f} MB" if size else f"{bound} {aim}"))
@@ -66,6 +68,7 @@ def _processes(found: dict[str, Any]) -> Iterable[str]:
         rows.append((f"{title}, together", ran["cpu_seconds"], ran["rows_per_cpu_second"], None))
         for name, used in ran["beside"].items():
             rows.append((f"beside: {name}", used["cpu_seconds"], None, used["peak_bytes"]))
+    rows += _http(found["http"]) if "http" in found else []
     yield from _lines(
         ("", "CPU s", "rows per CPU s", "peak MB"),
         [
@@ -81,6 +84,18 @@ def _processes(found: dict[str, Any]) -> Iterable[str]:
             f"Kafka and the store on the same cores; {ran['commits']:,} flushes, {ran['files']:,} files, "
             f"{ran['bytes_out'] / 1e6:.0f} MB.  "
         )
+
+
+def _http(ran: dict[str, Any]) -> list[tuple[str, float, float | None, int | None]]:
+    alone = ran["parse_rows_per_cpu_second"]
+    rows: list[tuple[str, float, float | None, int | None]] = [
+        ("HTTP, 1 MB bodies: pyarrow.json alone", ran["rows"] / alone, alone, None)
+    ]
+    for name, used in ran["used"].items():
+        rows.append((f"HTTP, 1 MB bodies: {name}", used["cpu_seconds"], ran["rows_per_cpu_second"], used["peak_bytes"]))
+    for name, used in ran["beside"].items():
+        rows.append((f"beside: {name}", used["cpu_seconds"], None, used["peak_bytes"]))
+    return rows
 
 
 def _tenants(found: dict[str, Any]) -> Iterable[str]:

@@ -87,9 +87,9 @@ def environment(settings: Settings) -> dict[str, str]:
 def worker(command: str, settings: Settings, folder: Path) -> Iterator[Process]:
     """``logflume <command>`` until the block ends, once it is ready."""
     [port] = free_ports(1)
-    log = folder / settings.topic_prefix.strip(".") / f"{command}.log"
+    log = folder / settings.topic_prefix.strip(".") / f"{command.replace(' ', '-')}.log"
     program = str(Path(sys.executable).with_name("logflume"))
-    process = Process.start([program, command], log, environment(settings) | {f"{PREFIX}HTTP_PORT": str(port)})
+    process = Process.start([program, *command.split()], log, environment(settings) | {f"{PREFIX}HTTP_PORT": str(port)})
     try:
         deadline = time.monotonic() + READY_SECONDS
         while not _ready(port):

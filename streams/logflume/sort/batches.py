@@ -80,6 +80,10 @@ class BoundedBatch:
         """Likewise."""
         return not self._torn and bool(self._batch.is_transactional)
 
+    def __next__(self) -> Any:
+        """Return the marker of a control batch: aiokafka looks whether it ends an aborted transaction."""
+        return next(self._batch)
+
     def __iter__(self) -> Iterator[Any]:
         if self._torn:
             why = f"the batch at offset {self._batch.base_offset} fails its checksum: the disk, or the way here, is bad"

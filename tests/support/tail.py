@@ -97,9 +97,11 @@ class Tail:
         return self.spool.texts()
 
     def settle(self) -> list[str]:
-        """Let so much time pass that every last line counts as whole, rotated files' also without newline."""
-        for _ in range(4):
+        """Let so much time pass that every last line counts as whole, a rotated file's also without newline."""
+        quiet = 0
+        while quiet < 4:  # a file may be known for what it is only after a while
             self.run()
+            quiet = quiet + 1 if self.follower.idle else 0
             self.clock.advance(self.limits.partial_seconds)
         return self.run()
 

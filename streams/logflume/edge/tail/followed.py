@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from logflume.edge.tail.content import Packed, Plain
-from logflume.edge.tail.place import TAIL_BYTES, Place
+from logflume.edge.tail.place import HEAD_BYTES, TAIL_BYTES, Place
 from logflume.edge.tail.reading import About, Taken, Until
 from logflume.edge.tail.source import Source
 
@@ -85,6 +85,13 @@ class Followed:
     def lag(self) -> int:
         """Bytes that are not read, as far as that is known."""
         return max(0, self.size - self.place.offset)
+
+    def foremost(self) -> Place:
+        """Return the place; of a file of which nothing is taken yet one that tells what it begins with."""
+        if self.place.offset or not isinstance(self.content, Plain):
+            return self.place
+        beginning = self._held or self.content.read(0, HEAD_BYTES)  # it may be cut already
+        return self.place.moved(len(beginning), beginning[-TAIL_BYTES:], _Past(beginning, packed=False))
 
     def adopt(self, content: Plain | Packed, before: bytes) -> None:
         """Read from ``content`` from now on, in which ``before`` was found to be what stands before the place."""
@@ -193,22 +200,22 @@ class Followed:
         return max(offset + len(data), self.content.data_from(offset)), b""
 
     def _cut(self, number: int, about: About, now_ns: int) -> Step:
-        """Begin anew in a file that was cut, with what had been read of it and not taken."""
-        taken = self.source.reading.take(self._held, Until.END, about)
-        left = None
-        if self.place.offset:
-            offset = self.place.offset + len(self._held)
-            before = (self._before + self._held)[-TAIL_BYTES:]
-            left = replace(self.place.moved(offset, before, _Nothing()), gone_ns=now_ns)
-        old = self.place
+        """Begin anew in a file that was cut, with the whole lines that had been read of it and not taken."""
+        taken = self.source.reading.take(self._held, Until.LINE, about)
+        old, left = self.place, None
+        if offset := old.offset + taken.consumed:
+            before = (self._before + self._held[: taken.consumed])[-TAIL_BYTES:]
+            left = replace(old.moved(offset, before, _Past(self._held, packed=old.offset > 0)), gone_ns=now_ns)
         place = Place(number, old.source, old.path, old.real, old.device, old.inode)
         return Step(self, taken, place, left=left)
 
 
-class _Nothing:
-    """The content that is no more: a place in it keeps what it knew of its beginning."""
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """A content that is no more. ``packed``: its beginning can't be had again, a place in it keeps what it knew."""
 
-    packed = True
+    beginning: bytes
+    packed: bool
 
     def read(self, at: int, size: int) -> bytes:
-        raise AssertionError("not read")
+        return self.beginning[at : at + size]

@@ -18,7 +18,7 @@ from __future__ import annotations
 import itertools
 import os
 import stat as stats
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -89,7 +89,7 @@ class Follower:
         self._once = once
         self._files: dict[tuple[int, int], Followed] = {}
         self._holding: dict[Followed, None] = {}  # files with an open descriptor, the longest unread first
-        self._named: dict[str, Place] | None = None  # places of files under their first names, made once a scan
+        self._named: dict[str, list[Followed]] | None = None  # by their first names, sorted once a scan
         self._queue: deque[Followed] = deque()
         self._marks: dict[str, bytes] = {}  # to be put with what comes next
         self._turn: Turn | None = None
@@ -185,9 +185,11 @@ class Follower:
     def _originals(self, path: str) -> list[Place]:
         """Return the places of files of which ``path`` may be a copy, by its name."""
         if self._named is None:
-            self._named = {f.path: f.place for f in self._files.values() if f.path == f.place.path}
-        start = path.rindex("/") + 2
-        return [self._named[path[:end]] for end in range(start, len(path)) if path[:end] in self._named]
+            self._named = defaultdict(list)
+            for file in self._files.values():
+                self._named[file.place.path].append(file)
+        shorter = (path[:end] for end in range(path.rindex("/") + 2, len(path)))
+        return [file.foremost() for name in shorter for file in self._named.get(name, ())]
 
     def _new(self, source: Source, path: str, key: tuple[int, int]) -> Place:
         self._next += 1

@@ -16,6 +16,7 @@ POINTS = frozenset(
     {
         "edge.produced",
         "replay.produced",
+        "spool.landed",
         "spool.sent",
         "spool.written",
         "sink.before-transaction",

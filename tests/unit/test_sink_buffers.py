@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from logflume.model import Outlet
 from logflume.sink.budget import Budget
 from logflume.sink.buffers import Buffers, Flight
 from logflume.sink.held import Run, Segment, hold
@@ -20,10 +21,10 @@ def block(offset: int, runs: dict[str, int]) -> tuple[pa.RecordBatch, list[Run]]
     columns = [tenants, [offset] * len(tenants), list(range(len(tenants)))]
     batch = pa.record_batch([pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
     starts = np.cumsum([0, *runs.values()])
-    return batch, [Run(t, int(s), n) for (t, n), s in zip(runs.items(), starts, strict=False)]
+    return batch, [Run(t, int(s), n, (Outlet(t),)) for (t, n), s in zip(runs.items(), starts, strict=False)]
 
 
-def held(offset: int, runs: dict[str, int], budget: Budget) -> list[tuple[str, Segment]]:
+def held(offset: int, runs: dict[str, int], budget: Budget) -> list[tuple[Outlet, Segment]]:
     batch, cut = block(offset, runs)
     return hold(batch, offset, cut, budget)
 

@@ -12,13 +12,16 @@ from logflume.block.schema import sorted_schema
 from logflume.clock import ManualClock
 from logflume.kafka.identity import TopicChanged
 from logflume.kafka.position import Position
+from logflume.model import Outlet
+from logflume.settings import Settings
 from logflume.sink.assigned import Assigned
 from logflume.sink.budget import Budget
 from logflume.sink.commit import Committer
-from logflume.sink.flushes import Flush, FlushPool, Tables
+from logflume.sink.flushes import Flush, FlushPool
 from logflume.sink.held import Run, hold
 from logflume.sink.partition import Partition
 from logflume.sink.placing import Start
+from logflume.sink.rests import Rests
 from logflume.sink.schedule import Limits, Schedule
 from logflume.sink.worker import Sink
 from logflume.table.store import Store
@@ -82,7 +85,7 @@ def sink(pool: FlushPool, behind_bytes: int = 1 << 30) -> tuple[Sink, Partition]
     """A worker with one open partition, outside of Kafka. Rows don't grow old."""
     budget = Budget(1 << 30)
     partition = Partition(*PLACE[:1], "id", PLACE[1], EVENTS, SCHEMA, Start(Position(0)), budget)
-    configuration = SimpleNamespace(generation=1, wants=lambda tenant, dataset: True)
+    configuration = SimpleNamespace(generation=1, outlets=lambda tenant, dataset: (Outlet(tenant),))
     made = object.__new__(Sink)
     assigned = Assigned(pool, budget, behind_bytes)
     assigned.open[PLACE] = partition
@@ -128,7 +131,7 @@ def test_of_a_topic_made_again_nothing_is_stored() -> None:
     worker._launch(0.0)
     same: Any = MadeAgain()
     with pytest.raises(TopicChanged):
-        Tables(Store("file:///nowhere"), same, ManualClock()).append(pool.given[0])
+        Rests(Settings(), Store("file:///nowhere"), same, ManualClock()).bring(pool.given[0])
     assert partition.buffers.held == 0
 
 

@@ -10,17 +10,19 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from logflume.block.schema import sorted_schema
+from logflume.clock import ManualClock
 from logflume.errors import Fatal
 from logflume.kafka.identity import TopicChanged
 from logflume.kafka.position import Position
+from logflume.model import Outlet
 from logflume.sink.assigned import Assigned
 from logflume.sink.budget import Budget
 from logflume.sink.buffers import Pair
-from logflume.sink.flushes import Flush, FlushPool
+from logflume.sink.flushes import Flush, FlushPool, Rested
 from logflume.sink.partition import Partition
 from logflume.sink.placing import Start
+from logflume.sink.schedule import Limits, Schedule
 from logflume.sink.worker import Sink
-from logflume.table.table import Appended
 from tests.support.sorted_log import EVENTS, sorted_message
 from tests.support.waiting import until
 
@@ -60,13 +62,14 @@ def sink_of(partition: Partition, pool: FlushPool, **more: Any) -> Sink:
     assigned = Assigned(pool, Budget(1 << 30), 1 << 30)
     assigned.open[("sorted", 0)] = partition
     vars(sink).update(_assigned=assigned, _pool=pool, _source=FixedSource(), _ending=False, _commit_error="", **more)
+    vars(sink).update(_schedule=Schedule(Limits(1e9, 1 << 30, 1 << 30)), _clock=ManualClock())
     return sink
 
 
 def with_two_tenants() -> tuple[Partition, list[Pair]]:
     partition = Partition("sorted", "id", 0, EVENTS, sorted_schema(EVENTS), Start(Position(0)), Budget(1 << 30))
     value, headers = sorted_message({"acme": 3, "zen": 1}, 0)
-    return partition, partition.read(0, 0, value, headers, lambda tenant, dataset: True, 0.0)[1]
+    return partition, partition.read(0, 0, value, headers, lambda tenant, dataset: (Outlet(tenant),), 0.0)[1]
 
 
 @pytest.mark.parametrize(
@@ -81,11 +84,11 @@ def test_no_flush_of_a_partition_that_was_given_up_begins(give_up: Callable[[Sin
     partition, pairs = with_two_tenants()
     began, go_on, stored = threading.Event(), threading.Event(), []
 
-    def append(flush: Flush) -> Appended:
+    def append(flush: Flush) -> Rested:
         stored.append(flush.pair.tenant)
         began.set()
         assert go_on.wait(30)
-        return Appended(1, 1, 100, 3, 0)
+        return Rested(3, 1, 100, 0)
 
     pool = FlushPool(1, append)
     for pair in pairs:
@@ -104,10 +107,10 @@ def test_a_flush_that_would_outlive_its_revocation_ends_the_process(monkeypatch:
     partition, [pair, _] = with_two_tenants()
     began, go_on = threading.Event(), threading.Event()
 
-    def append(flush: Flush) -> Appended:
+    def append(flush: Flush) -> Rested:
         began.set()
         assert go_on.wait(30)
-        return Appended(1, 1, 100, 3, 0)
+        return Rested(3, 1, 100, 0)
 
     pool = FlushPool(1, append)
     pool.submit(Flush(partition, pair, partition.buffers.take(pair, 1), "age", 0.0))
@@ -127,14 +130,14 @@ def test_a_flush_that_would_outlive_its_revocation_ends_the_process(monkeypatch:
 def test_a_revoked_partitions_flush_is_waited_for_and_its_rows_are_committed() -> None:
     partition = Partition("sorted", "id", 0, EVENTS, sorted_schema(EVENTS), Start(Position(0)), Budget(1 << 30))
     value, headers = sorted_message({"acme": 3}, 0)
-    _, [pair] = partition.read(0, 0, value, headers, lambda tenant, dataset: True, 0.0)
+    _, [pair] = partition.read(0, 0, value, headers, lambda tenant, dataset: (Outlet(tenant),), 0.0)
     began, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
-    def append(flush: Flush) -> Appended:
+    def append(flush: Flush) -> Rested:
         began.set()
         assert go_on.wait(30)
         ended.set()
-        return Appended(1, 1, 100, 3, 0)
+        return Rested(3, 1, 100, 0)
 
     pool = FlushPool(1, append)
     pool.submit(Flush(partition, pair, partition.buffers.take(pair, 1), "age", 0.0))

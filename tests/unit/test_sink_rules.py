@@ -16,6 +16,7 @@ from logflume.errors import Hole, Refused, Retryable
 from logflume.kafka.cursors import Cursor
 from logflume.kafka.position import Position
 from logflume.kafka.reader import SortedPartition
+from logflume.model import Outlet
 from logflume.sink import columns, unwanted
 from logflume.sink.budget import Budget
 from logflume.sink.held import Run
@@ -33,10 +34,14 @@ def partition(start: Start | None = None, budget: Budget | None = None) -> Parti
     return Partition("sorted", "id", 0, EVENTS, SCHEMA, start or Start(Position(0)), budget or Budget(1 << 30))
 
 
+def to_table(tenant: str, dataset: str) -> tuple[Outlet, ...]:
+    return (Outlet(tenant),)
+
+
 def read(into: Partition, tenants: dict[str, int], now: float = 0.0, wanted: str = "abcdefg") -> list[str]:
     offset = into.position.offset
     value, headers = sorted_message(tenants, offset)
-    _, pairs = into.read(offset, 0, value, headers, lambda tenant, _: tenant in wanted, now)
+    _, pairs = into.read(offset, 0, value, headers, lambda t, _: (Outlet(t),) if t in wanted else (), now)
     return [pair.tenant for pair in pairs]
 
 
@@ -162,7 +167,7 @@ def test_a_hole_leaves_everything_as_it_was() -> None:
     read(one, {"a": 1})
     value, headers = sorted_message({"a": 1}, 9, previous=(8, 0))
     with pytest.raises(Hole):
-        one.read(1, 0, value, headers, lambda *_: True, 0.0)
+        one.read(1, 0, value, headers, to_table, 0.0)
     assert one.position.offset == 1
     assert one.buffers.held == 0
 
@@ -173,7 +178,7 @@ def test_a_block_of_a_newer_contract_is_not_passed_and_no_flight_claims_it() -> 
     read(one, {"a": 1})
     value, headers = sorted_message({"a": 1}, 1, level="INFO")
     with pytest.raises(Refused, match="lacks the block's columns level"):
-        one.read(1, 0, value, headers, lambda *_: True, 0.0)
+        one.read(1, 0, value, headers, to_table, 0.0)
     assert one.position == one.progress.committable(None)
     [pair] = one.buffers
     assert one.buffers.take(pair, one.position.offset).upto == 1
@@ -183,7 +188,7 @@ def test_a_message_of_repeats_moves_the_position_and_nothing_else() -> None:
     one = partition()
     read(one, {"nobody": 1})
     value, headers = sorted_message({"nobody": 1}, 0)
-    block, pairs = one.read(1, 0, value, headers, lambda *_: True, 0.0)
+    block, pairs = one.read(1, 0, value, headers, to_table, 0.0)
     assert (block, pairs) == (None, [])
     assert one.progress.committable(one.buffers.held).offset == 2
 
@@ -278,7 +283,7 @@ def scheduled(*reads: tuple[float, dict[str, int]], limits: Limits) -> tuple[Sch
     for now, tenants in reads:
         offset = one.position.offset
         value, headers = sorted_message(tenants, offset)
-        _, pairs = one.read(offset, 0, value, headers, lambda *_: True, now)
+        _, pairs = one.read(offset, 0, value, headers, to_table, now)
         schedule.added(one, pairs)
     return schedule, one
 
@@ -319,7 +324,7 @@ def test_rows_that_come_while_a_flight_is_under_way_wait_for_its_end() -> None:
     [only] = schedule.due(1.0)
     one.buffers.take(only.pair, 1)
     value, headers = sorted_message({"a": 1}, 1)
-    _, pairs = one.read(1, 0, value, headers, lambda *_: True, 1.5)
+    _, pairs = one.read(1, 0, value, headers, to_table, 1.5)
     schedule.added(one, pairs)
     assert due(schedule, 3.0) == []
     one.buffers.landed(only.pair)

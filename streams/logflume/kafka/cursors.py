@@ -8,7 +8,6 @@ K2  ``read_to_end`` returns only when it has seen everything that was in the log
 
 from __future__ import annotations
 
-import io
 import time
 import uuid
 import zlib
@@ -17,18 +16,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-import fastavro
 from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from logflume import contract
-from logflume.errors import Refused, Retryable
+from logflume.errors import Retryable
 from logflume.kafka import client, topics
 from logflume.kafka.position import Position
+from logflume.kafka.single_object import SingleObject
 from logflume.settings import Settings
-
-_MARKER = b"\xc3\x01"
-"""Avro specification, "single-object encoding": marker, CRC-64-AVRO of the schema (little endian), the body."""
 
 _POLL_SECONDS = 0.2
 
@@ -58,9 +53,7 @@ class Codec:
     """Writes and reads positions by the contract's schema."""
 
     def __init__(self, settings: Settings) -> None:
-        self._schema = contract.avro_schema("position", contract.find(settings.topics_dir))
-        print_ = fastavro.schema.fingerprint(fastavro.schema.to_parsing_canonical_form(self._schema), "CRC-64-AVRO")
-        self._head = _MARKER + bytes.fromhex(print_)[::-1]
+        self._encoding = SingleObject(settings, "position")
 
     def encode(self, cursor: Cursor) -> bytes:
         """Return the message's value."""
@@ -83,22 +76,11 @@ class Codec:
             ],
             "generation": cursor.generation,
         }
-        body = io.BytesIO()
-        fastavro.schemaless_writer(body, self._schema, record)
-        return self._head + body.getvalue()
+        return self._encoding.encode(record)
 
     def decode(self, value: bytes) -> Cursor:
         """Read a message's value; raises ``Refused`` when it is no position that this version knows."""
-        head, body = value[: len(self._head)], io.BytesIO(value[len(self._head) :])
-        if head != self._head:
-            raise Refused(
-                f"a stored position begins with {head.hex()}, this version writes {self._head.hex()}; "
-                "is a newer sink running in the same group? Run that version"
-            )
-        try:
-            record: Any = fastavro.schemaless_reader(body, self._schema, None)
-        except (EOFError, ValueError, IndexError) as error:
-            raise Refused(f"a stored position cannot be read: {error}") from error
+        record: Any = self._encoding.decode(value)
         marks = {(mark["topic_id"], mark["partition"]): (mark["offset"], mark["row"]) for mark in record["watermarks"]}
         since = frozenset((mark["topic_id"], mark["partition"]) for mark in record["watermarks"] if mark["since_floor"])
         position = Position(record["offset"], MappingProxyType(marks), record["floor"], since)

@@ -45,12 +45,12 @@ class Stale(Refused):
 
 
 class Outgoing(NamedTuple):
-    """A message to be produced inside the transaction; ``partition`` None: by the key."""
+    """A message to be produced inside the transaction; ``partition`` None: by the key. No value: the key is deleted."""
 
     topic: str
     partition: int | None
     key: bytes
-    value: bytes
+    value: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
 
 

@@ -1,8 +1,9 @@
-"""Rows of one sorted partition that are read and not durable yet, by tenant.
+"""Rows of one sorted partition that are read and not durable yet, by outlet: a tenant's table, or one of its jobs.
 
-F1  Every row that was added is in exactly one place: buffered, or in the one flight of its tenant, until it landed.
-F2  A flight takes all that its tenant has: every row of the tenant below the flight's ``upto`` is in it or durable.
+F1  Every row that was added for an outlet is in exactly one place: buffered, or in its one flight, until that landed.
+F2  A flight takes all that its outlet has: every row below the flight's ``upto`` is in it or durable.
 F3  ``held`` is the lowest sorted offset of all rows that are buffered or in flight (I5 rests on it).
+F4  The flight of a cut is never put back: it is the frozen cut, and is tried again as it is (J1).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from logflume.kafka.intents import Intent
+from logflume.model.tenant import Outlet
 from logflume.sink.budget import Budget
 from logflume.sink.columns import alike
 from logflume.sink.held import Segment, merge
@@ -29,13 +32,18 @@ _MERGE_ROWS = 64
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """One tenant's rows on their way to its table; ``upto`` is the sorted offset up to which they are complete."""
+    """One outlet's rows on their way to rest; ``upto`` is the sorted offset up to which they are complete.
+
+    ``intent``: the cut that they are, for a job. ``again``: it was found stored, and may have been written before.
+    """
 
     segments: Sequence[Segment]
     upto: int
     rows: int
     bytes: int
     since: float
+    intent: Intent | None = None
+    again: bool = False
 
     def table(self) -> pa.Table:
         """The rows, with the columns that any of them has; may be called from any thread."""
@@ -48,18 +56,40 @@ class Flight:
 
 @dataclass(slots=True, eq=False)
 class Pair:
-    """What one tenant has in one sorted partition. ``since``: monotonic time of the oldest buffered row."""
+    """What one outlet has in one sorted partition.
 
-    tenant: str
+    ``since``: monotonic time of the oldest buffered row; ``since_ms``: when Kafka took its message.
+    """
+
+    outlet: Outlet
     segments: list[Segment] = field(default_factory=list)
     rows: int = 0
     bytes: int = 0
     since: float = 0.0
+    since_ms: int = 0
+    gathering: bool = False
+    """The rows of a stored cut are read again: nothing is taken before its end (J2)."""
     flight: Flight | None = None
+    flying: bool = False
+    """The flight was handed to the pool."""
+    waiting: bool = False
+    """The flight must not begin: Kafka does not have its intent yet (J1)."""
     failures: int = 0
     retry_at: float = 0.0
     trouble: str = ""
     """What the last flush failed with."""
+
+    @property
+    def tenant(self) -> str:
+        """Whose rows they are."""
+        return self.outlet.tenant
+
+    @property
+    def ripe(self) -> bool:
+        """Whether a flight can be taken, or the one that was taken can begin."""
+        if self.flight is not None:
+            return not self.flying and not self.waiting
+        return bool(self.segments) and not self.gathering
 
     @property
     def first(self) -> int:
@@ -76,7 +106,8 @@ class Buffers:
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self._pairs: dict[str, Pair] = {}
+        self._pairs: dict[Outlet, Pair] = {}
+        self._gathering: set[Outlet] = set()
         self._failing: set[Pair] = set()
 
     def __iter__(self) -> Iterator[Pair]:
@@ -86,36 +117,59 @@ class Buffers:
         return len(self._pairs)
 
     @property
+    def busy(self) -> bool:
+        """Whether there is anything that can come to rest without reading on."""
+        return any(not pair.gathering for pair in self._pairs.values())
+
+    @property
     def held(self) -> int | None:
         """The lowest sorted offset whose rows are not all durable; None when nothing is held."""
         return min((pair.first for pair in self._pairs.values()), default=None)
+
+    def pair(self, outlet: Outlet) -> Pair | None:
+        """Return what ``outlet`` has, if it has anything."""
+        return self._pairs.get(outlet)
 
     def holder(self) -> Pair | None:
         """The pair that holds the commit back."""
         return min(self._pairs.values(), key=lambda pair: pair.first, default=None)
 
-    def add(self, segments: Iterable[tuple[str, Segment]], now: float) -> list[Pair]:
-        """Buffer rows of one block; returns the pairs that have rows now."""
+    def add(self, segments: Iterable[tuple[Outlet, Segment]], now: float, timestamp_ms: int = 0) -> list[Pair]:
+        """Buffer rows of one block, which Kafka took at ``timestamp_ms``; returns the pairs that have rows now."""
         touched = []
-        for tenant, segment in segments:
-            pair = self._pairs.get(tenant)
+        for outlet, segment in segments:
+            pair = self._pairs.get(outlet)
             if pair is None:
-                pair = self._pairs[tenant] = Pair(tenant)
+                pair = self._pairs[outlet] = Pair(outlet, gathering=outlet in self._gathering)
+            pair.outlet = outlet  # a job's limits and definition may have changed
             if not pair.segments:
-                pair.since = now
+                pair.since, pair.since_ms = now, timestamp_ms
             pair.segments.append(segment)
             pair.rows += segment.rows
             pair.bytes += segment.bytes
             touched.append(pair)
         return touched
 
-    def take(self, pair: Pair, upto: int) -> Flight:
-        """Send all buffered rows of ``pair`` on their way; it must have some, and none in flight."""
+    def gather(self, outlet: Outlet) -> None:
+        """Keep the rows of ``outlet`` together until they are ``gathered``."""
+        self._gathering.add(outlet)
+
+    def gathered(self, outlet: Outlet) -> Pair | None:
+        """Note that all rows of a stored cut were added; returns its pair, None when it got no row."""
+        self._gathering.discard(outlet)
+        pair = self._pairs.get(outlet)
+        if pair is not None:
+            pair.gathering = False
+        return pair
+
+    def take(self, pair: Pair, upto: int, intent: Intent | None = None, *, again: bool = False) -> Flight:
+        """Take all buffered rows of ``pair``; it must have some, and none in flight."""
         if pair.flight is not None or not pair.segments:
             raise ValueError(f"{pair.tenant} has a flight already, or nothing to send")
         if pair.small(_MERGE_SEGMENTS):
             self._merge()
-        pair.flight = Flight(tuple(pair.segments), upto, pair.rows, pair.bytes, pair.since)
+        pair.flight = Flight(tuple(pair.segments), upto, pair.rows, pair.bytes, pair.since, intent, again)
+        pair.flying = intent is None  # a table's goes at once; a cut has to be told to Kafka first
         pair.segments, pair.rows, pair.bytes = [], 0, 0
         return pair.flight
 
@@ -125,21 +179,23 @@ class Buffers:
             raise ValueError(f"{pair.tenant} has no flight")
         for segment in pair.flight.segments:
             segment.held.release()
-        pair.flight, pair.failures, pair.retry_at = None, 0, 0.0
+        pair.flight, pair.flying, pair.failures, pair.retry_at = None, False, 0, 0.0
         self._failing.discard(pair)
         if not pair.segments:
-            del self._pairs[pair.tenant]
+            del self._pairs[pair.outlet]
 
     def failed(self, pair: Pair, retry_at: float, trouble: str) -> None:
-        """Put the rows of a flight back before those that came since; the next flight takes them all."""
+        """Put a table's rows back before those that came since; the next flight takes them all. A cut stays (F4)."""
         flight = pair.flight
         if flight is None:
             raise ValueError(f"{pair.tenant} has no flight")
-        pair.segments[:0] = flight.segments
-        pair.rows += flight.rows
-        pair.bytes += flight.bytes
-        pair.since = flight.since
-        pair.flight, pair.failures, pair.retry_at, pair.trouble = None, pair.failures + 1, retry_at, trouble
+        if flight.intent is None:
+            pair.segments[:0] = flight.segments
+            pair.rows += flight.rows
+            pair.bytes += flight.bytes
+            pair.since = flight.since
+            pair.flight = None
+        pair.flying, pair.failures, pair.retry_at, pair.trouble = False, pair.failures + 1, retry_at, trouble
         self._failing.add(pair)
 
     def failing(self) -> Collection[Pair]:
@@ -157,12 +213,13 @@ class Buffers:
             for segment in (*pair.segments, *(pair.flight.segments if pair.flight else ())):
                 segment.held.release()
         self._pairs.clear()
+        self._gathering.clear()
         self._failing.clear()
 
     def _merge(self) -> None:
-        """Copy all small segments of the partition together, so that each tenant's rows lie in one piece."""
+        """Copy all small segments of the partition together, so that each outlet's rows lie in one piece."""
         small = [pair for pair in self._pairs.values() if pair.small(_WORTH_SEGMENTS)]
-        merged = merge([(pair.tenant, segment) for pair in small for segment in pair.segments], self._budget)
+        merged = merge([(pair.outlet, segment) for pair in small for segment in pair.segments], self._budget)
         for pair, (_, segment) in zip(small, merged, strict=True):
             pair.segments = [segment]
             pair.bytes = segment.bytes

@@ -1,8 +1,6 @@
-"""Flushes: threads that bring flights to rest in their tables.
+"""Flushes: threads that bring flights to rest.
 
 L1  At most one flush of a pair runs at a time (the buffers allow one flight).
-L2  Rows are stored only after the topic was found to be, *after they were read*, the one that the partition was opened
-    with: of a topic deleted and made again nothing is stored under the old one's id.
 L3  Every flush that was submitted and not cancelled gives exactly one ``Landing``, whatever happened.
 """
 
@@ -13,18 +11,14 @@ from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from logflume import crash
-from logflume.clock import Clock
-from logflume.kafka.identity import SameTopics
+from logflume import metrics
 from logflume.sink.buffers import Flight, Pair
 from logflume.sink.partition import Partition
-from logflume.table.store import Store
-from logflume.table.table import Appended, Table
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Flush:
-    """One tenant's flight, and where it goes. ``taken_at``: monotonic, after all of its rows were read."""
+    """One outlet's flight. ``taken_at``: monotonic, after all of its rows were read."""
 
     partition: Partition
     pair: Pair
@@ -34,39 +28,46 @@ class Flush:
 
 
 @dataclass(frozen=True, slots=True)
+class Rested:
+    """What is durable now: ``rows`` in ``files`` of ``bytes``; ``skipped`` rows were at rest already."""
+
+    rows: int
+    files: int
+    bytes: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
 class Landing:
-    """What became of a flush: ``appended`` or ``error``."""
+    """What became of a flush: ``rested`` or ``error``."""
 
     flush: Flush
-    appended: Appended | None
+    rested: Rested | None
     error: Exception | None
     seconds: float
 
-
-class Tables:
-    """Stores a flight in its tenant's table. Called from the pool's threads."""
-
-    def __init__(self, store: Store, same: SameTopics, clock: Clock) -> None:
-        self._store = store
-        self._same = same
-        self._clock = clock
-
-    def append(self, flush: Flush) -> Appended:
-        """Return when the flight is durable in the table, together with how far the table now holds the partition."""
-        partition = flush.partition
-        self._same.check(partition.topic, partition.topic_id, flush.taken_at)  # L2
-        table = Table(self._store, partition.dataset, flush.pair.tenant, clock=self._clock)
-        flight = flush.flight
-        appended = table.append(partition.app_id, flight.upto, flight.offsets(), flight.table())
-        crash.point("sink.delta-committed")
-        return appended
+    def count(self) -> None:
+        """Tell the metrics of what came to rest."""
+        rested, dataset = self.rested, self.flush.partition.dataset.name
+        assert rested is not None  # a landing has one of the two
+        metrics.SINK_FLUSHES.labels(dataset, self.flush.cause).inc()
+        metrics.SINK_FLUSH_SECONDS.observe(self.seconds)
+        if self.flush.flight.intent is None:
+            metrics.SINK_ROWS.labels(dataset).inc(rested.rows)
+            metrics.SINK_BYTES.labels(dataset).inc(rested.bytes)
+            metrics.TABLE_FILES.labels(dataset).inc(rested.files)
+            metrics.TABLE_SKIPPED.labels(dataset).inc(rested.skipped)
+        else:
+            metrics.JOB_ROWS.labels(dataset).inc(rested.rows)
+            metrics.JOB_BYTES.labels(dataset).inc(rested.bytes)
+            metrics.JOB_OBJECTS.labels(dataset).inc(rested.files)
 
 
 class FlushPool:
     """A fixed number of threads. ``submit``, ``landings`` and the rest are called by one thread."""
 
-    def __init__(self, threads: int, append: Callable[[Flush], Appended]) -> None:
-        self._append = append
+    def __init__(self, threads: int, bring: Callable[[Flush], Rested]) -> None:
+        self._bring = bring
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="flush")
         self._running: dict[Flush, Future[Landing]] = {}
@@ -114,7 +115,7 @@ class FlushPool:
     def _run(self, flush: Flush) -> Landing:
         began = time.monotonic()
         try:
-            appended, error = self._append(flush), None
+            rested, error = self._bring(flush), None
         except Exception as failure:  # outermost of its thread: the worker counts, logs and decides
-            appended, error = None, failure
-        return Landing(flush, appended, error, time.monotonic() - began)
+            rested, error = None, failure
+        return Landing(flush, rested, error, time.monotonic() - began)

@@ -8,14 +8,18 @@ H3  The rows of a segment stand in the order of their sorted offsets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
+from logflume.model.tenant import Outlet
 from logflume.sink.budget import Budget
 from logflume.sink.columns import alike
+
+_Whose = TypeVar("_Whose", bound=Hashable)
 
 COLUMN_BYTES = 300
 """What Arrow and Python keep for one column of one batch beside its values (a one-row batch of 40 columns: 29 kB in
@@ -33,11 +37,12 @@ LARGE_SHARE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Consecutive rows of one tenant in a block."""
+    """Consecutive rows of one tenant in a block, and where they go."""
 
     tenant: str
     start: int
     rows: int
+    outlets: tuple[Outlet, ...] = ()
 
 
 class Held:
@@ -67,7 +72,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Rows of one tenant inside a held batch; ``first`` is the sorted offset of the first of them."""
+    """Rows of one tenant inside a held batch, for one outlet; ``first`` is the sorted offset of the first of them."""
 
     held: Held
     start: int
@@ -91,8 +96,11 @@ class Segment:
         return of[self.start : self.start + self.rows]
 
 
-def hold(batch: pa.RecordBatch, offset: int, runs: Sequence[Run], budget: Budget) -> list[tuple[str, Segment]]:
-    """Hold those rows of the block at ``offset`` that ``runs`` name; returns (tenant, segment) in the order of runs."""
+def hold(batch: pa.RecordBatch, offset: int, runs: Sequence[Run], budget: Budget) -> list[tuple[Outlet, Segment]]:
+    """Hold those rows of the block at ``offset`` that ``runs`` name: a segment for each outlet of each run.
+
+    All outlets of a run share its rows.
+    """
     if batch.get_total_buffer_size() < SMALL_BLOCK_BYTES:
         return _slices(batch, offset, runs, budget)
     large = [run for run in runs if run.rows >= LARGE_SHARE * batch.num_rows]
@@ -102,8 +110,8 @@ def hold(batch: pa.RecordBatch, offset: int, runs: Sequence[Run], budget: Budget
     return _slices(batch, offset, runs, budget)
 
 
-def merge(segments: Sequence[tuple[str, Segment]], budget: Budget) -> list[tuple[str, Segment]]:
-    """Copy the segments, which stand tenant by tenant, into one batch with one segment a tenant.
+def merge(segments: Sequence[tuple[_Whose, Segment]], budget: Budget) -> list[tuple[_Whose, Segment]]:
+    """Copy the segments, which stand owner by owner, into one batch with one segment an owner.
 
     Ten thousand tenants give segments of a row or two, and building a table of those costs more than storing the rows.
     The old segments are released. One concatenation and one ``take`` for all columns: nothing per segment but an index.
@@ -122,33 +130,38 @@ def merge(segments: Sequence[tuple[str, Segment]], budget: Budget) -> list[tuple
     offsets = np.concatenate([segment.offsets() for _, segment in segments])
     for _, segment in segments:
         segment.held.release()
-    rows: dict[str, int] = {}
-    for tenant, segment in segments:
-        rows[tenant] = rows.get(tenant, 0) + segment.rows
+    rows: dict[_Whose, int] = {}
+    for whose, segment in segments:
+        rows[whose] = rows.get(whose, 0) + segment.rows
     held = Held(whole, offsets, len(rows), budget)
     return list(_cut(held, rows.items()))
 
 
-def _slices(batch: pa.RecordBatch, offset: int, runs: Sequence[Run], budget: Budget) -> list[tuple[str, Segment]]:
+def _slices(batch: pa.RecordBatch, offset: int, runs: Sequence[Run], budget: Budget) -> list[tuple[Outlet, Segment]]:
     if not runs:
         return []
-    held = Held(batch, offset, len(runs), budget)
-    return [(run.tenant, Segment(held, run.start, run.rows, offset)) for run in runs]
+    held = Held(batch, offset, _users(runs), budget)
+    return [(outlet, Segment(held, run.start, run.rows, offset)) for run in runs for outlet in run.outlets]
 
 
-def _copies(batch: pa.RecordBatch, offset: int, runs: Sequence[Run], budget: Budget) -> list[tuple[str, Segment]]:
+def _copies(batch: pa.RecordBatch, offset: int, runs: Sequence[Run], budget: Budget) -> list[tuple[Outlet, Segment]]:
     starts = np.fromiter((run.start for run in runs), dtype=np.int64, count=len(runs))
     lengths = np.fromiter((run.rows for run in runs), dtype=np.int64, count=len(runs))
-    held = Held(batch.take(pa.array(_indices(starts, lengths))), offset, len(runs), budget)
-    return list(_cut(held, ((run.tenant, run.rows) for run in runs)))
+    held = Held(batch.take(pa.array(_indices(starts, lengths))), offset, _users(runs), budget)
+    cut = _cut(held, ((run.outlets, run.rows) for run in runs))
+    return [(outlet, segment) for outlets, segment in cut for outlet in outlets]
 
 
-def _cut(held: Held, rows: Iterable[tuple[str, int]]) -> Iterable[tuple[str, Segment]]:
+def _users(runs: Sequence[Run]) -> int:
+    return sum(len(run.outlets) for run in runs)
+
+
+def _cut(held: Held, rows: Iterable[tuple[_Whose, int]]) -> Iterable[tuple[_Whose, Segment]]:
     """Cut a held batch into consecutive segments."""
     start = 0
-    for tenant, count in rows:
+    for whose, count in rows:
         first = held.offsets if isinstance(held.offsets, int) else int(held.offsets[start])
-        yield tenant, Segment(held, start, count, first)
+        yield whose, Segment(held, start, count, first)
         start += count
 
 

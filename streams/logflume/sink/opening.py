@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import structlog
 from confluent_kafka.admin import AdminClient
 
 from logflume.errors import Fatal, Refused, Retryable
-from logflume.kafka import cursors, groups, topics
+from logflume.kafka import cursors, groups, intents, topics
 from logflume.kafka.cursors import Cursor
+from logflume.kafka.intents import JobCursor
 from logflume.kafka.topics import Present, Topic
 from logflume.settings import Settings
 from logflume.sink.placing import Found, Start, Stop, place
@@ -45,6 +47,7 @@ class Opening:
         self._declared = declared
         self._adopt = frozenset(adopt)
         self._codec = cursors.Codec(settings)
+        self._job_codec = intents.Codec(settings)
 
     def places(self, assigned: Sequence[Place], generation: int) -> dict[Place, tuple[str, Start | Stop]]:
         """Return for each assigned partition its topic's id and where to start, or why not.
@@ -55,7 +58,7 @@ class Opening:
             return {}
         present = self._patiently(lambda: topics.present(self._admin, {topic for topic, _ in assigned}))
         # The cursors before the ends of the logs: a position read first can't lie beyond an end looked up later.
-        stored = self._patiently(lambda: self._stored(assigned))
+        stored, jobs = self._patiently(lambda: self._stored(assigned))
         starts = self._patiently(lambda: self._by_topic(cursors.starts, assigned, present))
         ends = self._patiently(lambda: self._by_topic(cursors.ends, assigned, present))
         unknown = [at for at in assigned if not isinstance(stored[at], Cursor)]
@@ -82,11 +85,17 @@ class Opening:
                     generation=generation,
                     adopted=at[0] in self._adopt,
                 )
-                found[at] = (topic.id, place(facts))
+                start = place(facts)
+                if isinstance(start, Start):
+                    of_jobs = jobs[at]
+                    start = of_jobs if isinstance(of_jobs, Stop) else replace(start, jobs=of_jobs)
+                found[at] = (topic.id, start)
         return found
 
-    def _stored(self, assigned: Sequence[Place]) -> dict[Place, Cursor | Stop | None]:
-        """Return what the cursors topic has of each partition, with all open transactions decided (K2)."""
+    def _stored(
+        self, assigned: Sequence[Place]
+    ) -> tuple[dict[Place, Cursor | Stop | None], dict[Place, tuple[JobCursor, ...] | Stop]]:
+        """Return what the cursors topic has of each partition and of its jobs, all open transactions decided (K2)."""
         name = topics.cursors_topic(self._settings)
         there = topics.present(self._admin, [name]).get(name)
         if there is None:
@@ -101,7 +110,20 @@ class Opening:
         patience = self._settings.sink_transaction_timeout_ms / 1000 + _ABORT_SLACK_SECONDS
         homes = {cursors.home(key, declared) for key in keys.values()}
         values = cursors.read_to_end(self._settings, self._admin, homes, patience)
-        return {at: self._decoded(values.get(key)) for at, key in keys.items()}
+        of_jobs = {
+            at: [values[key] for key in values if key.startswith(intents.prefix(self._settings.sink_group, *at))]
+            for at in assigned
+        }
+        return (
+            {at: self._decoded(values.get(key)) for at, key in keys.items()},
+            {at: self._jobs(found) for at, found in of_jobs.items()},
+        )
+
+    def _jobs(self, values: Sequence[bytes]) -> tuple[JobCursor, ...] | Stop:
+        try:
+            return tuple(self._job_codec.decode(value) for value in values)
+        except Refused as error:
+            return Stop("position-unreadable", str(error))
 
     def _decoded(self, value: bytes | None) -> Cursor | Stop | None:
         try:

@@ -1,6 +1,6 @@
 """One sorted partition in the hands of this sink: its reader, its rows, its letters, and how far it may be committed.
 
-A1  Rows that some table wants are buffered, all others become dead letters; no row is passed over.
+A1  Rows that some outlet wants are buffered for each that does, all others become dead letters; no row is passed over.
 A2  A dead letter goes out in the transaction whose position passes its offset, and in no other: counted exactly once.
 A3  A stopped partition reads nothing more; what it read before the stop is stored and committed as ever.
 A4  A closed partition holds nothing, and whatever a flight of it still does is not heard.
@@ -9,24 +9,34 @@ A4  A closed partition holds nothing, and whatever a flight of it still does is 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pyarrow as pa
+import structlog
 
 from logflume import metrics
 from logflume.kafka.deadletters import DeadLetter, Message, deleted, to_messages
+from logflume.kafka.intents import Intent
 from logflume.kafka.position import Position
 from logflume.kafka.reader import SortedBlock, SortedPartition
 from logflume.model.dataset import Dataset
+from logflume.model.tenant import Outlet
 from logflume.sink import columns, unwanted
 from logflume.sink.budget import Budget
-from logflume.sink.buffers import Buffers, Pair
+from logflume.sink.buffers import Buffers, Flight, Pair
+from logflume.sink.cuts import Change, Cuts, Key, object_name
 from logflume.sink.held import Run, hold
 from logflume.sink.placing import Start, Stop
 from logflume.sink.progress import Progress
 
 _FAILURES_TOLD = 3  # one failed flush is weather
+
+Outlets = Callable[[str, str], tuple[Outlet, ...]]
+"""(tenant, dataset) → where their rows go; ``Configuration.outlets``."""
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +52,17 @@ class Partition:
     """The state between assignment and revocation. Used by the worker's thread alone."""
 
     def __init__(
-        self, topic: str, topic_id: str, number: int, dataset: Dataset, schema: pa.Schema, start: Start, budget: Budget
+        self,
+        topic: str,
+        topic_id: str,
+        number: int,
+        dataset: Dataset,
+        schema: pa.Schema,
+        start: Start,
+        budget: Budget,
+        jobs: Collection[Key] = (),
     ) -> None:
+        """``jobs``: those that the configuration has, of this dataset."""
         self.topic = topic
         self.topic_id = topic_id
         self.number = number
@@ -53,6 +72,9 @@ class Partition:
         self.closed = False
         self.buffers = Buffers(budget)
         self.progress = Progress(start.position)
+        self._cuts = Cuts(topic, topic_id, number)
+        for outlet in self._cuts.restore(start.jobs, jobs, start.position.offset):
+            self.buffers.gather(outlet)
         self._reader = SortedPartition(topic, topic_id, number, start.position)
         self._position = start.position
         self._letters: deque[Letter] = deque()
@@ -83,10 +105,12 @@ class Partition:
         timestamp_ms: int,
         value: bytes,
         headers: Sequence[tuple[str, bytes]],
-        wants: Callable[[str, str], bool],
+        outlets: Outlets,
         now: float,
     ) -> tuple[SortedBlock | None, list[Pair]]:
         """Take the message at ``offset``; returns its new rows, if any, and the pairs that have got some.
+
+        A stored cut that is whole with this message has its flight then.
 
         Raises ``Hole`` or ``Refused`` and leaves rows and position as they were: the partition must stop.
         """
@@ -98,28 +122,59 @@ class Partition:
             others: list[Run] = []
             start = 0
             for tenant, rows in zip(block.runs.tenants, block.runs.rows, strict=True):
-                (wanted if wants(tenant, block.dataset) else others).append(Run(tenant, start, rows))
+                go = outlets(tenant, block.dataset)
+                if not go:
+                    others.append(Run(tenant, start, rows))
+                elif taking := self._cuts.taking(go, offset):
+                    wanted.append(Run(tenant, start, rows, taking))
                 start += rows
-            touched = self.buffers.add(hold(block.batch, offset, wanted, self._budget), now)
+            touched = self.buffers.add(hold(block.batch, offset, wanted, self._budget), now, timestamp_ms)
             for run in others:
                 self._add(unwanted.letter(block, run), offset)
                 metrics.SINK_UNWANTED.labels(block.dataset).inc(run.rows)
         # The reader is ahead of its rows until here: a block that was refused above must not count as taken in.
         self._position = self._reader.position
         self.progress.read(self._position, len(value), now)
+        for outlet in self._cuts.complete(self._position.offset):
+            self._complete(outlet)
         return block, touched
+
+    def take(self, pair: Pair) -> Flight:
+        """Send what ``pair`` has on its way: to a table at once; of a job the cut is frozen, and waits for a commit."""
+        job, upto = pair.outlet.job, self._position.offset
+        if job is None:
+            return self.buffers.take(pair, upto)
+        start, day = pair.first, datetime.fromtimestamp(pair.since_ms / 1000, UTC).date().isoformat()
+        name = object_name(pair.outlet, self.topic_id, self.number, start, upto, day)
+        intent = Intent(start, upto, name, job)
+        self._cuts.freeze(pair.outlet, intent)
+        pair.waiting = True
+        return self.buffers.take(pair, upto, intent)
+
+    def landed(self, pair: Pair) -> None:
+        """Note that the flight of ``pair`` is durable."""
+        if pair.flight is not None and pair.flight.intent is not None:
+            self._cuts.landed(pair.outlet)
+        self.buffers.landed(pair)
 
     def committable(self) -> Position | None:
         """Return the position to commit now; None when there is nothing new."""
         position = self.progress.committable(self.buffers.held)
-        return position if position.offset > self._stored else None
+        return position if position.offset > self._stored or self._cuts.changes(position.offset) else None
+
+    def changes(self, position: Position) -> list[Change]:
+        """Return what the commit of ``position`` stores of the jobs."""
+        return self._cuts.changes(position.offset)
 
     def letters(self, position: Position) -> list[Letter]:
         """Return the dead letters that go out with ``position`` (A2)."""
         return [letter for letter in self._letters if letter.offset < position.offset]
 
-    def commit(self, position: Position) -> None:
-        """Note that ``position`` and its letters are committed."""
+    def commit(self, position: Position, changes: Sequence[Change] = ()) -> None:
+        """Note that ``position``, its letters and ``changes`` are committed."""
+        for outlet in self._cuts.commit(changes):
+            if (pair := self.buffers.pair(outlet)) is not None:
+                pair.waiting = False
         self.progress.commit(position)
         self._stored = position.offset
         while self._letters and self._letters[0].offset < position.offset:
@@ -128,7 +183,8 @@ class Partition:
     def troubles(self) -> list[str]:
         """Say which tenants cannot be stored, and why."""
         return [
-            f"{pair.tenant}/{self.dataset.name} of {self.where} cannot be stored: {pair.trouble}"
+            f"{pair.tenant}/{self.dataset.name}{pair.outlet.name and f' (job {pair.outlet.name})'} of {self.where} "
+            f"cannot be stored: {pair.trouble}"
             for pair in self.buffers.failing()
             if pair.failures >= _FAILURES_TOLD
         ]
@@ -139,6 +195,16 @@ class Partition:
         self.buffers.clear()
         while self._letters:
             self._budget.free(self._letters.popleft().bytes)
+
+    def _complete(self, outlet: Outlet) -> None:
+        """All rows of a stored cut are here again."""
+        pair, intent = self.buffers.gathered(outlet), self._cuts.intent(outlet)
+        if pair is not None:
+            self.buffers.take(pair, intent.end, intent, again=True)
+            return
+        # Its tenant's or job's rows are not wanted any more, so there are none to write.
+        self._cuts.landed(outlet)
+        _log.warning("sink.cut-dropped", tenant=outlet.tenant, job=outlet.name, name=intent.name, why="it has no rows")
 
     def _add(self, letter: DeadLetter, offset: int) -> None:
         messages = to_messages(letter)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from logflume.kafka.cursors import Cursor
+from logflume.kafka.intents import JobCursor
 from logflume.kafka.position import Position
 
 
@@ -36,12 +37,13 @@ class Found:
 class Start:
     """Read from ``position``; ``lost`` is the range of offsets that retention removed before it was read.
 
-    ``stored``: the cursors topic has exactly this position.
+    ``stored``: the cursors topic has exactly this position. ``jobs``: what it has of the partition's jobs.
     """
 
     position: Position
     lost: tuple[int, int] | None = None
     stored: bool = False
+    jobs: tuple[JobCursor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

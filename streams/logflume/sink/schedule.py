@@ -8,7 +8,8 @@ W3  A pair whose flush failed comes again when its time to retry has come, and k
 
 from __future__ import annotations
 
-from collections import deque
+import heapq
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -35,6 +36,9 @@ class Due(NamedTuple):
 
 
 class _Waiting(NamedTuple):
+    until: float
+    number: int
+    """Tells two of one moment apart, in the order of their coming."""
     since: float
     partition: Partition
     pair: Pair
@@ -45,19 +49,29 @@ class Schedule:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._ages: deque[_Waiting] = deque()
+        self._ages: list[_Waiting] = []  # a heap: jobs have ages of their own
+        self._numbers = itertools.count()
         self._ripe: dict[Pair, Due] = {}
 
     def added(self, partition: Partition, pairs: Iterable[Pair]) -> None:
         """Note that ``pairs`` have got rows of one more block."""
-        limits = self._limits
         for pair in pairs:
+            limits = self._limits_of(pair)
             if len(pair.segments) == 1:
-                self._ages.append(_Waiting(pair.since, partition, pair))
+                until = pair.since + limits.age_seconds
+                heapq.heappush(self._ages, _Waiting(until, next(self._numbers), pair.since, partition, pair))
             if pair.rows >= limits.rows:
                 self.ripen(partition, pair, "rows")
             elif pair.bytes >= limits.bytes:
                 self.ripen(partition, pair, "bytes")
+
+    def landed(self, partition: Partition, pair: Pair, now: float) -> None:
+        """Note that the flight of ``pair`` is at rest; what came meanwhile may be due already."""
+        limits = self._limits_of(pair)
+        if pair.segments and pair.since + limits.age_seconds <= now:
+            self.ripen(partition, pair, "age")
+        elif pair.rows >= limits.rows or pair.bytes >= limits.bytes:
+            self.ripen(partition, pair, "rows" if pair.rows >= limits.rows else "bytes")
 
     def ripen(self, partition: Partition, pair: Pair, cause: str) -> None:
         """Have ``pair`` flushed as soon as it can be."""
@@ -74,13 +88,17 @@ class Schedule:
                 yield due
 
     def _ripen_aged(self, now: float) -> None:
-        """Pairs stand in the order in which their first row came, so only the front is looked at."""
-        while self._ages and self._ages[0].since + self._limits.age_seconds <= now:
-            waiting = self._ages.popleft()
+        """Pairs stand by the time at which they are old enough, so only the front is looked at."""
+        while self._ages and self._ages[0].until <= now:
+            waiting = heapq.heappop(self._ages)
             pair = waiting.pair
             if pair.segments and pair.since == waiting.since:
                 self._ripe.pop(pair, None)
                 self.ripen(waiting.partition, pair, "age")
+
+    def _limits_of(self, pair: Pair) -> Limits:
+        job = pair.outlet.job
+        return self._limits if job is None else Limits(job.max_age_seconds, job.max_rows, job.max_bytes)
 
 
 def largest(partitions: Iterable[Partition], now: float) -> list[Due]:
@@ -94,8 +112,8 @@ def _order(due: Due) -> tuple[bool, float]:
 
 
 def _free(due: Due, now: float) -> bool:
-    return due.pair.flight is None and due.pair.retry_at <= now
+    return due.pair.ripe and due.pair.retry_at <= now
 
 
 def _alive(due: Due) -> bool:
-    return bool(due.pair.segments) and not due.partition.closed
+    return bool(due.pair.segments or due.pair.flight) and not due.partition.closed

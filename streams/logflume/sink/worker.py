@@ -34,12 +34,13 @@ from logflume.sink.assigned import Assigned
 from logflume.sink.budget import Budget
 from logflume.sink.commit import Committer
 from logflume.sink.consumer import ABOUT_THE_LOG, consumer, headers_of, place_of
-from logflume.sink.flushes import Flush, FlushPool, Landing, Tables
+from logflume.sink.flushes import Flush, FlushPool, Landing
 from logflume.sink.health import NOT_JOINED, Health
 from logflume.sink.opening import Opening, Place
 from logflume.sink.partition import Partition
 from logflume.sink.pausing import again_after
 from logflume.sink.placing import Start, Stop
+from logflume.sink.rests import Rests
 from logflume.sink.schedule import Due, Limits, Schedule, largest
 from logflume.table.store import Store
 
@@ -78,7 +79,7 @@ class Sink:
         self._same = SameTopics(admin, clock)
         self._opening = Opening(settings, admin, declared, adopt)
         self._committer = Committer(settings, declared[topics.cursors_topic(settings)], self._same, clock)
-        self._pool = FlushPool(settings.sink_flush_threads, Tables(store, self._same, clock).append)
+        self._pool = FlushPool(settings.sink_flush_threads, Rests(settings, store, self._same, clock).bring)
         self._budget = Budget(settings.sink_memory_bytes)
         limits = Limits(settings.sink_flush_age_seconds, settings.sink_flush_rows, settings.sink_flush_bytes)
         self._schedule = Schedule(limits)
@@ -153,9 +154,9 @@ class Sink:
                 at, Stop("gap", f"{lack}; sorted topics have none unless somebody deleted or compacted records")
             )
             return
-        wants = self._source.current().wants
+        outlets = self._source.current().outlets
         try:
-            block, pairs = partition.read(offset, message.timestamp()[1], value or b"", headers, wants, now)
+            block, pairs = partition.read(offset, message.timestamp()[1], value or b"", headers, outlets, now)
         except Refused as error:
             self._assigned.stop(at, Stop(type(error).__name__.lower(), str(error)))
             return
@@ -204,9 +205,13 @@ class Sink:
         if not self._pool.room:
             return
         for due in dues:
-            partition = due.partition
-            flight = partition.buffers.take(due.pair, partition.position.offset)
-            self._pool.submit(Flush(partition, due.pair, flight, due.cause, now))
+            partition, pair = due.partition, due.pair
+            flight = pair.flight or partition.take(pair)
+            if pair.waiting:  # a cut begins when Kafka has its intent
+                self._schedule.ripen(partition, pair, due.cause)
+                continue
+            pair.flying = True
+            self._pool.submit(Flush(partition, pair, flight, due.cause, now))
             if not self._pool.room:
                 return
 
@@ -227,16 +232,10 @@ class Sink:
                 self._failed(landing.flush, landing.error)
 
     def _landed(self, landing: Landing) -> None:
-        flush, appended = landing.flush, landing.appended
-        assert appended is not None  # a landing has one of the two
-        flush.partition.buffers.landed(flush.pair)
-        dataset = flush.partition.dataset.name
-        metrics.SINK_ROWS.labels(dataset).inc(appended.rows)
-        metrics.SINK_BYTES.labels(dataset).inc(appended.bytes)
-        metrics.SINK_FLUSHES.labels(dataset, flush.cause).inc()
-        metrics.SINK_FLUSH_SECONDS.observe(landing.seconds)
-        metrics.TABLE_FILES.labels(dataset).inc(appended.files)
-        metrics.TABLE_SKIPPED.labels(dataset).inc(appended.skipped)
+        flush = landing.flush
+        flush.partition.landed(flush.pair)
+        self._schedule.landed(flush.partition, flush.pair, self._clock.monotonic())
+        landing.count()
 
     def _failed(self, flush: Flush, error: Exception) -> None:
         metrics.SINK_ERRORS.labels(type(error).__name__).inc()
@@ -253,8 +252,9 @@ class Sink:
             "sink.flush-failed",
             tenant=pair.tenant,
             dataset=partition.dataset.name,
+            job=pair.outlet.name or None,
             partition=partition.where,
-            rows=pair.rows,
+            rows=flush.flight.rows,
             failures=pair.failures,
             again_seconds=round(pause, 1),
             error=pair.trouble,
@@ -306,7 +306,13 @@ class Sink:
             first, end = start.lost
             metrics.SINK_LOST.labels(dataset.name).inc(end - first)
             _log.error("sink.lost-to-retention", topic=topic, partition=number, first=first, end=end)
-        return Partition(topic, topic_id, number, dataset, sorted_schema(dataset), start, self._budget)
+        jobs = {
+            (tenant.name, job.key)
+            for tenant in self._source.current().tenants.values()
+            for job in tenant.jobs.values()
+            if job.dataset == dataset.name
+        }
+        return Partition(topic, topic_id, number, dataset, sorted_schema(dataset), start, self._budget, jobs)
 
     def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
         self._guarded(lambda: self._revoke(consumer, revoked))
@@ -377,7 +383,8 @@ class Sink:
             _log.warning("sink.not-drained", behind_bytes=self._assigned.behind_bytes)
 
     def _unfinished(self) -> bool:
-        if any(len(partition.buffers) for partition in self._assigned.open.values()):
+        # Rows of a stored cut that were not all read again are left to the successor: it writes the same cut.
+        if any(partition.buffers.busy for partition in self._assigned.open.values()):
             return True
         self._next_commit = 0.0
         return any(partition.committable() is not None for partition in self._assigned.open.values())

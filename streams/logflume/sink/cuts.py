@@ -1,0 +1,153 @@
+"""The jobs of one sorted partition: how far each one's objects reach, and which cut of it is frozen (DESIGN §6b).
+
+J1  A cut is frozen before it is written: its object is begun only when Kafka has the intent, so whoever writes, first
+    or again, late or as a successor, writes the same rows under the same name.
+J2  A cut that was found stored is written as it says, whatever today's limits and definition are, before any other of
+    its job: until its last row was read again nothing is taken (``gathering``).
+J3  Each row of a job is in exactly one cut: cuts follow one another, and rows below ``done`` are not taken in again.
+J4  What Kafka keeps changes in the transaction that moves the position, and in no other; a record that says no more
+    than the position is deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from logflume.kafka.intents import Intent, JobCursor
+from logflume.model.tenant import Outlet
+
+Key = tuple[str, str]
+"""(tenant, key of the job)."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the next commit stores of one job: ``cursor``, or (None) that its record goes. ``before``: what is there."""
+
+    cursor: JobCursor | None
+    before: JobCursor | None
+
+    @property
+    def about(self) -> JobCursor:
+        """A record with the names that make the key."""
+        about = self.cursor or self.before
+        assert about is not None  # a change has one of the two
+        return about
+
+
+@dataclass(slots=True)
+class _Line:
+    """One job: rows below ``done`` are durable; ``stored`` is what Kafka has."""
+
+    done: int = 0
+    intent: Intent | None = None
+    stored: JobCursor | None = None
+
+
+class Cuts:
+    """The state of one partition's jobs between assignment and revocation. Used by the worker's thread alone."""
+
+    def __init__(self, topic: str, topic_id: str, partition: int) -> None:
+        self._topic = topic
+        self._topic_id = topic_id
+        self._partition = partition
+        self._lines: dict[Key, _Line] = {}
+        self._ends: dict[int, list[Outlet]] = {}
+
+    def restore(self, cursors: Iterable[JobCursor], jobs: Collection[Key], offset: int) -> list[Outlet]:
+        """Take over what Kafka has; reading goes on at ``offset``. Returns the outlets whose cut must be read again.
+
+        Records of jobs that are not among ``jobs``, of a topic that is not this one, or of rows that retention took,
+        are forgotten, and deleted with the next commit.
+        """
+        gathering = []
+        for cursor in cursors:
+            key = (cursor.tenant, cursor.job)
+            line = self._lines[key] = _Line(cursor.done, cursor.intent, cursor)
+            intent = cursor.intent
+            why = self._lapsed(cursor, jobs, offset)
+            if why:
+                line.done, line.intent = 0, None
+                if intent is not None:
+                    _log.warning("sink.cut-dropped", tenant=cursor.tenant, job=cursor.job, name=intent.name, why=why)
+            elif intent is not None:
+                outlet = Outlet(cursor.tenant, cursor.job, intent.job)
+                self._ends.setdefault(intent.end, []).append(outlet)
+                gathering.append(outlet)
+        return gathering
+
+    def taking(self, outlets: tuple[Outlet, ...], offset: int) -> tuple[Outlet, ...]:
+        """Return those of ``outlets`` that lack the rows at ``offset`` (J3)."""
+        if not self._lines:
+            return outlets
+        return tuple(o for o in outlets if o.job is None or offset >= self._line(o).done)
+
+    def complete(self, offset: int) -> list[Outlet]:
+        """Return the outlets whose stored cut ends at ``offset``, to which everything was read: it can be written."""
+        return self._ends.pop(offset, [])
+
+    def freeze(self, outlet: Outlet, intent: Intent) -> None:
+        """Fix a cut, of which the next commit tells Kafka (J1)."""
+        line = self._line(outlet)
+        if line.intent is not None or intent.start < line.done:
+            raise ValueError(f"{outlet.name} of {outlet.tenant}: {intent} does not follow {line}")
+        line.intent = intent
+
+    def intent(self, outlet: Outlet) -> Intent:
+        """Return the frozen cut."""
+        intent = self._line(outlet).intent
+        assert intent is not None  # asked for a flight only, and a job's flight is a cut
+        return intent
+
+    def landed(self, outlet: Outlet) -> None:
+        """Note that the frozen cut is durable."""
+        line = self._line(outlet)
+        line.done, line.intent = self.intent(outlet).end, None
+
+    def changes(self, offset: int) -> list[Change]:
+        """Return what a commit of the position ``offset`` stores (J4)."""
+        found = []
+        for (tenant, job), line in self._lines.items():
+            told = line.intent is not None or line.done > offset
+            cursor = JobCursor(self._topic, self._topic_id, self._partition, tenant, job, line.done, line.intent)
+            if (cursor if told else None) != line.stored:
+                found.append(Change(cursor if told else None, line.stored))
+        return found
+
+    def commit(self, changes: Iterable[Change]) -> list[Outlet]:
+        """Note that ``changes`` are stored; returns the outlets whose cut may be written now."""
+        ready = []
+        for change in changes:
+            key = (change.about.tenant, change.about.job)
+            line = self._lines[key]
+            line.stored = change.cursor
+            if change.cursor is None and line.intent is None:
+                del self._lines[key]
+            elif change.cursor is not None and change.cursor.intent is not None:
+                ready.append(Outlet(*key, change.cursor.intent.job))
+        return ready
+
+    def _line(self, outlet: Outlet) -> _Line:
+        return self._lines.setdefault((outlet.tenant, outlet.name), _Line())
+
+    def _lapsed(self, cursor: JobCursor, jobs: Collection[Key], offset: int) -> str:
+        """Why a record says nothing any more, or ""."""
+        if cursor.topic_id != self._topic_id:
+            return "it is about a topic of that name that is gone"
+        if (cursor.tenant, cursor.job) not in jobs:
+            return "the configuration has no such job"
+        if cursor.intent is not None and cursor.intent.end <= offset:
+            return f"its rows below {offset} were deleted by retention"
+        return ""
+
+
+def object_name(outlet: Outlet, topic_id: str, partition: int, start: int, end: int, day: str) -> str:
+    """Return the name of a cut's object: tenant, job, day of its first row in Kafka (UTC), coordinates, format."""
+    assert outlet.job is not None
+    place = f"{topic_id}-{partition}-{start:012d}-{end:012d}"
+    return f"{outlet.tenant}/{outlet.name}/{day}/{place}.{outlet.job.format}"

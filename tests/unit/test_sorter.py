@@ -21,7 +21,7 @@ from logflume.sort.gather import Gatherer
 from logflume.sort.regroup import Regrouper
 from logflume.sort.routing import Routing
 from logflume.sort.schemas import Schemas
-from logflume.sort.sorter import Limits, Sorter
+from logflume.sort.sorter import Limits, Sorter, size_of
 from logflume.sort.transport import Chunk
 from tests.support.ingest import TOPIC_ID, chunk, message
 
@@ -225,7 +225,7 @@ def test_submit_waits_while_the_budget_is_held() -> None:
         running.deliveries.reports.release()
         await until(lambda: second.acked)
 
-    size = event(0, 9).value.raw_bytes
+    size = size_of(event(0, 9).value)
     scenario(play, held_bytes=size + size // 2)
 
 
@@ -240,7 +240,7 @@ def test_chunks_that_come_within_the_linger_time_are_sorted_together_and_a_whole
         await until(lambda: second.acked)
         assert len(running.blocks()) == 1
 
-    scenario(play, linger_seconds=3600.0, unit_bytes=2 * event(0, 9).value.raw_bytes)
+    scenario(play, linger_seconds=3600.0, unit_bytes=2 * size_of(event(0, 9).value))
 
 
 @pytest.mark.parametrize("name", ["stage", "sorter", "transport"])
@@ -298,3 +298,7 @@ def test_a_unit_waits_for_the_schema_registry_and_is_then_sorted_whole() -> None
         assert decode_sorted(value, [("logflume-block", b"1"), ("rows", b"2")])[1].num_rows == 2
 
     scenario(play, schemas=Schemas(EVENTS, (), registry))
+
+
+def test_a_flood_of_empty_messages_weighs_what_their_objects_do() -> None:
+    assert size_of(chunk([message(offset, b"") for offset in range(1000)])) >= 320_000

@@ -42,6 +42,9 @@ from logflume.sort.transport import Chunk
 
 log = structlog.get_logger(__name__)
 
+_MESSAGE_BYTES = 400
+"""Of a message beside its bytes, as an object: without it a flood of tiny ones would weigh nothing."""
+
 _REPORT_SECONDS = 5.0
 """How long one wait for delivery reports lasts before it is logged; it goes on until they are there."""
 
@@ -255,8 +258,8 @@ class Sorter:
 
 
 def size_of(chunk: Chunk) -> int:
-    """Return the bytes that a chunk stands for, about as they came to the edge."""
-    return max(chunk.raw_bytes, 1)
+    """Return what a chunk counts in the budget: its records' bytes as they came to the edge, and their objects."""
+    return chunk.raw_bytes + _MESSAGE_BYTES * len(chunk.records)
 
 
 def next_unit(waiting: deque[Event], unit_bytes: int) -> Unit:

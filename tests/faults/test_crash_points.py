@@ -18,7 +18,7 @@ POINTS = {
     "sink.before-transaction": ("sink", 2),
 }
 
-ELSEWHERE = {"replay.produced", "spool.sent", "spool.written"}
+ELSEWHERE = {"replay.produced", "spool.landed", "spool.sent", "spool.written"}
 """In tests/integration/test_replay.py and test_spool.py."""
 
 

@@ -219,6 +219,7 @@ class Publisher:
         self._note("")
         if flight.route is not None:
             assert self._spooling is not None
+            crash.point("spool.landed")
             self._spooling.routes.landed(flight.route, message.offset())
             if flight.number is not None:
                 self._spooling.spool.done(flight.number, message.offset())

@@ -109,6 +109,7 @@ class _RealLock:
         self._handle = handle
 
     def release(self) -> None:
+        fcntl.flock(self._handle, fcntl.LOCK_UN)  # a child forked meanwhile may have a copy
         os.close(self._handle)
 
     def forget(self) -> None:

@@ -82,7 +82,12 @@ class Journal:
         return segment, at
 
     def begin(self) -> None:
-        """Go on in a new segment (J3)."""
+        """Go on in a new segment (J3).
+
+        Should that fail, nothing is written to the old one either: if the new one comes to light after a crash, its
+        checkpoint would be taken for later than what was written there.
+        """
+        self.leave()
         self._sequence += 1
         path = self._folder / f"{self._spool_id}-{self._sequence:012d}.segment"
         file = self._disk.create(path)
@@ -97,7 +102,6 @@ class Journal:
             with contextlib.suppress(OSError):
                 self._disk.remove(path)
             raise
-        self.leave()
         self._file = file
         self._segment = Segment(path)
         self._segment.size = 2 * len(checkpoint)

@@ -53,7 +53,7 @@ def pack_group(messages: Sequence[Message], marks: Mapping[str, bytes], sent: Se
         "sent": [list(each) for each in sent],
         "messages": [_about(message) for message in messages],
     }
-    return b"\n".join((_dump(about), *[message.value for message in messages]))
+    return b"\n".join((_dump(about), *[message.value for message in messages], b""))
 
 
 def unpack_group(payload: bytes, *, values: bool = True) -> Group:

@@ -7,8 +7,8 @@ SP1  ``put`` takes all of its messages and marks or none. When it returns they o
 SP2  It raises ``Unavailable`` when the cap is reached or the disk is full or fails, and has taken nothing then. Nothing
      is ever dropped for room, and it takes again as soon as there is room. (A disk that failed may bring a message to
      light again that was refused, if the machine crashes before anything else could be written.)
-SP3  ``take`` gives each message once, oldest first; those given ``again`` come before the others. A message stays
-     until it is ``done``, also over crashes.
+SP3  ``take`` gives each message once, oldest first, and those given ``again`` once more. A message stays until it is
+     ``done``, also over crashes.
 SP4  What ``sent`` noted is in ``doubts`` of whoever opens the spool after a crash, unless it was ``done``. Such a
      message is not given by ``take`` before it is known whether Kafka has it (``done``) or not (``again``).
 SP5  A mark is never older than the messages that came with it, and stays when their segment goes.
@@ -47,6 +47,8 @@ _NO_MARKS: Mapping[str, bytes] = MappingProxyType({})
 
 _SEGMENTS = 16
 """The cap holds so many segments at least: room comes back a segment at a time."""
+_NOTES = 32
+"""This part of the cap is kept for notes and checkpoints, without which nothing could leave a full spool."""
 _SEGMENT_BYTES = 16 << 20
 """Most of a segment, but for a single put that is larger: what opening a spool holds in memory at once."""
 
@@ -58,6 +60,7 @@ class Spool:
         """Use ``open``."""
         self._folder = folder
         self._cap = cap_bytes
+        self._limit = cap_bytes - cap_bytes // _NOTES
         self._clock = clock
         self._disk = disk
         self._held = lock
@@ -286,7 +289,7 @@ class Spool:
 
     @property
     def share(self) -> float:
-        """``size_bytes`` as a part of the cap; ``put`` refuses what would pass 1.0. Never waits."""
+        """``size_bytes`` as a part of the cap; ``put`` refuses shortly before 1.0. Never waits."""
         return self._bytes / self._cap
 
     @property
@@ -318,7 +321,7 @@ class Spool:
         for last_try in (False, True):
             first = self._next
             record = make(first)
-            if capped and self._bytes + len(record) > self._cap:
+            if capped and self._bytes + len(record) > self._limit:
                 self._make_room(len(record))
             self._next += count
             try:
@@ -339,7 +342,7 @@ class Spool:
             except OSError as failure:
                 _LOG.warning("%s: no new segment: %s", self._folder, failure)
             self._reclaim()
-        if self._bytes + size > self._cap:
+        if self._bytes + size > self._limit:
             raise self._unavailable(
                 "cap",
                 f"{self._bytes} of {self._cap} bytes are in it, {size} more would be too many: see whether Kafka is "
@@ -358,6 +361,8 @@ class Spool:
     def _following(self) -> int | None:
         while self._again:
             number = heappop(self._again)
+            if number >= self._cursor:
+                continue  # the cursor comes to it
             if number not in self._out and any(segment.find(number) for segment in self._segments):
                 return number
         for segment in self._segments:

@@ -88,9 +88,11 @@ class Followed:
 
     def foremost(self) -> Place:
         """Return the place; of a file of which nothing is taken yet one that tells what it begins with."""
-        if self.place.offset or not isinstance(self.content, Plain):
+        if self.place.offset or not (self._held or isinstance(self.content, Plain)):
             return self.place
-        beginning = self._held or self.content.read(0, HEAD_BYTES)  # it may be cut already
+        beginning = self._held  # what is there now may be another content: it may be cut already
+        if not beginning and self.content is not None:
+            beginning = self.content.read(0, HEAD_BYTES)
         return self.place.moved(len(beginning), beginning[-TAIL_BYTES:], _Past(beginning, packed=False))
 
     def adopt(self, content: Plain | Packed, before: bytes) -> None:

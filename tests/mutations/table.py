@@ -29,6 +29,7 @@ def _code(path: str) -> str:
 
 
 _SORTER = "tests/unit/test_sorter.py"
+_REPLAY = "tests/property/test_replay.py::test_each_letter_goes_back_at_most_once_and_in_the_end_exactly_once"
 _TRANSPORT = "tests/unit/test_transport.py"
 _PROMISES = "tests/unit/test_sort_promises.py"
 _READER = "tests/property/test_sorted_partition.py"
@@ -39,6 +40,7 @@ _CLIENTS = "tests/unit/test_kafka_client.py"
 _TOPICS = "tests/contract/test_topics_yaml.py"
 _TRANSACTION = "tests/integration/test_transaction.py"
 _SINK_WORKER = "tests/integration/test_sink.py"
+_CUTS = "tests/unit/test_cuts.py"
 
 MUTATIONS = (
     Mutation(
@@ -84,6 +86,36 @@ MUTATIONS = (
         "for pieces in done.rounds or [[]]:",
         "for pieces in done.rounds:",
         f"{_SORTER}::test_a_chunk_of_poison_alone_is_acknowledged_only_when_its_dead_letters_are_safe",
+    ),
+    Mutation(
+        "replay-fences: a replay is alone before it looks for markers",
+        _code("kafka/deadletters/replay.py"),
+        "    drawer.fence()\n    batch",
+        "    batch",
+        _REPLAY,
+    ),
+    Mutation(
+        "replay-once: a letter that was written twice goes back once",
+        _code("kafka/deadletters/replay.py"),
+        "        marked.add([filed.digest])\n",
+        "",
+        _REPLAY,
+    ),
+    Mutation(
+        "letters-home: every repeat of a letter lies in one partition, however it was packed",
+        _code("kafka/deadletters/letter.py"),
+        'return self.tenant or (f"{self.topic}/{self.partition}" if self.topic else self.edge)',
+        "return self.tenant or self.id",
+        "tests/unit/test_deadletter_batches.py"
+        "::test_a_repeat_that_is_packed_otherwise_is_the_same_letter_in_the_same_partition",
+    ),
+    Mutation(
+        "letters-bounded: parts of letters that stay half take bounded memory",
+        _code("kafka/deadletters/reading.py"),
+        "            self._give_up()\n",
+        "",
+        "tests/unit/test_deadletter_batches.py"
+        "::test_l3_letters_that_stay_half_take_bounded_memory_and_whole_ones_still_come",
     ),
     Mutation(
         "no-overlap: chunks that were fetched twice go into different units",
@@ -427,10 +459,53 @@ MUTATIONS = (
     ),
     Mutation(
         "same-topic-stored: of a topic made again nothing is stored",
-        _code("sink/flushes.py"),
-        "        self._same.check(partition.topic, partition.topic_id, flush.taken_at)  # L2\n",
+        _code("sink/rests.py"),
+        "        self._same.check(partition.topic, partition.topic_id, flush.taken_at)  # R1\n",
         "",
         f"{_GUARDS}::test_of_a_topic_made_again_nothing_is_stored",
+    ),
+    # --- file jobs: frozen cuts -----------------------------------------------------------------------------------
+    Mutation(
+        "intent-first: an object is begun only when Kafka has its intent",
+        _code("sink/partition.py"),
+        "        pair.waiting = True\n",
+        "",
+        f"{_CUTS}::test_a_cut_is_not_written_before_kafka_has_its_intent",
+    ),
+    Mutation(
+        "frozen-cut: what failed is written again as it was, without the rows that came since",
+        _code("sink/buffers.py"),
+        "        if flight.intent is None:\n            pair.segments[:0]",
+        "        if True:\n            pair.segments[:0]",
+        f"{_CUTS}::test_a_failed_cut_stays_as_it_is_and_later_rows_wait_for_the_next",
+    ),
+    Mutation(
+        "job-cursor: rows in a durable object are not taken in again",
+        _code("sink/cuts.py"),
+        "offset >= self._line(o).done)",
+        "True)",
+        f"{_CUTS}::test_rows_that_are_in_a_durable_object_are_not_taken_in_again",
+    ),
+    Mutation(
+        "cursor-kept: a job that is ahead of the position has a record",
+        _code("sink/cuts.py"),
+        "told = line.intent is not None or line.done > offset",
+        "told = line.intent is not None",
+        f"{_CUTS}::test_a_jobs_record_stands_only_while_it_says_more_than_the_position",
+    ),
+    Mutation(
+        "same-cut: a stored cut is written whole, before anything else of its job",
+        _code("sink/buffers.py"),
+        "gathering=outlet in self._gathering",
+        "gathering=False",
+        f"{_CUTS}::test_a_stored_cut_is_written_as_it_says_when_its_last_row_was_read_again",
+    ),
+    Mutation(
+        "other-topics-cut: a stored cut of a topic that is gone is not written",
+        _code("sink/cuts.py"),
+        "        if cursor.topic_id != self._topic_id:\n",
+        "        if False:\n",
+        f"{_CUTS}::test_a_record_that_says_nothing_any_more_is_deleted",
     ),
     Mutation(
         "same-topic-committed: of a topic made again nothing is committed",
@@ -541,10 +616,32 @@ MUTATIONS = (
     Mutation(
         "no-second-send: a client never sends again what may have been stored",
         _code("edge/publisher.py"),
-        "if error.code() in _NOT_STORED and not error.fatal():",
-        "if not error.fatal():",
+        "if error.code() not in NOT_STORED or error.fatal():\n            self._end_with",
+        "if error.fatal():\n            self._end_with",
         "tests/unit/test_edge_publisher.py::"
         "test_p3_a_failure_that_may_hide_a_stored_message_ends_it_and_nothing_is_produced_again",
+    ),
+    Mutation(
+        "looked-for: what was in flight at a crash is sent again only when it is not in Kafka",
+        _code("edge/spool/doubts.py"),
+        "            if each.tag in tags:\n",
+        "            if False:\n",
+        "tests/unit/test_edge_publisher.py::"
+        "test_what_a_killed_process_had_in_flight_is_looked_for_and_sent_only_if_it_is_not_there",
+    ),
+    Mutation(
+        "fsync-first: what the spool took outlives the machine",
+        _code("edge/spool/journal.py"),
+        "        if durable:\n",
+        "        if False:\n",
+        "tests/unit/test_spool.py::test_j2_a_segment_that_failed_is_left_and_what_was_being_written_goes_to_the_next",
+    ),
+    Mutation(
+        "sent-twice: one broken byte does not make a message be sent again",
+        _code("edge/spool/spool.py"),
+        "2 * self._frame(Kind.SENT",
+        "self._frame(Kind.SENT",
+        "tests/unit/test_spool.py::test_that_a_message_was_sent_survives_one_broken_byte",
     ),
     Mutation(
         "log-append-time: an edge with a slow clock loses nothing to retention (ingest)",

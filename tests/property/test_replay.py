@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import hypothesis.strategies as st
 import pytest
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from logflume.errors import Fatal, Refused
 from logflume.kafka.deadletters import DeadLetter
@@ -150,10 +150,8 @@ class ReplayMachine(RuleBasedStateMachine):
         assert (again.letters, again.already) == (0, len(self.world.letters))
 
 
-@pytest.fixture(autouse=True)
-def _few_letters_a_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_letter_goes_back_at_most_once_and_in_the_end_exactly_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replays, "_MOST_RECORDS", 3)
-
-
-TestReplay = pytest.mark.usefixtures("_few_letters_a_transaction")(ReplayMachine.TestCase)
-TestReplay.settings = settings(max_examples=60, stateful_step_count=15, deadline=None)
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        ReplayMachine, settings=settings(max_examples=60, stateful_step_count=15, deadline=None)
+    )

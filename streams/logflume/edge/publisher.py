@@ -4,7 +4,7 @@ Numbered promises:
 
 P1  ``stored`` is called once for each ticket published, when Kafka holds its message on all in-sync replicas (or the
     spool does); never before.
-P2  A message is produced again only after a report that says it was *not* stored (``_NOT_STORED``). Everything that
+P2  A message is produced again only after a report that says it was *not* stored (``NOT_STORED``). Everything that
     may pass by itself is librdkafka's to retry: with idempotence and without a time-out it does so for ever, and Kafka
     drops the repeats. So within one process no message is stored twice.
 P3  Any other failed report may hide a stored message: ``failed`` is called and nothing is produced any more.

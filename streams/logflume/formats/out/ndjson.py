@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import reduce
-from itertools import groupby
 
 import orjson
 import pyarrow as pa
@@ -53,42 +52,35 @@ def _small(rows: pa.Table) -> Iterator[pa.RecordBatch]:
 def _joined(cells: list[Cell], rows: int) -> pa.Array:
     """Return each row's members as a line: commas between, braces around; what a row lacks is left out with its comma.
 
-    Neighbours that every row has are written at once, and with the brace if they stand at an end: each pass over the
-    text costs as much as all its numbers do.
+    In one pass over the text, as a pass costs as much as all its numbers do: a value that a row may lack brings its own
+    comma, on the side of the first value that every row has.
     """
-    groups = [(full, list(group)) for full, group in groupby(cells, lambda each: each.texts.null_count == 0)]
-    opened, closed = bool(groups) and groups[0][0], bool(groups) and groups[-1][0]
-    columns: list[pa.Array] = []
-    for number, (full, group) in enumerate(groups):
-        if full:
-            before = b"{" if number == 0 else b""
-            after = b"}\n" if number == len(groups) - 1 else b""
-            columns.append(_run(before, group, after))
+    lead = next((at for at, each in enumerate(cells) if each.texts.null_count == 0), None)
+    if lead is None:
+        return pc.binary_join_element_wise(b"{", _skipping(cells, rows), b"}\n", b"")
+    parts: list[pa.Array | bytes] = []
+    constant = b"{"
+    for at, each in enumerate(cells):
+        before, after = (b"," if at > lead else b"") + each.before, each.after + (b"," if at < lead else b"")
+        if each.texts.null_count:
+            parts += [constant, Cell(before, each.texts, after).whole()]
+            constant = b""
         else:
-            columns += [each.whole() for each in group]
+            parts += [constant + before, each.texts]
+            constant = after
+    parts.append(constant + b"}\n")
+    return pc.binary_join_element_wise(*parts, b"", null_handling="replace", null_replacement=b"")
+
+
+def _skipping(cells: list[Cell], rows: int) -> pa.Array:
+    """Return each row's members with commas between, where there is no value that every row has."""
+    columns = [each.whole() for each in cells]
     if not columns:
-        columns = [pa.array([b""] * rows, BINARY)]
-    if not any(full for full, _ in groups):
-        columns[0] = _never_nothing(columns)
-    joined = columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, b",", null_handling="skip")
-    if opened and closed:
-        return joined
-    return pc.binary_join_element_wise(b"" if opened else b"{", joined, b"" if closed else b"}\n", b"")
-
-
-def _never_nothing(columns: list[pa.Array]) -> pa.Array:
-    """Return the first column, empty where all are null: Arrow 26 drops a row whose every part is to be skipped."""
+        return pa.array([b""] * rows, BINARY)
+    # Empty where all are null: Arrow 26 drops a row whose every part is to be skipped.
     nothing = reduce(pc.and_, [column.is_null() for column in columns])
-    return pc.if_else(nothing, pa.scalar(b"", BINARY), columns[0])
-
-
-def _run(before: bytes, cells: list[Cell], after: bytes) -> pa.Array:
-    """Return members that every row has, with commas between."""
-    joined: list[pa.Array | bytes] = []
-    for each in cells:
-        joined += [before + each.before, each.texts]
-        before = each.after + b","
-    return pc.binary_join_element_wise(*joined, before[:-1] + after, b"")
+    columns[0] = pc.if_else(nothing, pa.scalar(b"", BINARY), columns[0])
+    return columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, b",", null_handling="skip")
 
 
 def _named(name: str, of: Cell) -> Cell:

@@ -18,8 +18,10 @@ POINTS = {
     "sink.before-transaction": ("sink", 2),
 }
 
-ELSEWHERE = {"replay.produced", "spool.landed", "spool.sent", "spool.written"}
-"""In tests/integration/test_replay.py and test_spool.py."""
+ELSEWHERE = {
+    *("replay.produced", "spool.landed", "spool.sent", "spool.written"),  # tests/integration: test_replay, test_spool
+    *("sink.intent-stored", "sink.object-written"),  # test_file_jobs
+}
 
 
 def test_every_crash_point_is_tried() -> None:

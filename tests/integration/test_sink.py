@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 from collections import Counter
 from pathlib import Path
@@ -10,39 +9,20 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from logflume import contract
 from logflume.kafka import client, cursors, deadletters, topics
 from logflume.kafka.cursors import Codec, Cursor
 from logflume.kafka.deadletters import DeadLetter
 from logflume.kafka.position import Position
 from logflume.settings import Settings
 from tests.conftest import StartWorker
-from tests.support.sorted_log import produce_sorted, sorted_message, stored, want
+from tests.support.sorted_log import few_partitions, produce_sorted, sorted_message, stored
 from tests.support.waiting import until
 
 
 @pytest.fixture
 def made(settings: Settings, tmp_path: Path) -> Settings:
     """A contract of one dataset with few partitions, made in Kafka; ``acme`` and ``bell`` want it."""
-    folder = tmp_path / "topics"
-    shutil.copytree(contract.find(), folder)
-    for other in (folder / "datasets").glob("*.yaml"):
-        if other.stem != "events":
-            other.unlink()
-    declared = (folder / "topics.yaml").read_text()
-    (folder / "topics.yaml").write_text(
-        declared.replace("{local: 16,", "{local: 4,").replace("{local: 8,", "{local: 2,")
-    )
-    few = {
-        "topics_dir": str(folder),
-        "sink_session_timeout_ms": 6000,
-        "sink_transaction_timeout_ms": 10_000,
-        "sink_flush_age_seconds": 0.5,
-    }
-    settings = settings.model_copy(update=few)
-    topics.apply(settings)
-    want(settings, "acme", "bell")
-    return settings
+    return few_partitions(settings, tmp_path)
 
 
 def position(settings: Settings, partition: int) -> Cursor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,6 +66,28 @@ def produce_sorted(
         )
     assert producer.flush(30) == 0
     assert not any(failures), failures
+
+
+def few_partitions(settings: Settings, folder: Path) -> Settings:
+    """A contract of one dataset with few partitions, made in Kafka; ``acme`` and ``bell`` want it. Short times."""
+    topics_dir = folder / "topics"
+    shutil.copytree(contract.find(), topics_dir)
+    for other in (topics_dir / "datasets").glob("*.yaml"):
+        if other.stem != "events":
+            other.unlink()
+    declared = (topics_dir / "topics.yaml").read_text()
+    few = declared.replace("{local: 16,", "{local: 4,").replace("{local: 8,", "{local: 2,")
+    (topics_dir / "topics.yaml").write_text(few)
+    short = {
+        "topics_dir": str(topics_dir),
+        "sink_session_timeout_ms": 6000,
+        "sink_transaction_timeout_ms": 10_000,
+        "sink_flush_age_seconds": 0.5,
+    }
+    settings = settings.model_copy(update=short)
+    topics.apply(settings)
+    want(settings, "acme", "bell")
+    return settings
 
 
 def want(settings: Settings, *tenants: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import orjson
 import pytest
 from google.rpc.status_pb2 import Status
@@ -11,7 +13,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
 )
 
 from logflume.edge.http.portion import LineError, Taken
-from logflume.edge.http.protocols import otlp
+from logflume.edge.http.protocols import otlp, record
 from logflume.edge.http.refusal import Refusal
 from tests.support.protocols import TARGETS, Reserved, field, limits, numbers, records
 
@@ -118,8 +120,8 @@ def decode(body: bytes, content_type: str = otlp.JSON) -> otlp.Logs:
 @pytest.mark.parametrize("encoding", [otlp.JSON, otlp.PROTOBUF])
 def test_a_log_keeps_all_that_it_and_its_resource_and_scope_say_in_both_encodings(encoding: str) -> None:
     body = orjson.dumps(EXAMPLE) if encoding == otlp.JSON else as_protobuf()
-    (record,) = records(decode(body, encoding + "; charset=utf-8").portions)["events"]
-    assert record == {
+    (found,) = records(decode(body, encoding + "; charset=utf-8").portions)["events"]
+    assert found == {
         "time": NS,
         "observed_time": NS + 1,
         "level": "Error",
@@ -176,8 +178,8 @@ def test_of_an_attribute_sent_twice_the_last_counts_whatever_its_type() -> None:
         log.attributes.add(key=key).value.int_value = 1
         log.attributes.add(key=key).value.string_value = "last"
     log.attributes.add(key="b").value.int_value = 2
-    (record,) = records(decode(request.SerializeToString(), otlp.PROTOBUF).portions)["events"]
-    assert record == {"attributes": {"a": "last"}, "typed_attributes": {"b": 2}}
+    (found,) = records(decode(request.SerializeToString(), otlp.PROTOBUF).portions)["events"]
+    assert found == {"attributes": {"a": "last"}, "typed_attributes": {"b": 2}}
 
 
 def test_a_resource_behind_its_logs_and_in_two_pieces_counts_for_them() -> None:
@@ -185,8 +187,8 @@ def test_a_resource_behind_its_logs_and_in_two_pieces_counts_for_them() -> None:
     for piece, (key, text) in zip(pieces, (("service.name", "shop"), ("host.name", "web-1")), strict=True):
         piece.attributes.add(key=key).value.string_value = text
     body = field(1, field(2, field(2, b"")) + b"".join(field(1, piece.SerializeToString()) for piece in pieces))
-    (record,) = records(decode(body, otlp.PROTOBUF).portions)["events"]
-    assert (record["service"], record["host"]) == ("shop", "web-1")
+    (found,) = records(decode(body, otlp.PROTOBUF).portions)["events"]
+    assert (found["service"], found["host"]) == ("shop", "web-1")
 
 
 @pytest.mark.parametrize(
@@ -281,3 +283,19 @@ def test_memory_is_reserved_for_a_log_of_many_attributes() -> None:
     reserved = Reserved()
     otlp.decode(field(1, field(2, field(2, field(6, b"") * 50_000))), otlp.PROTOBUF, TARGETS, limits(reserve=reserved))
     assert reserved.size > 2_000_000
+
+
+def test_fields_without_a_meaning_are_counted_over_the_whole_body() -> None:
+    """P3."""
+    for body in (b"\x7a\x00" * 600, field(1, field(2, b"\x7a\x00" * 90)) * 6):
+        with pytest.raises(Refusal) as caught:
+            otlp.decode(body, otlp.PROTOBUF, TARGETS, limits(most_records=100))
+        assert caught.value.status == 413
+
+
+def test_lines_take_no_more_memory_than_their_bytes() -> None:
+    """P3: a hole of kilobytes behind each would not show in any count of objects."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    lines = [record.dump({"message": "a"}) for _ in range(100_000)]
+    assert len(lines) == 100_000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # kB; 300,000 with holes

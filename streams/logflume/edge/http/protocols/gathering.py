@@ -22,6 +22,9 @@ _STEP = 256_000
 SMALL = 64_000
 """Bytes of input whose objects need no reservation: they are gone before the next record's are made."""
 
+_FIELDS_A_RECORD = 5
+"""A record is one field of its group, looked at twice; groups have a few of their own."""
+
 Reserve = Callable[[int], None]
 """Takes memory for a request, from any thread; raises ``Refusal`` when there is none."""
 
@@ -47,6 +50,8 @@ class Gathering:
         self._numbers: dict[str, array[int]] = {}
         self._bytes = 0
         self._reserved = 0
+        self.fields_left = _FIELDS_A_RECORD * limits.most_records
+        """Of a protobuf frame: each is a step in Python, whether it says anything or not."""
         self._records = 0
         self.refused: list[LineError] = []
         """The first of them; ``refusals`` counts all."""

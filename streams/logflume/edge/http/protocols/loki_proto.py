@@ -48,12 +48,12 @@ def unpack(body: bytes, limits: Limits) -> bytes:
 
 def streams(body: bytes, gathering: Gathering) -> Iterator[Stream]:
     """Yield the streams of an unpacked body, a step of ``gathering`` each. Raises ``Refusal`` for a broken frame."""
-    for number, view in protobuf.fields(memoryview(body)):
+    for number, view in protobuf.fields(memoryview(body), gathering):
         if number != _STREAMS:
             continue
         gathering.step()
         text = b""
-        for part, found in protobuf.fields(view):
+        for part, found in protobuf.fields(view, gathering):
             if part == _LABELS:
                 if len(found) > _MOST_LABEL_BYTES:
                     raise Refusal(413, f"a stream's labels may have {_MOST_LABEL_BYTES} bytes")
@@ -67,7 +67,7 @@ def streams(body: bytes, gathering: Gathering) -> Iterator[Stream]:
 
 
 def _entries(view: memoryview, gathering: Gathering) -> Iterator[Entry | Poison]:
-    for part, entry in protobuf.fields(view):
+    for part, entry in protobuf.fields(view, gathering):
         if part != _ENTRIES:
             continue
         try:

@@ -36,7 +36,7 @@ _SCOPE, _LOG_RECORDS, _SCOPE_SCHEMA = 1, 2, 3
 def groups(body: bytes, gathering: Gathering) -> Iterator[Group]:
     """Yield the groups, a step of ``gathering`` for each part of the frame. Raises ``Refusal`` for a broken one."""
     view = memoryview(body)
-    for number, resource_logs in protobuf.fields(view):
+    for number, resource_logs in protobuf.fields(view, gathering):
         if number == _RESOURCE_LOGS:
             gathering.step()
             yield from _resource_logs(resource_logs, gathering)
@@ -44,18 +44,18 @@ def groups(body: bytes, gathering: Gathering) -> Iterator[Group]:
 
 def _resource_logs(view: memoryview, gathering: Gathering) -> Iterator[Group]:
     # Field order is the sender's choice: the resource may come last. Pieces of one message merge by concatenation.
-    parts = list(_few(view, (_RESOURCE, _RESOURCE_SCHEMA)))
+    parts = list(_few(view, gathering, (_RESOURCE, _RESOURCE_SCHEMA)))
     gathering.objects(sum(len(part) for _, part in parts), _OBJECTS)
     resource = _frame(Resource, b"".join(part for number, part in parts if number == _RESOURCE))
     outer = _described(resource.attributes, resource.dropped_attributes_count, _last(parts, _RESOURCE_SCHEMA))
-    for number, scope_logs in protobuf.fields(view):
+    for number, scope_logs in protobuf.fields(view, gathering):
         if number == _SCOPE_LOGS:
             gathering.step()
             yield _scope_logs(scope_logs, outer, gathering)
 
 
 def _scope_logs(view: memoryview, resource: dict[str, Any], gathering: Gathering) -> Group:
-    parts = list(_few(view, (_SCOPE, _SCOPE_SCHEMA)))
+    parts = list(_few(view, gathering, (_SCOPE, _SCOPE_SCHEMA)))
     gathering.objects(sum(len(part) for _, part in parts), _OBJECTS)
     scope = _frame(InstrumentationScope, b"".join(part for number, part in parts if number == _SCOPE))
     named = {"name": scope.name, "version": scope.version}
@@ -66,7 +66,7 @@ def _scope_logs(view: memoryview, resource: dict[str, Any], gathering: Gathering
 
 
 def _logs(view: memoryview, gathering: Gathering) -> Iterator[Log | Poison]:
-    for number, record in protobuf.fields(view):
+    for number, record in protobuf.fields(view, gathering):
         if number == _LOG_RECORDS:
             try:
                 gathering.objects(len(record), _OBJECTS)
@@ -151,10 +151,10 @@ def _described(attributes: Any, dropped: int, schema_url: bytes) -> dict[str, An
     return found
 
 
-def _few(view: memoryview, wanted: tuple[int, ...]) -> Iterator[tuple[int, memoryview]]:
+def _few(view: memoryview, gathering: Gathering, wanted: tuple[int, ...]) -> Iterator[tuple[int, memoryview]]:
     """Yield the fields of the ``wanted`` numbers, which all together may not be larger than one log."""
     size = 0
-    for number, part in protobuf.fields(view):
+    for number, part in protobuf.fields(view, gathering):
         if number in wanted:
             size += len(part)
             if size > _MOST_LOG_BYTES:

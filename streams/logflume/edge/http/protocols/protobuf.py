@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from logflume.edge.http.protocols.gathering import Gathering
 from logflume.edge.http.refusal import Refusal
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _MOST_VARINT: Final = 10
 
 
-def fields(view: memoryview) -> Iterator[tuple[int, memoryview]]:
+def fields(view: memoryview, gathering: Gathering) -> Iterator[tuple[int, memoryview]]:
     """Yield number and bytes of each length-delimited field, in order; other fields are passed over.
 
-    Raises ``Refusal`` when the bytes are no message.
+    Raises ``Refusal`` when the bytes are no message, or when ``gathering`` has seen too many fields.
     """
     at, end = 0, len(view)
+    count, most = 0, gathering.fields_left
     while at < end:
+        count += 1
+        if count > most:
+            raise Refusal(413, "the body has too many fields; send smaller batches")
         key = view[at]  # field numbers below 16 take one byte, and nearly all are
         at += 1
         if key > 127:
@@ -41,6 +46,7 @@ def fields(view: memoryview) -> Iterator[tuple[int, memoryview]]:
             raise _broken("field number 0")
     if at > end:
         raise _broken("a field reaches past the end of its message")
+    gathering.fields_left -= count
 
 
 def _varint(view: memoryview, at: int) -> tuple[int, int]:

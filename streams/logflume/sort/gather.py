@@ -73,12 +73,9 @@ class Gatherer:
                 letters.append(
                     deleted("sort", self._dataset.name, chunk.topic, chunk.topic_id, chunk.partition, *chunk.lost)
                 )
-            letters += [self._unreadable(chunk, each) for each in chunk.records if isinstance(each.value, Unreadable)]
-            told = [each for each in chunk.records if not (each.headers and is_barrier(each.headers))]
-            told = [each for each in told if not isinstance(each.value, Unreadable)]
-            for blocks, records in groupby(told, key=lambda record: is_block(record.headers)):
+            for blocks, records in self._runs(chunk, letters):
                 read = self._blocks if blocks else self._plain.read
-                parts.extend(read(chunk, list(records), letters))
+                parts.extend(read(chunk, records, letters))
         parts = [part for part in parts if part.batch.num_rows] or [_empty(self._schema)]
         return Gathered(
             batch=without_empty(joined([part.batch for part in parts], self._schema), _ALWAYS),
@@ -89,6 +86,17 @@ class Gatherer:
             rows=np.concatenate([part.rows for part in parts]),
             letters=letters,
         )
+
+    def _runs(self, chunk: Chunk, letters: list[DeadLetter]) -> Iterator[tuple[bool, list[ConsumerRecord]]]:
+        """Give neighbouring messages that are blocks, or that are none; what is neither goes to ``letters``."""
+        odd = [each for each in chunk.records if each.headers or type(each.value) is Unreadable]
+        if not odd:
+            yield False, chunk.records
+            return
+        letters += [self._unreadable(chunk, each) for each in odd if type(each.value) is Unreadable]
+        told = [each for each in chunk.records if type(each.value) is not Unreadable and not is_barrier(each.headers)]
+        for blocks, records in groupby(told, key=lambda record: is_block(record.headers)):
+            yield blocks, list(records)
 
     def _blocks(self, chunk: Chunk, records: Sequence[ConsumerRecord], letters: list[DeadLetter]) -> Iterator[Part]:
         for record in records:

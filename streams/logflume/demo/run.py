@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -14,8 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from logflume import contract, model
-from logflume.demo import feed, show, walk, witness
+from logflume.demo import feed, job, show, walk, witness
 from logflume.demo.feed import Fed
+from logflume.demo.job import Objects
 from logflume.demo.judge import Check, Files, Verdict, active_files, judge
 from logflume.demo.show import Cost, Outcome, status
 from logflume.demo.traffic import Traffic
@@ -40,30 +42,35 @@ def run(given: GivenSettings, console: Console, *, records: int, seed: int, file
     traffic = Traffic(int(records / _EVENTS_SHARE), seed=seed, end_ns=time.time_ns())
     stack = Stack(given)
     datasets = model.load(contract.find(given.topics_dir))
-    settings = _up(stack, given, [*traffic.tenants, OWN_TENANT], datasets, console)
-    outcome = _job(settings, datasets, stack, traffic, file, console)
+    asking = traffic.attacked if file is None else OWN_TENANT
+    settings = _up(stack, given, [*traffic.tenants, OWN_TENANT], asking, datasets, console)
+    objects = Objects.of(_objects(stack), asking)
+    outcome = _job(settings, datasets, stack, traffic, objects, file, console)
     show.job(console, outcome)
     show.verdict(console, outcome.verdict)
     if not outcome.verdict.ok:
         return False
     store = Store.from_settings(settings)
-    tenant = traffic.attacked if file is None else OWN_TENANT
-    steps = walk.attack(store, datasets, traffic) if file is None else walk.access_log(store, datasets, tenant)
-    console.print(f"\n[bold]Asking the tables of {tenant}[/bold]")
+    steps = walk.attack(store, datasets, traffic) if file is None else walk.access_log(store, datasets, asking)
+    console.print(f"\n[bold]Asking the tables of {asking}[/bold]")
     for number, step in enumerate(steps, start=1):
         show.step(console, number, step)
-    show.what_next(console, tenant)
+    show.what_next(console, asking, _objects(stack) / asking)
     return True
 
 
 # --- the steps --------------------------------------------------------------------------------------------------------
 
 
-def _up(stack: Stack, given: GivenSettings, tenants: list[str], datasets: Datasets, console: Console) -> Settings:
-    """Start the stack, with the demo's tenants among those that it knows."""
+def _up(
+    stack: Stack, given: GivenSettings, tenants: list[str], asking: str, datasets: Datasets, console: Console
+) -> Settings:
+    """Start the stack, with the demo's tenants among those that it knows; ``asking`` has a file job."""
     if given.tenants_dir:
         raise Misconfigured("The demo brings tenants of its own: run it without LOGFLUME_TENANTS_DIR.")
-    new = _write_tenants(stack.folder / "tenants", [*tenants, *SAMPLE_TENANTS], datasets)
+    folder = stack.folder / "tenants"
+    new = _write_tenants(folder, [*tenants, *SAMPLE_TENANTS], datasets)
+    new = _add_job(folder / f"{asking}.yaml", job.section(_objects(stack))) or new
     with status(console, "Looking …") as say:
         if new and stack.status():
             # Workers read the tenants when they start, and would take these rows for nobody's.
@@ -84,8 +91,27 @@ def _write_tenants(folder: Path, tenants: list[str], datasets: Iterable[str]) ->
     return bool(missing)
 
 
+def _add_job(path: Path, section: str) -> bool:
+    """Add the file job to a tenant's file that has none; whether it had none."""
+    text = path.read_text()
+    missing = "\njobs:" not in text
+    if missing:
+        path.write_text(text.rstrip("\n") + "\n" + section)
+    return missing
+
+
+def _objects(stack: Stack) -> Path:
+    return stack.folder / "objects"
+
+
 def _job(
-    settings: Settings, datasets: Datasets, stack: Stack, traffic: Traffic, file: Path | None, console: Console
+    settings: Settings,
+    datasets: Datasets,
+    stack: Stack,
+    traffic: Traffic,
+    objects: Objects,
+    file: Path | None,
+    console: Console,
 ) -> Outcome:
     """Send, wait, count."""
     since = witness.marks(settings, DATASETS)
@@ -99,8 +125,11 @@ def _job(
     sent = fed.by_client + fed.by_plain
     costs = [Cost("client", sent, fed.cpu_seconds)]
     costs += [Cost(name, sent, after[name] - before.get(name, 0.0)) for name in after]
-    with status(console, "Counting in the generator, in Kafka and in the tables' files …"):
+    with status(console, "Counting in the generator, in Kafka, in the tables' files and in the job's objects …"):
         verdict, files = count(settings, datasets, fed, since)
+        now = Objects.of(_objects(stack), objects.tenant)
+        checks = now.checks(objects, fed.sent, datasets[job.DATASET].id_field or "")
+        verdict = replace(verdict, checks=(*verdict.checks, *checks))
     return Outcome(fed, seconds, tuple(costs), tuple(files), verdict)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -92,11 +93,12 @@ def step(console: Console, number: int, asked: Step) -> None:
     console.print(Text(said, "cyan") + Text(f"({asked.seconds * 1000:.0f} ms)", "dim"))
 
 
-def what_next(console: Console, tenant: str) -> None:
+def what_next(console: Console, tenant: str, objects: Path) -> None:
     """Commands that work now, for the stack is still up."""
     _title(console, "The stack is still up. Try")
     commands = {
         f'logflume query "SELECT count(*) FROM http_requests" --tenant {tenant}': "ask with SQL",
+        f"zcat {objects}/*/*/*.gz | head -1": "what its file job wrote",
         "logflume table list": "every tenant's tables",
         "logflume deadletter list": "what could not be read, and why",
         "logflume lag": "how far each group is behind",

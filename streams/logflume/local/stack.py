@@ -106,7 +106,7 @@ class Stack:
         with self._alone():
             if Record.read(self.folder) is None:
                 return  # not a folder of ours
-            for name in ("kafka", "seaweedfs", "logs"):
+            for name in ("kafka", "seaweedfs", "objects", "logs"):
                 shutil.rmtree(self.folder / name, ignore_errors=True)
             for name in ("stack.json", "supervisord.conf", "supervisord.pid"):
                 (self.folder / name).unlink(missing_ok=True)

@@ -19,22 +19,21 @@ import itertools
 import os
 import stat as stats
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from logflume import metrics
 from logflume.clock import Clock
-from logflume.edge.spool import Message
 from logflume.edge.tail.content import Plain
 from logflume.edge.tail.followed import Followed, Limits, Step
 from logflume.edge.tail.lost import Found, Lost, Wait
 from logflume.edge.tail.place import MARK, Place
 from logflume.edge.tail.source import Source
-from logflume.edge.tail.turn import Blocks, Turn
+from logflume.edge.tail.turn import Blocks, Keeper, Turn
 from logflume.errors import Unavailable
 
 BEGAN: Final = "tail-began"
@@ -46,19 +45,6 @@ _LAST_LINES: Final = 64 << 10
 """Looked through for the last newline when a file is begun at its end."""
 _WARNED: Final = 10_000
 _log = structlog.get_logger(__name__)
-
-
-class Keeper(Protocol):
-    """What is used of the spool."""
-
-    @property
-    def marks(self) -> Mapping[str, bytes]:
-        """The last value of each mark."""
-        ...
-
-    def put(self, messages: Sequence[Message], marks: Mapping[str, bytes]) -> None:
-        """Keep all of it durably, or raise ``Unavailable`` and keep nothing."""
-        ...
 
 
 class Follower:

@@ -24,7 +24,10 @@ MARK: Final = "tail/"
 class Content(Protocol):
     """Bytes that can be read at a position; going back is dear when they are ``packed``."""
 
-    packed: bool
+    @property
+    def packed(self) -> bool:
+        """Whether it is unpacked on the way."""
+        ...
 
     def read(self, at: int, size: int) -> bytes:
         """Return ``size`` bytes from ``at`` on, fewer only at the end; ``OSError`` when that fails."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from logflume import metrics
 from logflume.edge.buffer import Buffer, Cut, Format
@@ -12,6 +13,19 @@ from logflume.edge.spool import Message
 from logflume.edge.tail.followed import Step
 
 Pack = Callable[[Cut], Packed]
+
+
+class Keeper(Protocol):
+    """What is used of the spool."""
+
+    @property
+    def marks(self) -> Mapping[str, bytes]:
+        """The last value of each mark."""
+        ...
+
+    def put(self, messages: Sequence[Message], marks: Mapping[str, bytes]) -> None:
+        """Keep all of it durably, or raise ``Unavailable`` and keep nothing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,6 +257,19 @@ def test_a_client_certificate_names_the_tenant(
     assert len(client.rows) == 1
 
 
+def test_a_handshake_that_does_not_come_is_not_waited_for(
+    start: Start, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("logflume.edge.syslog.server._HANDSHAKE_SECONDS", 0.2)
+    listener = start("tls://127.0.0.1:0?tenant=acme", edge_syslog_connections=1, **_tls_settings(authority, tmp_path))
+    with _connect(listener) as silent:
+        until(lambda: listener.server._handshakes == 1, 10, "a handshake that counts")
+        with _connect(listener) as second:
+            assert second.recv(1) == b""  # SY1
+        assert silent.recv(1) == b""
+    until(lambda: listener.server._handshakes == 0, 10, "its end")
+
+
 # --- pressure, limits, the end ----------------------------------------------------------------------------------------
 
 
@@ -284,6 +297,9 @@ def test_while_the_client_has_no_room_nothing_is_read_and_afterwards_nothing_is_
     # One piece more than the limit: what was read at once, 256 kB, and what Python takes for its messages.
     assert feed.size < 100_000 + 2 * 262_144
     assert not sent.is_set()
+    # A resume that a later pause overtook must not count, or nothing would bound what waits from then on.
+    listener.server._resume()
+    assert listener.server._paused
     client.room.set()
     thread.join()
     until(lambda: len(client.rows) >= total, 60, "all messages")
@@ -339,11 +355,11 @@ def test_a_stop_hands_on_what_was_read_and_what_the_end_cut_off(client: Client, 
     listener = start("tcp://127.0.0.1:0?tenant=acme,udp://127.0.0.1:0?tenant=acme")
     with _connect(listener) as stream, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         stream.sendall(b"<14>whole\n<14>without an end")
-        for number in range(50):
+        for number in range(400):
             sender.sendto(b"<14>%d" % number, ("127.0.0.1", listener.port(1)))
         until(lambda: len(listener.server._streams) == 1, 10, "the connection")
         listener.stop()
-    assert sorted(client.messages()) == sorted(["whole", "without an end", *map(str, range(50))])
+    assert sorted(client.messages()) == sorted(["whole", "without an end", *map(str, range(400))])
 
 
 def test_datagrams_that_the_kernel_dropped_are_counted(client: Client, start: Start) -> None:

@@ -16,6 +16,7 @@ from logflume.edge.syslog.listen import Transport
 
 _MOST_BYTES = 65_535
 _TURN = 256  # datagrams read before the loop serves others
+_LAST_TURNS = 64  # at the end: what a full buffer holds, but no flood for ever
 _SO_RXQ_OVFL = 40  # Linux: each datagram tells how many were dropped before it
 _COUNT = struct.Struct("=I")
 _BLANK = b" \t\r\n\0"
@@ -60,12 +61,16 @@ class Datagrams:
     def close(self) -> None:
         """Read what is there, and free the port."""
         self.pause()
-        self._read()
+        for _ in range(_LAST_TURNS):
+            if not self._read():
+                break
         self._socket.close()
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Read one turn's datagrams; True: there may be more."""
         now = self._clock.now_ns()
         found: dict[str, list[Frame]] = {}
+        more = False
         for _ in range(_TURN):
             try:
                 data, about, _, address = self._socket.recvmsg(_MOST_BYTES, socket.CMSG_SPACE(_COUNT.size))
@@ -79,8 +84,11 @@ class Datagrams:
             if data.strip(_BLANK):
                 frame = Frame(data[: self._limit], max(0, len(data) - self._limit))
                 found.setdefault(plain_host(address[0]), []).append(frame)
+        else:
+            more = True
         for host, frames in found.items():
             self._feed.put(self, host, frames, now)
+        return more
 
     def _count_lost(self, about: list[tuple[int, int, bytes]]) -> None:
         for level, kind, value in about:

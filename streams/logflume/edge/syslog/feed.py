@@ -109,6 +109,11 @@ class Feed:
         """Bytes that wait, what Python takes for them included."""
         return self._size
 
+    @property
+    def paused(self) -> bool:
+        """Whether senders must wait: a ``resume`` on its way to the loop may be older than the last ``pause``."""
+        return self._paused
+
     def put(self, sender: Sender, host: str, frames: Sequence[Frame], received_ns: int) -> None:
         """Take messages that came from ``host``; never waits, but may ask for a pause (SF2)."""
         if not frames:

@@ -242,6 +242,8 @@ class SyslogServer:
             datagrams.pause()
 
     def _resume(self) -> None:
+        if self._feed is None or self._feed.paused:  # overtaken by another pause, or by the end
+            return
         self._paused = False
         for stream in self._streams:
             stream.resume()

@@ -71,7 +71,7 @@ class Stream(asyncio.Protocol):
 
     def pause(self) -> None:
         """Read no more: the sender's bytes wait in the sockets, then in the sender."""
-        if self._wire is not None:
+        if self._wire is not None and not self._wire.is_closing():  # uvloop refuses to pause one that closes
             self._wire.pause_reading()
 
     def resume(self) -> None:

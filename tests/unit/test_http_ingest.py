@@ -7,6 +7,7 @@ import base64
 import gzip
 import io
 import json
+import random
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -16,6 +17,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
+from logflume import metrics
 from logflume.edge.http.ingest import MOST_TOLD
 from tests.support.edge import blocks, letters, rows
 from tests.support.http_edge import DATASETS, OTHER_TOKEN, TOKEN, HttpEdge, http_edge
@@ -403,3 +405,33 @@ def test_k2_keys_are_forgotten_after_their_time_and_past_their_number() -> None:
         edge.runner.run(asyncio.sleep(0.02))
         edge.post(NDJSON, headers=KEY)
         assert len(stored(edge)) == 4
+
+
+def test_while_kafka_is_away_answers_say_truly_what_was_taken_and_memory_stays_bounded() -> None:
+    def text(seed: int) -> bytes:
+        return random.Random(seed).randbytes(5_000).hex().encode()  # packing makes it no smaller than half
+
+    with http_edge(FakeProducer(away=True), edge_memory_bytes=100_000, edge_timeout_seconds=0.05) as edge:
+        answers = [edge.post(b'{"message":"%05d%s"}' % (n, text(n))) for n in range(30)]
+        assert {answer.status_code for answer in answers} == {503}
+        assert edge.client.fill <= 1.0
+        taken = [n for n, answer in enumerate(answers) if "still on their way" in answer.json()["error"]]
+        assert 0 < len(taken) < 30
+        edge.producer.back()
+        edge.client.flush()
+        assert sorted(int(record["message"][:5]) for _, record in stored(edge)) == taken
+
+
+def test_requests_are_counted_by_protocol_and_status(edge: HttpEdge) -> None:
+    def count(name: str, **labels: str) -> float:
+        return metrics.REGISTRY.get_sample_value(name, labels) or 0.0
+
+    requests, per = "logflume_edge_http_requests_total", {"protocol": "ingest"}
+    before = [count(requests, status="200", **per), count(requests, status="401", **per)]
+    rows_before, bytes_before = (count(f"logflume_edge_http_{what}_total", **per) for what in ("rows", "bytes"))
+    edge.post(NDJSON)
+    edge.post(NDJSON, token="")
+    after = [count(requests, status="200", **per), count(requests, status="401", **per)]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1]
+    assert count("logflume_edge_http_rows_total", **per) - rows_before == 2
+    assert count("logflume_edge_http_bytes_total", **per) - bytes_before == len(NDJSON)

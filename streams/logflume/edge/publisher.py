@@ -219,9 +219,9 @@ class Publisher:
         self._note("")
         if flight.route is not None:
             assert self._spooling is not None
-            crash.point("spool.landed")
             self._spooling.routes.landed(flight.route, message.offset())
             if flight.number is not None:
+                crash.point("spool.landed")
                 self._spooling.spool.done(flight.number, message.offset())
         if flight.ticket is not None:
             assert flight.message is not None

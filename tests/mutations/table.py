@@ -50,6 +50,21 @@ MUTATIONS = (
         "",
         "tests/integration/test_refusal_in_doubt.py::test_a_message_refused_before_the_next_one_lands_is_sent_again",
     ),
+    # --- the edge: answers of servers ------------------------------------------------------------------------------
+    Mutation(
+        "receipts: nobody is told while pieces are still being placed",
+        _code("edge/intake.py"),
+        "            receipt.owe()  # for the time of placing, or the first piece's report could end it\n",
+        "",
+        "tests/unit/test_edge_offer.py::test_r2_bad_records_are_named_with_their_numbers_to_their_own_receipt",
+    ),
+    Mutation(
+        "slow-heads: who drips a head does not hold a connection",
+        _code("edge/http/connection.py"),
+        "            if self._timer is None:\n                self._arm(self.limits.header_seconds, self._head_late)\n",
+        "",
+        "tests/unit/test_http_connection.py::test_co1_a_second_head_on_a_connection_is_bounded_too",
+    ),
     # --- the sorter: stop and wait, commits -----------------------------------------------------------------------
     Mutation(
         "stop-and-wait: the next range is produced only after every report of the one before",

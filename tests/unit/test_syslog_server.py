@@ -380,3 +380,15 @@ def test_datagrams_that_the_kernel_dropped_are_counted(client: Client, start: St
     dropped = _count(lost) - before
     assert dropped > 0
     assert dropped + len(client.rows) == 52
+
+
+def test_what_a_stop_could_not_hand_on_is_counted(client: Client, start: Start) -> None:
+    listener = start("tcp://127.0.0.1:0?tenant=acme")
+    refused = metrics.EDGE_SYSLOG_REFUSED_MESSAGES.labels("stopped")
+    before = _count(refused)
+    client.room.clear()
+    with _connect(listener) as sender:
+        sender.sendall(b"".join(b"<14>%d\n" % number for number in range(500)))
+        until(lambda: client.rows, 10, "a first try")
+        listener.stop()
+    assert _count(refused) - before >= 500 - len(client.rows) > 0

@@ -28,6 +28,7 @@ from benchmarks.measure import ROOT, Own, child
 from benchmarks.pipeline import Ran, publish, run, tenants
 from benchmarks.services import Services, environment, services
 from logflume.kafka import topics
+from logflume.model.job import FileFormat
 
 BUILD = ROOT / "build" / "bench"
 RESULT = ROOT / "build" / "bench.json"
@@ -42,6 +43,7 @@ AIMS = {
     "http_ratio": (0.5, "at least"),
     "tenants_ratio": (1.5, "at most"),
     "sink_memory_over_budget_bytes": (300e6, "at most"),
+    "files_ratio": (0.6, "at least"),
 }
 
 PARTS = ("limit", "bare", "pipeline", "plain", "http", "tenants")
@@ -62,6 +64,8 @@ class Size:
 
 FULL = Size(rows=400_000, repeats=3, many_tenants=10_000, few_rounds=60, rows_a_flush=100)
 QUICK = Size(rows=100_000, repeats=1, many_tenants=1_000, few_rounds=20, rows_a_flush=100)
+
+FILE_COLUMNS = ("format", "MB/s", "compressor or writer alone", "ratio", "times smaller than NDJSON")
 
 THROUGHPUT = {
     # Files of a minute's worth rather than of seconds: the default age suits a reader who waits.
@@ -84,6 +88,8 @@ def main() -> None:
     rows, size_bytes = records.write(folder, size.rows, 200)
     console.print(f"{rows:,} records of 200 tenants (Zipf), {size_bytes / rows:.0f} B each")
     found: dict[str, Any] = {"machine": _machine(), "rows": rows, "bytes": size_bytes, "size": asdict(size)}
+    if "files" in wanted:
+        found["files"] = _files(console, size)
     with services(BUILD / "services") as running:
         if "limit" in wanted:
             found["limit"] = _limit(console, folder, size)
@@ -227,6 +233,38 @@ def _tenants(console: Console, running: Services, size: Size) -> dict[str, Any]:
     return found
 
 
+def _files(console: Console, size: Size) -> list[dict[str, Any]]:
+    """Each format out, beside the compressor or writer alone that it can't do without."""
+    more = child("files", str(size.rows // 4)).more
+    text = more["text_bytes"] / 1e6
+    found = []
+    for format in FileFormat:
+        bare = more.get(f"{format} alone")
+        each = {"format": str(format), "mb_per_second": text / more[f"{format} seconds"]}
+        if bare:
+            each |= {"alone_mb_per_second": text / bare, "ratio": bare / more[f"{format} seconds"]}
+        found.append({**each, "times_smaller": more["text_bytes"] / more[f"{format} bytes"]})
+    table = _table("Formats out, MB of NDJSON a CPU second", *FILE_COLUMNS)
+    for row in file_rows(found):
+        table.add_row(*row)
+    console.print(table)
+    return found
+
+
+def file_rows(found: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """The rows of the formats' table, as ``FILE_COLUMNS``."""
+    return [
+        (
+            each["format"],
+            f"{each['mb_per_second']:.0f}",
+            f"{each['alone_mb_per_second']:.0f}" if "ratio" in each else "",
+            f"{each['ratio']:.2f}" if "ratio" in each else "",
+            f"{each['times_smaller']:.1f}",
+        )
+        for each in found
+    ]
+
+
 # --- what comes of it -------------------------------------------------------------------------------------------------
 
 
@@ -243,6 +281,8 @@ def _ratios(found: dict[str, Any]) -> dict[str, float]:
         ratios["plain_ratio"] = rate["plain"] / rate["bare"]
     if "http" in found:
         ratios["http_ratio"] = found["http"]["rows_per_cpu_second"] / found["http"]["parse_rows_per_cpu_second"]
+    if "files" in found:
+        ratios["files_ratio"] = next(each["ratio"] for each in found["files"] if each["format"] == FileFormat.NDJSON_GZ)
     if "tenants" in found:
         ratios["tenants_ratio"] = found["tenants"]["many"]["cpu_us_a_row"] / found["tenants"]["few"]["cpu_us_a_row"]
     return ratios

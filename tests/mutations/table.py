@@ -31,6 +31,7 @@ def _code(path: str) -> str:
 _SORTER = "tests/unit/test_sorter.py"
 _REPLAY = "tests/property/test_replay.py::test_each_letter_goes_back_at_most_once_and_in_the_end_exactly_once"
 _TRANSPORT = "tests/unit/test_transport.py"
+_PLAIN = "tests/unit/test_plain_records.py"
 _PROMISES = "tests/unit/test_sort_promises.py"
 _READER = "tests/property/test_sorted_partition.py"
 _SINK = "tests/unit/test_sink_rules.py"
@@ -72,6 +73,34 @@ MUTATIONS = (
         "            self._patiently(lambda: self._deliveries.wait(_REPORT_SECONDS))\n            crash.point",
         "            crash.point",
         f"{_SORTER}::test_the_next_range_is_produced_only_after_the_reports_of_the_one_before",
+    ),
+    Mutation(
+        "lines-have-rows: a line's number in its message is its coordinate",
+        _code("sort/plain.py"),
+        "owning[owners[rows]], numbers[rows])",
+        "owning[owners[rows]], 0 * numbers[rows])",
+        f"{_PLAIN}::test_the_lines_of_a_message_are_its_rows_and_their_numbers_their_coordinates",
+    ),
+    Mutation(
+        "rows-in-order: rows of one message's neighbours stand in the order of their coordinates",
+        _code("sort/plain.py"),
+        "        if len(reads) > 1:\n",
+        "        if len(reads) > 9:\n",
+        f"{_PLAIN}::test_avro_by_the_datasets_own_schema_is_known_by_marker_or_by_header",
+    ),
+    Mutation(
+        "registry-away: a schema registry that can't be asked makes no poison",
+        _code("sort/sorter.py"),
+        "                if self._ended.wait(self._limits.retry_seconds):\n",
+        "                if True:\n",
+        f"{_SORTER}::test_a_unit_waits_for_the_schema_registry_and_is_then_sorted_whole",
+    ),
+    Mutation(
+        "torn-stops: a batch that fails its checksum is not passed over",
+        _code("sort/transport.py"),
+        "                self._stop(TP(*tp), str(records.pop().value, \"utf-8\"))\n",
+        "                records.pop()\n",
+        f"{_TRANSPORT}::test_a_batch_that_fails_its_checksum_stops_its_partition_and_loses_nothing_before_it",
     ),
     Mutation(
         "failure-ends: a failed delivery ends the process",

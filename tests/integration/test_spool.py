@@ -75,8 +75,9 @@ def test_a_process_killed_with_a_spool_has_lost_and_repeated_nothing_once_the_ne
         assert client.spool is not None
         spool = client.spool
         waited = spool.waiting
-        until(lambda: not spool.waiting, what="the spool to drain")
         client.log("acme", "events", {"message": "last"})
+        client.flush()
+        until(lambda: not spool.waiting, 120, "the spool to drain")
     found = _events(settings)
     assert waited > 0
     assert set(found) >= confirmed | {"last"}
@@ -112,7 +113,7 @@ def test_while_kafka_is_away_records_are_kept_on_disk_up_to_the_cap_and_stored_o
         for _ in range(200):
             log()
         client.flush()
-        until(lambda: not spool.waiting, what="all to be in Kafka")
+        until(lambda: not spool.waiting, 120, "all to be in Kafka")
         own_kafka.kill()
         for _ in range(400):
             log()
@@ -126,7 +127,7 @@ def test_while_kafka_is_away_records_are_kept_on_disk_up_to_the_cap_and_stored_o
         assert spool.share <= 1.0
         assert max(fills) <= 1.0
         own_kafka.start()
-        until(lambda: not spool.waiting, 120, "the spool to drain")
         client.flush()
+        until(lambda: not spool.waiting, 120, "the spool to drain")
     assert accepted > 1000
     assert _events(settings) == Counter(str(number) for number in range(accepted))

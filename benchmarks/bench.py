@@ -46,7 +46,7 @@ AIMS = {
     "files_ratio": (0.6, "at least"),
 }
 
-PARTS = ("limit", "bare", "pipeline", "plain", "http", "tenants")
+PARTS = ("limit", "bare", "pipeline", "plain", "http", "tenants", "files")
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ MUTATIONS = (
     Mutation(
         "torn-stops: a batch that fails its checksum is not passed over",
         _code("sort/transport.py"),
-        "                self._stop(TP(*tp), str(records.pop().value, \"utf-8\"))\n",
+        '                self._stop(TP(*tp), str(records.pop().value, "utf-8"))\n',
         "                records.pop()\n",
         f"{_TRANSPORT}::test_a_batch_that_fails_its_checksum_stops_its_partition_and_loses_nothing_before_it",
     ),
@@ -686,6 +686,35 @@ MUTATIONS = (
         "2 * self._frame(Kind.SENT",
         "self._frame(Kind.SENT",
         "tests/unit/test_spool.py::test_that_a_message_was_sent_survives_one_broken_byte",
+    ),
+    Mutation(
+        "if-none-match: an object that is there is not written again by one who comes late",
+        _code("destinations/bucket.py"),
+        'Body=io.BytesIO(view), IfNoneMatch="*", ',
+        "Body=io.BytesIO(view), ",
+        "tests/faults/test_destinations_misbehave.py::test_a_late_put_of_one_who_gave_up_changes_nothing",
+    ),
+    Mutation(
+        "upload-abort: parts of an object that failed do not stay",
+        _code("destinations/bucket.py"),
+        "        except BaseException:  # a cancelled one too (B2)\n            await self._abort(key, upload)\n",
+        "        except BaseException:\n",
+        "tests/faults/test_destinations_misbehave.py::test_an_upload_whose_time_is_over_is_aborted_and_leaves_nothing",
+    ),
+    Mutation(
+        "file-fsync: a job's file is on disk before it has its name",
+        _code("destinations/folder.py"),
+        "                file.flush()\n                os.fsync(file.fileno())\n",
+        "                file.flush()\n",
+        "tests/unit/test_folder_destination.py::"
+        "test_f1_a_file_has_its_bytes_on_disk_before_its_name_and_its_folder_after",
+    ),
+    Mutation(
+        "empty-row: a row without any value is a line of NDJSON too",
+        _code("formats/out/ndjson.py"),
+        'pc.if_else(nothing, pa.scalar(b"", BINARY), columns[0])',
+        "columns[0]",
+        "tests/unit/test_formats_out.py::test_a_row_without_any_value_is_an_empty_object",
     ),
     Mutation(
         "log-append-time: an edge with a slow clock loses nothing to retention (ingest)",

@@ -13,7 +13,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-STAGES = ("edge", "sort", "sink", "table", "config")
+STAGES = ("edge", "sort", "sink", "job", "table", "config")
 UNITS = (
     "rows",
     "bytes",
@@ -24,6 +24,7 @@ UNITS = (
     "connections",
     "commits",
     "files",
+    "objects",
     "errors",
     "partitions",
     "pairs",
@@ -283,7 +284,7 @@ EDGE_TAIL_ERRORS = _counter(
     "logflume_edge_tail_errors_total",
     "errors",
     ("reason",),
-    "Files that could not be read (unreadable, torn), files that were cut (cut), times the spool was full (spool-full).",
+    "Files that could not be read (unreadable, torn) or were cut (cut), and times the spool was full (spool-full).",
     "unreadable: the worker's log names the file; is it the rights? cut: what was written just before may be lost.",
 )
 

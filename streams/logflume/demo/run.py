@@ -70,6 +70,7 @@ def _up(
         raise Misconfigured("The demo brings tenants of its own: run it without LOGFLUME_TENANTS_DIR.")
     folder = stack.folder / "tenants"
     new = _write_tenants(folder, [*tenants, *SAMPLE_TENANTS], datasets)
+    _objects(stack).mkdir(exist_ok=True)  # a job never makes its folder: it may be a mount that is missing
     new = _add_job(folder / f"{asking}.yaml", job.section(_objects(stack))) or new
     with status(console, "Looking …") as say:
         if new and stack.status():

@@ -23,7 +23,7 @@ def encode(record: Mapping[str, Any]) -> bytes:
             raise Poison(reasons.NOT_OBJECT, f"a record is a mapping of names to values, not {type(record).__name__}")
         record = dict(record)
     try:
-        line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+        line = orjson.dumps(record) + b"\n"  # a copy: orjson's own bytes keep the kilobyte they were made in
     except TypeError:
         return _slowly(record)
     if b"null" in line and _holds_non_finite(record):

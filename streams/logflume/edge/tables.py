@@ -101,7 +101,7 @@ def as_lines(table: pa.Table | pa.RecordBatch) -> bytes:
 
 def _read_as_json(table: pa.Table, dataset: Dataset) -> pa.RecordBatch:
     try:
-        lines = [orjson.dumps(_present(record), option=orjson.OPT_APPEND_NEWLINE) for record in _records(table)]
+        lines = [orjson.dumps(_present(record)) + b"\n" for record in _records(table)]
     except (TypeError, ValueError, KeyError) as error:
         raise Poison(reasons.NOT_JSON, f"columns {', '.join(table.column_names)}: {error}") from error
     parsed = JsonParser(dataset).parse(b"".join(lines))

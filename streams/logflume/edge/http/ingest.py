@@ -148,7 +148,7 @@ def _load(document: bytes) -> tuple[object, Callable[[object], bytes]]:
 
 
 def _dump(value: object) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(value) + b"\n"
 
 
 def _dump_exactly(value: object) -> bytes:

@@ -207,7 +207,7 @@ class Feed:
                     continue
                 if frame.missing:
                     record["attributes"]["missing_bytes"] = str(frame.missing)
-                found.setdefault(tenant, []).append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+                found.setdefault(tenant, []).append(orjson.dumps(record) + b"\n")
         return found
 
     def _tenant(self, configuration: Configuration, sender: Sender, attributes: dict[str, str]) -> str | None:

@@ -74,8 +74,9 @@ bench: $(READY) tools ## Measure speed, CPU and memory; writes build/bench.json
 	$(BIN)/python -m benchmarks.bench $(ARGS)
 
 .PHONY: soak
-soak: $(READY) tools ## Kill each stage a hundred times under load; prints the seed that replays it
+soak: $(READY) tools ## Kill each stage a hundred times under load (prints the seed that replays it); long random schedules
 	LOGFLUME_TEST_KILLS=100 $(BIN)/pytest -s tests/faults/test_kills.py $(ARGS)
+	LOGFLUME_TEST_TIMES=20 $(BIN)/pytest -n $(WORKERS) --timeout 7200 tests/property $(ARGS)
 
 .PHONY: mutate
 mutate: $(READY) tools ## Take each rule of exactly-once out in turn, and see its test fail

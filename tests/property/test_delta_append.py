@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from logflume.table import log
 from logflume.table.table import Table
 from tests.support import tables
+from tests.support.schedules import examples
 from tests.support.tables import SMALL, Crash, TroubledStore
 
 WRITERS = 3
@@ -143,6 +144,6 @@ def test_rows_come_back_after_a_table_was_deleted_whose_head_the_writer_remember
 
 
 DeltaAppend.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=14, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(25), stateful_step_count=14, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestDeltaAppend = DeltaAppend.TestCase

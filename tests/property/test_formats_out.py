@@ -23,6 +23,7 @@ from logflume.formats.out import encode, select
 from logflume.formats.records import to_records
 from logflume.model.job import FileFormat
 from tests.support.columns import DATASET, NAMES, tables
+from tests.support.schedules import examples
 
 
 def _expected(rows: pa.Table, fields: Sequence[str]) -> list[dict[str, Any]]:
@@ -45,7 +46,7 @@ def _plain(rows: pa.Table) -> pa.Table:
     return rows
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(tables(), st.just(list(NAMES)) | st.lists(st.sampled_from(NAMES), unique=True, min_size=1))
 def test_ndjson_holds_the_same_json_values_as_an_object_a_row(rows: pa.Table, fields: list[str]) -> None:
     data = encode(rows, FileFormat.NDJSON_GZ, DATASET, fields)
@@ -56,7 +57,7 @@ def test_ndjson_holds_the_same_json_values_as_an_object_a_row(rows: pa.Table, fi
     assert bytes(cramjam.zstd.decompress(encode(rows, FileFormat.NDJSON_ZST, DATASET, fields))) == text
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(tables())
 def test_csv_is_read_back_by_python_and_by_arrow(rows: pa.Table) -> None:
     data = encode(rows, FileFormat.CSV, DATASET)
@@ -81,7 +82,7 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(tables())
 def test_parquet_and_arrow_hold_the_columns_as_they_are(rows: pa.Table) -> None:
     wanted = select(rows, DATASET)
@@ -93,7 +94,7 @@ def test_parquet_and_arrow_hold_the_columns_as_they_are(rows: pa.Table) -> None:
     assert _same(read, wanted)
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(tables())
 def test_avro_holds_the_columns_with_times_in_nanoseconds(rows: pa.Table) -> None:
     read = list(fastavro.reader(io.BytesIO(encode(rows, FileFormat.AVRO, DATASET))))
@@ -103,7 +104,7 @@ def test_avro_holds_the_columns_with_times_in_nanoseconds(rows: pa.Table) -> Non
         assert record["float"] == row["float"] or math.isnan(record["float"])
 
 
-@settings(max_examples=12)
+@settings(max_examples=examples(12))
 @given(tables())
 def test_equal_rows_give_equal_bytes_however_they_are_cut(rows: pa.Table) -> None:
     apart = pa.concat_tables([rows.slice(number, 1) for number in range(rows.num_rows)] or [rows])

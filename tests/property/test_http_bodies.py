@@ -24,6 +24,7 @@ from logflume.edge.lines import Lines
 from logflume.errors import Poison
 from logflume.formats import JsonParser
 from tests.support.http_edge import DATASETS
+from tests.support.schedules import examples
 
 MOST = 100_000
 LIMITS = BodyLimits(most_sent=MOST, most_unpacked=MOST, seconds=10, rate=1000)
@@ -105,7 +106,7 @@ def test_any_bytes_as_json_are_lines_or_poison(data: bytes) -> None:
 
 
 @given(st.lists(st.dictionaries(st.text(max_size=8), JSON, max_size=4), max_size=5), st.sampled_from([None, 2]))
-@hypothesis.settings(max_examples=50)
+@hypothesis.settings(max_examples=examples(50))
 def test_elements_of_an_array_are_the_same_values_as_lines(records: list[dict[str, Any]], indent: int | None) -> None:
     document = json.dumps(records, indent=indent).encode()
     found = [json.loads(line) for line in json_lines(document).splitlines()]

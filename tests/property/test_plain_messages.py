@@ -16,6 +16,7 @@ from logflume.formats import avro_schema, to_records
 from logflume.model import load
 from logflume.sort.gather import Gatherer
 from tests.support.ingest import chunk, message
+from tests.support.schedules import examples
 
 EVENTS = load(contract.find())["events"]
 SCHEMA = avro_schema.parsed(avro_schema.of_dataset(EVENTS))
@@ -63,7 +64,7 @@ messages = st.one_of(
 )
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(st.lists(messages, min_size=1, max_size=12), st.data())
 def test_rows_are_what_each_line_says_however_messages_are_cut_into_chunks(
     sent: list[tuple[bytes, Want]], data: st.DataObject

@@ -16,6 +16,7 @@ from logflume.edge.http.protocols import elastic, loki, otlp, splunk
 from logflume.edge.http.refusal import Refusal
 from logflume.formats import JsonParser
 from tests.support.protocols import DATASETS, TARGETS, field, limits
+from tests.support.schedules import examples
 
 Decode = Callable[[bytes], Any]
 
@@ -107,7 +108,7 @@ def _tried(decode: Decode, body: bytes) -> Any:
         return refusal
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(st.binary(max_size=64) | mutated() | JSON | st.lists(JSON, max_size=3).map(b"\n".join))
 def test_any_bytes_become_portions_whose_lines_are_records_or_a_refusal(body: bytes) -> None:
     for name, decode in DECODERS.items():

@@ -20,6 +20,7 @@ from logflume.formats import BadLine, JsonParser, to_records
 from logflume.formats.conform import conform
 from logflume.formats.fast import Shape
 from logflume.model import Dataset, Field, FieldType
+from tests.support.schedules import examples
 
 EVERY = Dataset(
     name="every",
@@ -73,7 +74,7 @@ anything = st.dictionaries(st.one_of(st.sampled_from([*FITTING, "_extra", "_tena
 records = st.lists(st.one_of(fitting, fitting, fitting, anything), max_size=36)
 
 # How long an example takes says something about the machine's other work only.
-patiently = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+patiently = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=examples(60))
 
 
 def line_of(record: dict[str, Any], ascii_only: bool) -> bytes:

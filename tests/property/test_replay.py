@@ -21,6 +21,7 @@ from logflume.kafka.deadletters.filed import Filed
 from logflume.kafka.deadletters.ids import Ids
 from logflume.kafka.deadletters.original import Correction, Original
 from logflume.kafka.deadletters.replay import Outcome, rehearse, replay
+from tests.support.schedules import examples
 
 
 class Dead(Exception):
@@ -153,5 +154,5 @@ class ReplayMachine(RuleBasedStateMachine):
 def test_each_letter_goes_back_at_most_once_and_in_the_end_exactly_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replays, "_MOST_RECORDS", 3)
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        ReplayMachine, settings=settings(max_examples=60, stateful_step_count=15, deadline=None)
+        ReplayMachine, settings=settings(max_examples=examples(60), stateful_step_count=15, deadline=None)
     )

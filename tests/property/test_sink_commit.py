@@ -22,6 +22,7 @@ from logflume.sink.buffers import Flight, Pair
 from logflume.sink.cuts import Key
 from logflume.sink.partition import Partition
 from logflume.sink.placing import Start
+from tests.support.schedules import examples
 from tests.support.sorted_log import EVENTS, sorted_message
 
 TENANTS = ("acme", "bell", "cole", "nobody")
@@ -264,4 +265,4 @@ class SinkMachine(RuleBasedStateMachine):
 
 
 TestSinkCommit = SinkMachine.TestCase
-TestSinkCommit.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+TestSinkCommit.settings = settings(max_examples=examples(30), stateful_step_count=40, deadline=None)

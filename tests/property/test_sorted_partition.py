@@ -22,6 +22,7 @@ from logflume.errors import Hole, Refused
 from logflume.kafka.position import Position
 from logflume.kafka.reader import SortedPartition
 from logflume.model import Dataset, Field, FieldType
+from tests.support.schedules import examples
 
 DATASET = Dataset("d", (Field("t", FieldType.TIMESTAMP), Field("n", FieldType.INT)), time_field="t")
 SCHEMA = sorted_schema(DATASET)
@@ -170,7 +171,7 @@ class SortedPartitionMachine(RuleBasedStateMachine):
         assert set(self.durable + self.since) == expected
 
 
-SortedPartitionMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+SortedPartitionMachine.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=30, deadline=None)
 TestSortedPartition = SortedPartitionMachine.TestCase
 
 

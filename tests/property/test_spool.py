@@ -22,6 +22,7 @@ from logflume.errors import Unavailable
 from tests.support.disk import Crashed, FakeDisk
 from tests.support.lookup import FakeLookup
 from tests.support.producer import FakeProducer, Stored
+from tests.support.schedules import examples
 
 FOLDER = Path("/spool")
 CAP = 12_000  # segments of 750 bytes: they come and go all the time
@@ -284,5 +285,5 @@ class SpoolMachine(RuleBasedStateMachine):
         return route
 
 
-SpoolMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=40)
+SpoolMachine.TestCase.settings = settings(max_examples=examples(25), stateful_step_count=40)
 TestSpool = SpoolMachine.TestCase

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from logflume.edge.tail.followed import Limits
+from tests.support.schedules import examples
 from tests.support.tail import Tail, cut, pack, write
 
 
@@ -164,4 +165,4 @@ def _target(link: Path) -> str:
 
 
 TestRotations = Rotations.TestCase
-TestRotations.settings = settings(max_examples=20, stateful_step_count=20)
+TestRotations.settings = settings(max_examples=examples(20), stateful_step_count=20)

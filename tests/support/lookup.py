@@ -19,14 +19,18 @@ class FakeLookup:
     ids: dict[str, str] = field(default_factory=dict)
     starts: dict[tuple[str, int], int] = field(default_factory=dict)
     """Where a log begins, after retention."""
+    leaderless: set[int] = field(default_factory=set)
+    """Partitions that nobody answers for."""
+    asked: int = 0
 
     def topic(self, name: str) -> Topic:
+        self.asked += 1
         if self.producer.away:
             raise Retryable("nobody there")
         if name in self.producer.missing:
             raise Misconfigured(f"no topic {name}")
-        ends = {part: self.producer.end(name, part) for part in range(self.partitions)}
-        return Topic(self.ids.get(name, f"id of {name}"), ends)
+        ends = {part: self.producer.end(name, part) for part in range(self.partitions) if part not in self.leaderless}
+        return Topic(self.ids.get(name, f"id of {name}"), ends, frozenset(self.leaderless))
 
     def seen(self, topic: str, partition: int, start: int, barrier: int, prefix: str) -> Seen:
         if self.producer.away:

@@ -4,8 +4,9 @@ DO1  A message is counted as done only when it was seen in its partition; it is 
      seen between the offset from which it would be there and a barrier that was produced after the crash. So it stands
      there once, as long as nothing that the dead process had sent lands behind the barrier (docs/spool.md).
 DO2  Nothing else of the spool goes to such a partition before.
-DO3  What can't be known any more, as retention took where to look, is given out again: rather twice than lost. It is
-     logged and counted. So is what was sent to a topic that is gone: of its successor everything is read.
+DO3  A partition that nobody answers for is asked again later. What can't be known any more, as retention took where to
+     look, is given out again: rather twice than lost. It is logged and counted. So is what was sent to a topic that is
+     gone: of its successor everything is read.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from logflume.edge.spool.lookup import Lookup
 from logflume.edge.spool.records import Sent
 from logflume.edge.spool.routes import Partition, Routes
 from logflume.edge.spool.spool import Spool
-from logflume.errors import LogflumeError
+from logflume.errors import LogflumeError, Retryable
 
 _LOG = logging.getLogger("logflume.edge.spool")
 
@@ -63,6 +64,10 @@ class Doubts:
         present = self._lookup.topic(topic)
         tags: dict[str, int] = {}
         begin = 0
+        if partition not in present.ends and (
+            partition in present.silent or any(each.topic_id == present.id for each in sent)
+        ):
+            raise Retryable("what stands there can't be read: it has no leader now")
         if partition in present.ends:
             self._barriers += 1
             upto = barrier(topic, partition, f"{self._spool.direct_tag()}-{self._barriers}")

@@ -21,10 +21,13 @@ _SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as it is now. ``ends``: of each partition, an offset that its log had reached when Kafka answered."""
+    """A topic as it is now. ``ends``: of each partition, an offset that its log had reached when Kafka answered;
+    ``silent`` are the partitions that gave no answer, as they have no leader now.
+    """
 
     id: str
     ends: Mapping[int, int]
+    silent: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +67,13 @@ class KafkaLookup:
         except KafkaException as failure:
             raise client.typed(failure, f"looking for the topic {name}") from failure
         ends = {}
+        silent = set()
         for part, answer in answers.items():
             try:
                 ends[part.partition] = answer.result().offset
             except KafkaException:
-                continue  # without a leader now: nothing can be sent there either
-        return Topic(str(described.topic_id), ends)
+                silent.add(part.partition)  # without a leader now: nothing can be sent there either
+        return Topic(str(described.topic_id), ends, frozenset(silent))
 
     def seen(self, topic: str, partition: int, start: int, barrier: int, prefix: str) -> Seen:
         """Read the range with a consumer that sees what is committed only."""

@@ -526,8 +526,8 @@ MUTATIONS = (
     Mutation(
         "job-cursor: rows in a durable object are not taken in again",
         _code("sink/cuts.py"),
-        "offset >= self._line(o).done)",
-        "True)",
+        "if line is None or offset >= line.done)",
+        ")",
         f"{_CUTS}::test_rows_that_are_in_a_durable_object_are_not_taken_in_again",
     ),
     Mutation(

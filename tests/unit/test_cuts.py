@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from logflume import contract
 from logflume.block.schema import sorted_schema
 from logflume.errors import Refused
+from logflume.formats import avro_schema
 from logflume.kafka import intents
 from logflume.kafka.intents import Intent, JobCursor
 from logflume.kafka.position import Position
@@ -18,6 +21,7 @@ from logflume.sink.buffers import Pair
 from logflume.sink.cuts import Change, Cuts, object_name
 from logflume.sink.partition import Partition
 from logflume.sink.placing import Start
+from logflume.sink.schedule import Limits, Schedule
 from tests.support.sorted_log import EVENTS, sorted_message
 
 JOB = Job("copy", "events", Target("s3://bucket/x", credentials="mine"), FileFormat.NDJSON_GZ, ("time",))
@@ -129,7 +133,7 @@ def test_a_stored_cut_is_written_as_it_says_when_its_last_row_was_read_again() -
 @pytest.mark.parametrize(
     "cursor",
     [
-        JobCursor("sorted", "id", 0, "a", "other", 9, Intent(5, 9, "x", JOB)),
+        JobCursor("sorted", "id", 0, "a", "other", 2),
         JobCursor("sorted", "old id", 0, "a", "copy", 9, Intent(5, 9, "x", JOB)),
         JobCursor("sorted", "id", 0, "a", "copy", 0, Intent(0, 2, "x", JOB)),
     ],
@@ -141,6 +145,33 @@ def test_a_record_that_says_nothing_any_more_is_deleted(cursor: JobCursor) -> No
     assert change == Change(None, cursor)
     read(one, 1)
     assert len(one.buffers) == 2
+
+
+def test_a_job_that_was_gone_for_a_while_goes_on_behind_the_cut_that_may_have_been_written() -> None:
+    stored = JobCursor("sorted", "id", 0, "a", "other", 1, Intent(1, 3, "x", JOB))
+    [change] = commit(opened(jobs=(stored,)))
+    assert change.cursor == JobCursor("sorted", "id", 0, "a", "other", 3)
+    later = opened(position=3, jobs=(change.cursor,))
+    assert [change.cursor for change in commit(later)] == [None]
+
+
+def test_a_commit_looks_at_no_job_that_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = opened(jobs=tuple(JobCursor("sorted", "id", 0, "a", f"j{n}", 5) for n in range(9)))
+    assert one.changes(Position(0)) == []
+    made: list[Any] = []
+    monkeypatch.setattr("logflume.sink.cuts.JobCursor", lambda *a: made.append(a) or JobCursor(*a))
+    assert (one.changes(Position(4)), made) == ([], [])
+    assert len(one.changes(Position(5))) == 9
+
+
+def test_a_stored_cut_that_is_whole_is_due_at_once_whoever_its_last_rows_are() -> None:
+    one = opened(jobs=(JobCursor("sorted", "id", 0, "a", "copy", 0, Intent(0, 2, "x", JOB)),))
+    schedule = Schedule(Limits(1e9, 1 << 30, 1 << 30))
+    for offset, tenant in enumerate(("a", "b")):
+        value, headers = sorted_message({tenant: 1}, offset)
+        _, touched = one.read(offset, 0, value, headers, both, 0.0)
+        schedule.added(one, touched)
+    assert [(due.pair.outlet, due.cause) for due in schedule.due(0.0)] == [(COPY, "age")]
 
 
 def test_a_stored_cut_without_rows_is_given_up() -> None:
@@ -179,3 +210,10 @@ def test_a_job_record_comes_back_as_it_was_stored(intent: Intent | None) -> None
     assert intents.key("g", cursor) == b"job/g/sorted/2/acme/copy"
     with pytest.raises(Refused, match="a stored job begins with"):
         codec.decode(b"\xc3\x01" + bytes(10))
+
+
+def test_a_stored_value_begins_with_its_schemas_fingerprint_as_the_specification_has_it() -> None:
+    """``avro_schema.fingerprint`` is held against the specification's own value in test_schemas."""
+    schema = contract.avro_schema("job", contract.find())
+    value = intents.Codec(Settings()).encode(JobCursor("sorted", "id", 2, "acme", "copy", 3))
+    assert value[:10] == b"\xc3\x01" + avro_schema.fingerprint(schema)

@@ -12,6 +12,7 @@ import fastavro
 
 from logflume import contract
 from logflume.errors import Refused
+from logflume.formats import avro_schema
 from logflume.settings import Settings
 
 _MARKER = b"\xc3\x01"
@@ -24,8 +25,7 @@ class SingleObject:
         """``schema``: its name among the contract's ``schemas/``."""
         self._name = schema
         self._schema = contract.avro_schema(schema, contract.find(settings.topics_dir))
-        print_ = fastavro.schema.fingerprint(fastavro.schema.to_parsing_canonical_form(self._schema), "CRC-64-AVRO")
-        self._head = _MARKER + bytes.fromhex(print_)[::-1]
+        self._head = _MARKER + avro_schema.fingerprint(self._schema)
 
     def encode(self, record: dict[str, Any]) -> bytes:
         """Return the message's value."""

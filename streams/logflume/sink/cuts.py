@@ -7,10 +7,14 @@ J2  A cut that was found stored is written as it says, whatever today's limits a
 J3  Each row of a job is in exactly one cut: cuts follow one another, and rows below ``done`` are not taken in again.
 J4  What Kafka keeps changes in the transaction that moves the position, and in no other; a record that says no more
     than the position is deleted.
+
+A commit costs what has changed, not what there is: ``_moved`` has the jobs whose record may be another now, ``_ahead``
+those whose record goes when the position has passed them.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -57,22 +61,25 @@ class Cuts:
         self._topic_id = topic_id
         self._partition = partition
         self._lines: dict[Key, _Line] = {}
+        self._moved: dict[Key, None] = {}
+        self._ahead: list[tuple[int, Key]] = []  # a heap, by ``done``
         self._ends: dict[int, list[Outlet]] = {}
 
     def restore(self, cursors: Iterable[JobCursor], jobs: Collection[Key], offset: int) -> list[Outlet]:
         """Take over what Kafka has; reading goes on at ``offset``. Returns the outlets whose cut must be read again.
 
-        Records of jobs that are not among ``jobs``, of a topic that is not this one, or of rows that retention took,
-        are forgotten, and deleted with the next commit.
+        Records of a topic that is not this one, or of rows that retention took, are forgotten, and deleted with the
+        next commit. Of a job that is not among ``jobs`` only the cut is: whoever has the job again goes on behind it.
         """
         gathering = []
         for cursor in cursors:
             key = (cursor.tenant, cursor.job)
             line = self._lines[key] = _Line(cursor.done, cursor.intent, cursor)
+            self._moved[key] = None
             intent = cursor.intent
             why = self._lapsed(cursor, jobs, offset)
             if why:
-                line.done, line.intent = 0, None
+                line.done, line.intent = self._behind(cursor), None
                 if intent is not None:
                     _log.warning("sink.cut-dropped", tenant=cursor.tenant, job=cursor.job, name=intent.name, why=why)
             elif intent is not None:
@@ -85,7 +92,8 @@ class Cuts:
         """Return those of ``outlets`` that lack the rows at ``offset`` (J3)."""
         if not self._lines:
             return outlets
-        return tuple(o for o in outlets if o.job is None or offset >= self._line(o).done)
+        lines = [self._lines.get((o.tenant, o.name)) for o in outlets]
+        return tuple(o for o, line in zip(outlets, lines, strict=True) if line is None or offset >= line.done)
 
     def complete(self, offset: int) -> list[Outlet]:
         """Return the outlets whose stored cut ends at ``offset``, to which everything was read: it can be written."""
@@ -93,30 +101,43 @@ class Cuts:
 
     def freeze(self, outlet: Outlet, intent: Intent) -> None:
         """Fix a cut, of which the next commit tells Kafka (J1)."""
-        line = self._line(outlet)
+        key = (outlet.tenant, outlet.name)
+        line = self._lines.setdefault(key, _Line())
         if line.intent is not None or intent.start < line.done:
             raise ValueError(f"{outlet.name} of {outlet.tenant}: {intent} does not follow {line}")
         line.intent = intent
+        self._moved[key] = None
 
     def intent(self, outlet: Outlet) -> Intent:
         """Return the frozen cut."""
-        intent = self._line(outlet).intent
+        intent = self._lines[outlet.tenant, outlet.name].intent
         assert intent is not None  # asked for a flight only, and a job's flight is a cut
         return intent
 
     def landed(self, outlet: Outlet) -> None:
         """Note that the frozen cut is durable."""
-        line = self._line(outlet)
+        key = (outlet.tenant, outlet.name)
+        line = self._lines[key]
         line.done, line.intent = self.intent(outlet).end, None
+        self._moved[key] = None
 
     def changes(self, offset: int) -> list[Change]:
         """Return what a commit of the position ``offset`` stores (J4)."""
+        while self._ahead and self._ahead[0][0] <= offset:
+            done, key = heapq.heappop(self._ahead)
+            if key in self._lines and self._lines[key].done == done:
+                self._moved[key] = None
         found = []
-        for (tenant, job), line in self._lines.items():
+        for key in list(self._moved):
+            line = self._lines[key]
             told = line.intent is not None or line.done > offset
-            cursor = JobCursor(self._topic, self._topic_id, self._partition, tenant, job, line.done, line.intent)
+            cursor = JobCursor(self._topic, self._topic_id, self._partition, *key, line.done, line.intent)
             if (cursor if told else None) != line.stored:
                 found.append(Change(cursor if told else None, line.stored))
+                continue
+            del self._moved[key]
+            if line.intent is None:
+                heapq.heappush(self._ahead, (line.done, key))
         return found
 
     def commit(self, changes: Iterable[Change]) -> list[Outlet]:
@@ -127,13 +148,10 @@ class Cuts:
             line = self._lines[key]
             line.stored = change.cursor
             if change.cursor is None and line.intent is None:
-                del self._lines[key]
+                del self._lines[key], self._moved[key]
             elif change.cursor is not None and change.cursor.intent is not None:
                 ready.append(Outlet(*key, change.cursor.intent.job))
         return ready
-
-    def _line(self, outlet: Outlet) -> _Line:
-        return self._lines.setdefault((outlet.tenant, outlet.name), _Line())
 
     def _lapsed(self, cursor: JobCursor, jobs: Collection[Key], offset: int) -> str:
         """Why a record says nothing any more, or ""."""
@@ -144,6 +162,11 @@ class Cuts:
         if cursor.intent is not None and cursor.intent.end <= offset:
             return f"its rows below {offset} were deleted by retention"
         return ""
+
+    def _behind(self, cursor: JobCursor) -> int:
+        """Where a job goes on whose cut is given up: what may be in that object must come into no other (J3)."""
+        done = cursor.done if cursor.intent is None else cursor.intent.end
+        return done if cursor.topic_id == self._topic_id else 0
 
 
 def object_name(outlet: Outlet, topic_id: str, partition: int, start: int, end: int, day: str) -> str:

@@ -108,7 +108,7 @@ class Partition:
         outlets: Outlets,
         now: float,
     ) -> tuple[SortedBlock | None, list[Pair]]:
-        """Take the message at ``offset``; returns its new rows, if any, and the pairs that have got some.
+        """Take the message at ``offset``; returns its new rows, if any, and the pairs that have got some or a flight.
 
         A stored cut that is whole with this message has its flight then.
 
@@ -135,9 +135,8 @@ class Partition:
         # The reader is ahead of its rows until here: a block that was refused above must not count as taken in.
         self._position = self._reader.position
         self.progress.read(self._position, len(value), now)
-        for outlet in self._cuts.complete(self._position.offset):
-            self._complete(outlet)
-        return block, touched
+        whole = [self._complete(outlet) for outlet in self._cuts.complete(self._position.offset)]
+        return block, [*touched, *(pair for pair in whole if pair is not None)]
 
     def take(self, pair: Pair) -> Flight:
         """Send what ``pair`` has on its way: to a table at once; of a job the cut is frozen, and waits for a commit."""
@@ -196,15 +195,16 @@ class Partition:
         while self._letters:
             self._budget.free(self._letters.popleft().bytes)
 
-    def _complete(self, outlet: Outlet) -> None:
-        """All rows of a stored cut are here again."""
+    def _complete(self, outlet: Outlet) -> Pair | None:
+        """Give a stored cut, all of whose rows are here again, its flight; None: it has no rows."""
         pair, intent = self.buffers.gathered(outlet), self._cuts.intent(outlet)
         if pair is not None:
             self.buffers.take(pair, intent.end, intent, again=True)
-            return
+            return pair
         # Its tenant's or job's rows are not wanted any more, so there are none to write.
         self._cuts.landed(outlet)
         _log.warning("sink.cut-dropped", tenant=outlet.tenant, job=outlet.name, name=intent.name, why="it has no rows")
+        return None
 
     def _add(self, letter: DeadLetter, offset: int) -> None:
         messages = to_messages(letter)

@@ -54,8 +54,10 @@ class Schedule:
         self._ripe: dict[Pair, Due] = {}
 
     def added(self, partition: Partition, pairs: Iterable[Pair]) -> None:
-        """Note that ``pairs`` have got rows of one more block."""
+        """Note that ``pairs`` have got rows of one more block, or the flight of a cut that was found stored."""
         for pair in pairs:
+            if pair.flight is not None and pair.flight.again:
+                self.ripen(partition, pair, "age")
             limits = self._limits_of(pair)
             if len(pair.segments) == 1:
                 until = pair.since + limits.age_seconds

@@ -83,6 +83,13 @@ class FakeProducer:
                 report(error, message)
         return len(served)
 
+    def purge(self) -> None:
+        with self._changed:
+            purged, self._waiting = list(self._waiting), deque()
+        for message, report in purged:
+            if report is not None:
+                report(KafkaError(KafkaError._PURGE_QUEUE), message)
+
     def end(self, topic: str, partition: int) -> int:
         """The offset that the next message of a partition gets."""
         return sum((message.topic, message.partition) == (topic, partition) for message in self.log)

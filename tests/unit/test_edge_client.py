@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,10 +14,12 @@ import pytest
 from confluent_kafka import KafkaError
 
 from logflume import contract, metrics, model
-from logflume.edge import Accepted, BadRecord, Client, NotAccepted
+from logflume.clock import ManualClock
+from logflume.edge import Accepted, BadRecord, Client, NotAccepted, publisher, spooling
 from logflume.errors import Fatal, Misconfigured, Poison, Refused, Unavailable
 from logflume.settings import Settings
 from tests.support.edge import blocks, letters, rows
+from tests.support.lookup import FakeLookup
 from tests.support.producer import FakeProducer
 from tests.support.waiting import until
 
@@ -343,3 +346,44 @@ def test_many_threads_lose_nothing(make: Make, producer: FakeProducer) -> None:
     assert {(tenant, record["message"]) for tenant, record in found} == {
         (f"t{thread}", f"{thread}-{number}") for thread in range(4) for number in range(200)
     }
+
+
+def test_p7_what_a_closed_client_had_in_flight_is_left_to_the_next_opener_of_its_spool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spooling, "SETTLE_SECONDS", 0.0)
+    clock, first = ManualClock(), FakeProducer()
+    second = FakeProducer(log=first.log)
+    settings = Settings(kafka_bootstrap="nowhere:1", edge_spool_dir=str(tmp_path), edge_id="here")
+
+    def client(producer: FakeProducer) -> Client:
+        return Client(
+            settings,
+            datasets=DATASETS,
+            clock=clock,
+            make_producer=producer,
+            make_lookup=lambda settings: FakeLookup(producer),
+        )
+
+    one = client(first)
+    assert one.spool is not None
+    spool = one.spool
+    one.log("a", "events", {"message": "0"})
+    one.flush()
+    until(lambda: not spool.waiting, what="the first one, by way of the spool")
+    first.away = True
+    one.log("a", "events", {"message": "1"})
+    with contextlib.suppress(Unavailable):
+        one.flush(0)
+    until(lambda: first._waiting, what="the second one to be in flight")
+    clock.advance(publisher.AWAY_SECONDS + 1)
+    until(lambda: spool.waiting, what="the spool to take it, too")
+    one.close()
+    with client(second) as two:
+        assert two.spool is not None
+        spool = two.spool
+        until(lambda: not spool.waiting, what="the next client to send it")
+    first.away = False
+    first.poll(0)  # Kafka's client lives as long as anybody refers to it, and goes on by itself
+    assert [record["message"] for _, record in rows(first.log, DATASETS)] == ["0", "1"]
+    assert one.failure is None

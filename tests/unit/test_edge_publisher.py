@@ -1,4 +1,4 @@
-"""Publisher: P1 to P7; the doubts of a spool: DO1 to DO3."""
+"""Publisher: P1 to P8; the doubts of a spool: DO1 to DO3."""
 
 from __future__ import annotations
 

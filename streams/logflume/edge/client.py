@@ -335,6 +335,7 @@ class Client:
         self._publisher.end()
         for thread in self._threads:
             thread.join()
+        self._publisher.drop()
         if self._own_spool and self._spool is not None:
             self._spool.close()
         _living.discard(self)

@@ -15,7 +15,8 @@ With a spool:
 P5  Every message has its partition and its tag before it is produced, so that the next process can find it there.
 P6  No ticket waits for Kafka for longer than ``AWAY_SECONDS``, while the spool takes messages: what is in flight by
     then is written there, too, as sent and in doubt.
-P7  The spool's messages go oldest first, ``_DRAINING`` at a time; new ones may overtake them.
+P7  After ``drop`` nothing is sent any more: what is in flight then is its next opener's, who looks for it in Kafka.
+P8  The spool's messages go oldest first, ``_DRAINING`` at a time; new ones may overtake them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import logging
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -73,8 +74,16 @@ _ELSEWHERE = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION
 _LOG = logging.getLogger("logflume.edge")
 
 
+class Purging(Producing, Protocol):
+    """What is used of ``confluent_kafka.Producer`` here."""
+
+    def purge(self) -> None:
+        """Give up all that is in the queue or in flight; the reports come as from ``poll``."""
+        ...
+
+
 class Publisher:
-    """See the promises P1 to P7. ``publish`` is one thread's, ``run`` another's, ``settle`` a third's, with a spool."""
+    """See the promises P1 to P8. ``publish`` is one thread's, ``run`` another's, ``settle`` a third's, with a spool."""
 
     def __init__(
         self,
@@ -103,7 +112,7 @@ class Publisher:
         self._clock = clock
         self._spooling = spooling
         self._direct_bytes = direct_bytes
-        self._producer: Producing | None = None
+        self._producer: Purging | None = None
         self._flights = Flights()
         self._lock = threading.Lock()
         self._again: list[int] = []
@@ -114,9 +123,10 @@ class Publisher:
         self._landed_at = float("-inf")
         self._probed_at = float("-inf")
         self._ended = threading.Event()
+        self._dropped = False
         self._trouble = ""
 
-    def start(self, producer: Producing) -> None:
+    def start(self, producer: Purging) -> None:
         """Use ``producer``, which is this publisher's alone; its ``error_cb`` must be ``on_error``."""
         self._producer = producer
 
@@ -161,6 +171,16 @@ class Publisher:
         if self._spooling is not None:
             self._spooling.routes.wanted.set()  # ``settle`` may wait there
 
+    def drop(self) -> None:
+        """Give up what is in flight, once ``run`` and ``settle`` have returned and before the spool is closed (P7).
+
+        Without a spool Kafka's client goes on trying, as nobody else would send it.
+        """
+        self._dropped = True
+        if self._producer is not None and self._spooling is not None:
+            self._producer.purge()
+            self._producer.poll(0)  # the reports, to nobody: they hold memory
+
     def on_error(self, error: KafkaError) -> None:
         """Kafka client's ``error_cb``: brokers come and go, only a fatal error counts (P3)."""
         self._note(f"{error.name()}: {error.str()}")
@@ -200,6 +220,8 @@ class Publisher:
         if error is None:
             self._landed(self._flights.pop(number), message)
             return
+        if self._dropped:
+            return  # the next opener of the spool finds out
         flight = self._flights.get(number)
         failure = typed(error, f"producing {flight.size} bytes to {flight.topic}")
         if error.code() not in NOT_STORED or error.fatal():
@@ -319,7 +341,7 @@ class Publisher:
             self.publish(ticket, message)
 
     def _drain(self, spooling: Spooling) -> None:
-        """Send the oldest of the spool (P7); while Kafka is away one at a time, to see whether it is back."""
+        """Send the oldest of the spool (P8); while Kafka is away one at a time, to see whether it is back."""
         now = self._clock.monotonic()
         stuck = self._flights.stuck(now - AWAY_SECONDS)
         room = _DRAINING - self._flights.spooled
@@ -338,7 +360,7 @@ class Publisher:
         """Put a message without a value into a partition; ``landed`` hears of its offset."""
 
         def report(error: KafkaError | None, message: Any) -> None:
-            if error is not None and (error.code() not in NOT_STORED or error.fatal()):
+            if not self._dropped and error is not None and (error.code() not in NOT_STORED or error.fatal()):
                 self._end_with(f"a barrier in {topic}[{partition}]: {error.str()}")
             landed(error, -1 if error is not None else message.offset())
 

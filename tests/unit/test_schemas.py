@@ -157,6 +157,20 @@ def test_values_that_json_lacks_make_their_record_alone_a_bad_one() -> None:
     assert [(bad.row, bad.reason) for bad in parsed.bad] == [(1, "not-finite"), (2, "not-finite")]
 
 
+@pytest.mark.parametrize("kind", [{"type": "bytes"}, {"type": "fixed", "name": "F", "size": 4_000_000}])
+def test_a_decimal_of_millions_of_digits_is_a_bad_record_and_takes_no_time(kind: Any) -> None:
+    """Reading one would take an hour, in which the process does nothing else."""
+    schema = record(kind | {"logicalType": "decimal", "precision": 8})
+    body, file = io.BytesIO(), io.BytesIO()
+    value = {"f0": b"\x7f" * 4_000_000}
+    fastavro.schemaless_writer(body, fastavro.parse_schema(schema), value)
+    [bad] = BodyReader(EVENTS, avro_schema.parsed(json.dumps(schema))).parse([body.getvalue()]).bad
+    assert (bad.reason, "a decimal of 4000000 bytes" in bad.detail) == ("not-avro", True)
+    fastavro.writer(file, schema, [value])
+    with pytest.raises(Poison, match="a decimal of 4000000 bytes"):
+        list(avro.records(io.BytesIO(file.getvalue())))
+
+
 def test_a_registrys_schemas_come_with_what_they_refer_to() -> None:
     found = registry.connect("mock://here")
     inner = {"type": "enum", "name": "Level", "symbols": ["LOW"]}

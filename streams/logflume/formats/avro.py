@@ -8,16 +8,33 @@ reads the lines refuses that record, and no other.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import UUID
 
 import fastavro
 
 from logflume.errors import Poison
 from logflume.formats.avro_schema import checked
+
+_MOST_DECIMAL_BYTES = 1024
+"""Of one decimal: 2,466 digits. Reading one takes time by the square of its bytes, for 4 MB most of an hour."""
+
+
+def _bounded(read: Callable[..., Any]) -> Callable[..., Any]:
+    def decimal(data: bytes, *schemas: Any) -> Any:
+        if len(data) > _MOST_DECIMAL_BYTES:
+            raise ValueError(f"a decimal of {len(data)} bytes; {_MOST_DECIMAL_BYTES} are the most")
+        return read(data, *schemas)
+
+    return decimal
+
+
+# fastavro's own place for readers of logical types; it has one for the process.
+for _kind in ("bytes-decimal", "fixed-decimal"):
+    fastavro.read.LOGICAL_READERS[_kind] = _bounded(fastavro.read.LOGICAL_READERS[_kind])
 
 
 def records(file: BinaryIO) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""The sorter's invariants B1 to B6, with deliveries held in hand."""
+"""The sorter's invariants B1 to B7, with deliveries held in hand."""
 
 from __future__ import annotations
 
@@ -177,6 +177,25 @@ def test_a_chunk_of_poison_alone_is_acknowledged_only_when_its_dead_letters_are_
     scenario(play)
 
 
+def test_b7_nothing_is_produced_of_a_unit_before_its_dead_letters_are_safe() -> None:
+    """A block that covers a letter's place, without the letter: whoever finds a row there later drops it."""
+
+    async def play(running: Running) -> None:
+        mixed = FakeEvent(chunk([message(0, b"{broken"), message(1, b'{"message":"m"}')]))
+        await running.sorter.submit(mixed)
+        await until(lambda: running.deliveries.sent)
+        await settle()
+        assert [topic for topic, *_ in running.deliveries.sent] == ["dead"]
+        running.deliveries.reports.release()
+        await until(running.blocks)
+        await settle()
+        assert not mixed.acked
+        running.deliveries.reports.release()
+        await until(lambda: mixed.acked)
+
+    scenario(play)
+
+
 def test_blocks_name_the_end_of_the_sessions_range_before() -> None:
     async def play(running: Running) -> None:
         running.deliveries.reports.release(10)
@@ -256,6 +275,7 @@ def test_a_range_lost_to_retention_is_counted_when_its_letter_is_safe() -> None:
         lost = event(5, 6)
         lost.value = replace(lost.value, lost=(2, 4))
         await running.sorter.submit(lost)
+        running.deliveries.reports.release()
         await until(running.blocks)
         assert metrics.SORT_LOST.labels("ingest.events")._value.get() == before
         running.deliveries.reports.release()

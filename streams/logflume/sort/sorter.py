@@ -15,6 +15,9 @@ B5  Nothing is produced of a range before its topic was found to be, *after the 
     coordinates name: aiokafka reads by name, and goes on at its offsets in a topic that was deleted and made again.
 B6  Each block names the session and the end of the session's range before it for its sorted partition, so that a
     reader sees a missing one.
+B7  A unit's dead letters are safe before any of its blocks is produced. Blocks cover the places of its letters: if the
+    unit is read again and what was poison is none any more (its schema was registered since), its row is passed over
+    as one that was read, and only the letter has it.
 """
 
 from __future__ import annotations
@@ -208,7 +211,9 @@ class Sorter:
         self._patiently(lambda: self._same_topic(fetched_at))
         for letter in done.letters:
             self._deliveries.send(self._deadletter_topic, None, letter.key, letter.value, letter.headers)
-        for pieces in done.rounds or [[]]:
+        if done.letters:
+            self._patiently(lambda: self._deliveries.wait(_REPORT_SECONDS))
+        for pieces in done.rounds:
             for piece in pieces:
                 self._deliveries.send(self._sorted_topic, piece.partition, None, piece.value, piece.headers)
             self._patiently(lambda: self._deliveries.wait(_REPORT_SECONDS))

@@ -348,6 +348,43 @@ def test_a_file_that_may_not_be_read_costs_no_other(log: Path, monkeypatch: pyte
     assert tail.settle() == ["one", "two"]
 
 
+def test_a_known_file_that_may_not_be_read_any_more_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tail = Tail(tmp_path / "*.log", limits=Limits(open_files=1))
+    for name in ("a", "b"):
+        write(tmp_path / f"{name}.log", f"{name}1")
+    tail.settle()
+    true_open = os.open
+
+    def refusing(path: str, *rest: int) -> int:
+        if str(path).endswith("a.log"):
+            raise PermissionError(13, "not yours any more", path)
+        return true_open(path, *rest)
+
+    monkeypatch.setattr(os, "open", refusing)
+    for name in ("b", "a", "b"):  # whichever is closed meanwhile
+        write(tmp_path / f"{name}.log", f"{name}2")
+        tail.settle()
+    assert [text for text in tail.spool.texts() if text[0] == "b"] == ["b1", "b2", "b2"]
+    monkeypatch.undo()
+    assert sorted(tail.settle()) == ["a1", "a2", "b1", "b2", "b2"]
+
+
+@pytest.mark.parametrize("format", ["text", "logfmt", "cri"])
+def test_a_file_whose_name_is_no_utf8_is_followed_as_any_other(tmp_path: Path, format: str) -> None:
+    log = tmp_path / os.fsdecode(b"caf\xe9.log")
+    write(log, "one")
+    tail = Tail(tmp_path / "*.log", format=format)
+    tail.settle()
+    log.rename(log.with_suffix(".1"))
+    write(log, "two")
+    tail.crash()
+    tail.settle()
+    assert sorted(tail.spool.texts()) == ["one", "two"]
+    assert {record["attributes"]["file"] for record in tail.spool.records()} == {str(tmp_path) + r"/caf\xe9.log"}
+
+
 def test_bad_lines_are_dead_letters_and_cost_no_other(log: Path) -> None:
     tail = Tail(log, format="json")
     log.write_bytes(b'{"message": "a"}\n{"message": \nno json \xff\n\n{"message": "b"}\n')

@@ -127,7 +127,7 @@ class Followed:
         ``next_number`` names the new place, should the file turn out to have been cut. ``OSError`` as the system says.
         """
         assert self.content is not None
-        about = About(self.place.path, host)
+        about = About(os.fsencode(self.place.path).decode(errors="backslashreplace"), host)
         if isinstance(self.content, Packed):
             return self._read(Until.END, about, limits)
         stat = self.content.stat()

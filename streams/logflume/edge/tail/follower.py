@@ -203,7 +203,10 @@ class Follower:
         """Whether the inode is still of the file that we knew: only an open one can't be another's."""
         if file.content is not None or file.size == stat.st_size:
             return True
-        return self._open(file)
+        try:
+            return self._open(file)
+        except OSError:  # it can't be told; reading it says so, and tells once it can
+            return True
 
     def _look_after(self, file: Followed, now: float) -> None:
         """A file that no pattern finds any more: renamed, or deleted."""
@@ -342,9 +345,13 @@ class Follower:
             content = Plain(file.path)
         except FileNotFoundError:
             return False
-        stat = content.stat()
-        same = (stat.st_dev, stat.st_ino) == (file.place.device, file.place.inode)
-        before = file.place.tail_in(content) if same else None
+        try:
+            stat = content.stat()
+            same = (stat.st_dev, stat.st_ino) == (file.place.device, file.place.inode)
+            before = file.place.tail_in(content) if same else None
+        except OSError:
+            content.close()
+            raise
         if before is None:
             content.close()
             return False

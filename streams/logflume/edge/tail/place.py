@@ -9,10 +9,9 @@ beginning, differs in the second.
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
-
-import orjson
 
 HEAD_BYTES: Final = 1024
 TAIL_BYTES: Final = 256
@@ -68,16 +67,16 @@ class Place:
 
     def to_mark(self) -> bytes:
         """Return the mark's value."""
-        return orjson.dumps({name: getattr(self, name) for name in _FIELDS if name != "number"})
+        return json.dumps({name: getattr(self, name) for name in _FIELDS if name != "number"}).encode()  # any path
 
     @classmethod
     def from_mark(cls, mark: str, value: bytes) -> Place | None:
         """Read a mark; None when it is none of a place, or of a later release."""
         try:
-            found = orjson.loads(value)
+            found = json.loads(value)
             number = int(mark.removeprefix(MARK))
             values: dict[str, Any] = {name: found[name] for name in _FIELDS if name != "number"}
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return None
         if any(type(values[name]) is not kind for name, kind in _KINDS.items()):
             return None

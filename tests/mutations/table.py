@@ -91,7 +91,7 @@ MUTATIONS = (
     Mutation(
         "registry-away: a schema registry that can't be asked makes no poison",
         _code("sort/sorter.py"),
-        "                if self._ended.wait(self._limits.retry_seconds):\n",
+        "                if self._stopping() or self._ended.wait(self._limits.retry_seconds):\n",
         "                if True:\n",
         f"{_SORTER}::test_a_unit_waits_for_the_schema_registry_and_is_then_sorted_whole",
     ),

@@ -48,12 +48,13 @@ class FakeRegistry:
     found: Registered = ORDER
     away: bool = False
     asked: list[Any] = field(default_factory=list)
+    known: int = 7
 
     def by_id(self, number: int) -> Registered:
         self.asked.append(number)
         if self.away:
             raise Retryable("nobody answers")
-        if number != 7:
+        if number != self.known:
             raise Poison("unknown-schema", f"no schema {number}")
         return self.found
 
@@ -191,6 +192,7 @@ BAD = [
     ((event("a"), {"schema-id": b"12"}), "unknown-schema"),
     ((event("a"), {"__value_schema_id": b"12"}), "unknown-schema"),
     (b"\x00" + struct.pack(">I", 8) + order(), "unknown-schema"),
+    (b"\x00" + struct.pack(">I", 2**31) + order(), "unknown-schema"),
     (b"\x00\x00", "not-avro"),
     ((b"{}", {"dataset": b"dns_logs"}), "other-dataset"),
     ((b"{}", {"dataset": b"\xff"}), "other-dataset"),
@@ -223,15 +225,31 @@ def test_a_registry_that_cannot_be_asked_is_no_poison_and_a_later_call_reads_eve
     assert (places(found), letters(found)) == ([(1, 0)], [(0, None, "not-json")])
 
 
-def test_an_unknown_id_is_asked_for_once_a_minute_only() -> None:
-    now = [0.0]
+def framed(number: int) -> bytes:
+    return b"\x00" + struct.pack(">I", number) + order()
+
+
+def test_s3_an_unknown_id_is_asked_for_once_a_unit_and_known_to_the_next_when_it_was_registered_between() -> None:
+    """A number that somebody used by mistake, and that the registry gave out a second later."""
     registry = FakeRegistry()
-    schemas = Schemas(EVENTS, (), registry, lambda: now[0])
-    for at, asked in ((0.0, 1), (59.0, 1), (61.0, 2)):
-        now[0] = at
-        with pytest.raises(Poison):
-            schemas.reader(8)
-        assert len(registry.asked) == asked
+    gatherer = Gatherer(EVENTS, Schemas(EVENTS, (), registry))
+    assert len(gatherer.gather([chunk([message(at, framed(8)) for at in range(3)])]).letters) == 3
+    assert registry.asked == [8]
+    registry.known = 8
+    found = gatherer.gather([chunk([message(3, framed(8))])])
+    assert (places(found), letters(found)) == ([(3, 0)], [])
+
+
+def test_s3_a_flood_of_unknown_ids_is_no_flood_of_questions_and_holds_up_no_known_one() -> None:
+    registry = FakeRegistry()
+    gatherer = Gatherer(EVENTS, Schemas(EVENTS, (), registry))
+    gatherer.gather([chunk([message(0, framed(7))])])
+    found = gatherer.gather(
+        [chunk([message(at, framed(1000 + at)) for at in range(1, 1000)] + [message(1000, framed(7))])]
+    )
+    assert len(registry.asked) == 1 + 256
+    assert places(found) == [(1000, 0)]
+    assert {each.reason for each in found.letters} == {"unknown-schema"}
 
 
 def test_the_header_names_the_tenant_before_the_key_does() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import fastavro
 import pytest
-from confluent_kafka.schema_registry import Schema, SchemaReference
+from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -181,6 +181,18 @@ def test_a_registrys_schemas_come_with_what_they_refer_to() -> None:
     with pytest.raises(Poison, match="no schema of id 99"):
         found.by_id(99)
     found.close()
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_an_id_that_a_registry_will_never_answer_stalls_nobody(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = registry.connect("mock://here")
+
+    def refuse(number: int) -> Any:
+        raise SchemaRegistryError(status, -1, "no such thing")
+
+    monkeypatch.setattr(found._client, "get_schema", refuse)
+    with pytest.raises(Poison, match="no schema of id 1"):
+        found.by_id(1)
 
 
 @pytest.mark.parametrize("ask", [lambda r: r.by_id(1), lambda r: r.by_guid("00000000-0000-0000-0000-000000000007")])

@@ -80,6 +80,7 @@ def start(
     linger_seconds: float = 0.0,
     same_topic: Any = it_is,
     schemas: Schemas | None = None,
+    stopping: Any = lambda: False,
 ) -> Running:
     deliveries = HeldDeliveries()
     failures: list[BaseException] = []
@@ -92,6 +93,7 @@ def start(
         limits=Limits(held_bytes, unit_bytes, linger_seconds, retry_seconds=0.01),
         same_topic=same_topic,
         fail=failures.append,
+        stopping=stopping,
     )
     return Running(sorter, deliveries, failures)
 
@@ -318,6 +320,23 @@ def test_a_unit_waits_for_the_schema_registry_and_is_then_sorted_whole() -> None
         assert decode_sorted(value, [("logflume-block", b"1"), ("rows", b"2")])[1].num_rows == 2
 
     scenario(play, schemas=Schemas(EVENTS, (), registry))
+
+
+def test_a_sorter_that_is_to_stop_waits_for_no_schema_registry_and_acknowledges_nothing() -> None:
+    """SIGTERM while the registry is away: the process ends, and its successor reads the unit again."""
+    registry, asked = LateRegistry(), threading.Event()
+
+    async def play(running: Running) -> None:
+        one = FakeEvent(chunk([message(0, b"\0\0\0\0\1{}")]))
+        await running.sorter.submit(one)
+        await until(lambda: registry.asked > 2)
+        assert running.failures == []
+        asked.set()
+        await until(lambda: running.failures)
+        assert isinstance(running.failures[0], Retryable)
+        assert not one.acked
+
+    scenario(play, schemas=Schemas(EVENTS, (), registry), stopping=asked.is_set)
 
 
 def test_a_flood_of_empty_messages_weighs_what_their_objects_do() -> None:

@@ -17,6 +17,9 @@ from logflume.errors import Misconfigured, Poison, Retryable
 _TIMEOUT_SECONDS = 5.0
 _MOST_REFERENCES = 100
 
+_NO_SUCH = frozenset({400, 404, 422})
+"""What registries answer about an id that they do not know, or can't make sense of; they will answer it again."""
+
 
 class Registered(NamedTuple):
     """A schema as it is registered: ``kind`` is AVRO, JSON or PROTOBUF."""
@@ -66,7 +69,7 @@ class ConfluentRegistry:
             references: dict[str, str] = {}
             self._refer(schema, references)
         except SchemaRegistryError as error:
-            if error.http_status_code == 404:
+            if error.http_status_code in _NO_SUCH:
                 raise Poison(reasons.UNKNOWN_SCHEMA, f"the schema registry has no schema of {what}") from error
             raise Retryable(f"the schema registry did not give the schema of {what}: {error}") from error
         except Poison:

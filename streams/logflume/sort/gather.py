@@ -1,6 +1,7 @@
 """From the messages of an ingest topic to rows in columns: blocks and plain records alike, poison set aside.
 
-A pure function of the messages: whoever reads a range again gets the same rows with the same coordinates.
+A pure function of the messages and of the schemas that they name: whoever reads a range again gets the same rows with
+the same coordinates. (A schema that was registered only after its messages were read may turn their letters into rows.)
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class Gatherer:
         ingest = ingest_schema(dataset)
         self._schema = pa.schema([column for column in ingest if column.name != "_tenant"], metadata=ingest.metadata)
         self._tenants = Tenants()
-        self._plain = PlainReader(dataset, schemas or Schemas(dataset), self._tenants, self._schema)
+        self._schemas = schemas or Schemas(dataset)
+        self._plain = PlainReader(dataset, self._schemas, self._tenants, self._schema)
 
     def gather(self, chunks: Sequence[Chunk]) -> Gathered:
         """Read every message of ``chunks``; what can't be read becomes a dead letter, never an error.
@@ -66,6 +68,7 @@ class Gatherer:
             Retryable: a schema registry can't be asked; nothing has come of the call, and it may be made again.
         """
         self._tenants.begin()
+        self._schemas.begin()
         letters: list[DeadLetter] = []
         parts: list[Part] = []
         for chunk in chunks:

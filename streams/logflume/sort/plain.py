@@ -1,7 +1,8 @@
 """Plain messages, those of any Kafka client, to rows: JSON, lines of JSON, and Avro by schemas that they name.
 
 P1  What becomes of a message is a function of its bytes (key and headers included) and of the schemas that it names,
-    which never change: whoever reads it again, among whatever neighbours, gets the same rows and the same letters.
+    which never change: whoever reads it again, among whatever neighbours, gets the same rows and the same letters. Only
+    an id that a registry did not know yet may be known to a later reader (``Schemas``, S3; ``Sorter``, B7).
 P2  Record ``n`` of a message, counted from 0 with the bad ones, has the row number ``n``: its coordinate for ever.
 P3  A bad record costs only itself; a message whose records can't be told apart is one dead letter.
 P4  ``Retryable`` is raised when a schema registry can't be asked, before anything was given back.

@@ -34,6 +34,7 @@ _LINES: Final = frozenset(
 )
 _JSON: Final = frozenset({"application/json", "text/json"})
 _NUMBER_BYTES, _GUID_BYTES = 4, 16
+_MOST_NUMBER: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,10 @@ def _by_first_bytes(value: bytes) -> Json | Written:
         return Written(_whole(value, start)[len(MARKER) : start], start)
     if value.startswith(b"\x00"):
         start = 1 + _NUMBER_BYTES
-        return Written(int.from_bytes(_whole(value, start)[1:start], "big"), start)
+        number = int.from_bytes(_whole(value, start)[1:start], "big")
+        if number > _MOST_NUMBER:
+            raise Poison(reasons.UNKNOWN_SCHEMA, f"{number} is no number of a schema registry's: they have 31 bits")
+        return Written(number, start)
     if value.startswith(b"\x01"):
         start = 1 + _GUID_BYTES
         return Written(_guid(_whole(value, start)[:start], "the value"), start)

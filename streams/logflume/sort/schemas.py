@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,8 +18,9 @@ Id = bytes | int | str
 """A fingerprint, a number of the registry, a GUID of the registry."""
 
 _KEPT: Final = 1_000
-_UNKNOWN_SECONDS: Final = 60.0
-"""How long an id counts as unknown without asking again. A flood of one wrong id must not become one of questions."""
+_MOST_UNKNOWN: Final = 256
+"""Unknown ids of one unit that the registry is asked for: a flood of them, each another, must not hold up the others.
+gRPC's frames, say, begin as Confluent's do, with their length for a number."""
 
 
 class Schemas:
@@ -28,6 +28,9 @@ class Schemas:
 
     S1  An id is read the same way for ever: the contract's schemas are files, and a registry never changes an id.
     S2  ``reader`` raises ``Poison`` for what nobody knows, ``Retryable`` when the registry can't say; only then.
+    S3  An id is unknown when the registry said so *after* ``begin``, so after the unit's messages were sent: a producer
+        who registers his schema first is never refused, whoever used its number before. Only in a unit with more than
+        ``_MOST_UNKNOWN`` unknown ids one that was never seen counts as unknown without being asked for.
     """
 
     def __init__(
@@ -35,18 +38,20 @@ class Schemas:
         ds: Dataset,
         texts: Iterable[str] = (),
         registry: Registry | None = None,
-        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """``texts``: schemas that count beside the dataset's own, such as its older ones."""
         self._ds = ds
         self._registry = registry
-        self._now = now
         self._own: dict[bytes, BodyReader] = {}
         self._found: OrderedDict[Id, BodyReader | None] = OrderedDict()
-        self._unknown: OrderedDict[Id, tuple[float, Poison]] = OrderedDict()
+        self._unknown: dict[Id, Poison] = {}
         for text in (avro_schema.of_dataset(ds), *texts):
             schema = avro_schema.parsed(text)
             self._own.setdefault(avro_schema.fingerprint(schema), BodyReader(ds, schema))
+
+    def begin(self) -> None:
+        """Begin a unit: what was unknown may have been registered since (S3)."""
+        self._unknown.clear()
 
     def reader(self, id: Id) -> BodyReader | None:
         """Return what reads the bodies of that schema; None when they are JSON."""
@@ -65,16 +70,15 @@ class Schemas:
         return self._found[id]
 
     def _asked(self, id: int | str) -> BodyReader | None:
-        since, said = self._unknown.get(id, (0.0, None))
-        if said is not None and self._now() - since < _UNKNOWN_SECONDS:
+        said = self._unknown.get(id)
+        if said is not None:
             raise Poison(said.reason, said.detail)
+        if len(self._unknown) >= _MOST_UNKNOWN:
+            raise Poison(reasons.UNKNOWN_SCHEMA, f"schema {id} was not asked for: {_MOST_UNKNOWN} others are unknown")
         try:
             return self._read(self._looked_up(id))
         except Poison as poison:
-            self._unknown[id] = (self._now(), poison)
-            self._unknown.move_to_end(id)
-            if len(self._unknown) > _KEPT:
-                self._unknown.popitem(last=False)
+            self._unknown[id] = poison
             raise
 
     def _looked_up(self, id: int | str) -> Registered:

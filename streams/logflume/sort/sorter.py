@@ -111,10 +111,12 @@ class Sorter:
         limits: Limits,
         same_topic: Callable[[float], None],
         fail: Callable[[BaseException], None],
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         """``same_topic`` returns when the ingest topic was the one it should be after a (monotonic) time (B5).
 
-        ``fail`` is called on the loop with what ended this sorter; it must end the process (B3)."""
+        ``fail`` is called on the loop with what ended this sorter; it must end the process (B3). ``stopping``, asked
+        from a thread, says that the process is to end: nobody is waited for any more but Kafka."""
         self._gatherer = gatherer
         self._regrouper = regrouper
         self._deliveries = deliveries
@@ -123,6 +125,7 @@ class Sorter:
         self._limits = limits
         self._same_topic = same_topic
         self._fail = fail
+        self._stopping = stopping
         self._dataset = regrouper.dataset.name
         self._waiting: deque[Event] = deque()
         self._held_bytes = 0
@@ -195,7 +198,7 @@ class Sorter:
             except Retryable as error:
                 metrics.SORT_REGISTRY_ERRORS.labels(self._dataset).inc()
                 log.warning("waiting for the schema registry", dataset=self._dataset, error=str(error))
-                if self._ended.wait(self._limits.retry_seconds):
+                if self._stopping() or self._ended.wait(self._limits.retry_seconds):
                     raise
 
     def _promise(self, rounds: Sequence[Sequence[Piece]]) -> None:

@@ -198,6 +198,7 @@ class Stage:
             ),
             same_topic=partial(self._same.check, topic, self._ids[topic]),
             fail=end_process,
+            stopping=lambda: self._app.should_stop,
         )
 
     def _schemas(self, dataset: Dataset) -> Schemas:

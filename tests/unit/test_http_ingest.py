@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import gzip
 import io
 import json
@@ -319,6 +320,22 @@ def test_w1_one_tenant_may_not_have_all_memory_or_all_requests() -> None:
         assert [answer.status_code for answer in taken] == [200, 200, 200]
 
 
+def test_w1_what_would_never_fit_is_413_not_a_429_to_come_again() -> None:
+    with http_edge(edge_http_work_bytes=1_000_000) as edge:
+        assert edge.post(b'{"message":"%s"}' % (b"x" * 200_000)).status_code == 200
+        assert edge.post(b'{"message":"%s"}' % (b"x" * 300_000)).status_code == 413  # sent, and its lines
+        assert edge.gateway.work.used == 0
+
+
+def test_b1_a_body_in_the_smallest_pieces_counts_what_these_take() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(5_000):
+            yield b" "
+
+    with http_edge(edge_http_work_bytes=500_000) as edge:
+        assert edge.post(pieces()).status_code == 413
+
+
 def test_w1_more_requests_than_may_be_in_work_are_answered_503() -> None:
     with http_edge(FakeProducer(away=True), edge_http_requests=1, edge_http_tenant_share=1.0) as edge:
 
@@ -393,6 +410,35 @@ def test_k4_what_took_too_long_goes_on_and_its_key_waits_for_it() -> None:
         until(lambda: edge.producer.log, 20, "Kafka has it")
         assert edge.post(NDJSON, headers=KEY).json()["rows"] == 2
         assert len(stored(edge)) == 2
+
+
+def test_k2_no_more_keys_are_in_work_than_may_be_remembered() -> None:
+    with http_edge(FakeProducer(away=True), edge_timeout_seconds=0.05, edge_http_keys=3) as edge:
+        asked = [edge.post(NDJSON, headers={"Idempotency-Key": str(number)}) for number in range(5)]
+        assert ["still on its way" in answer.json()["error"] for answer in asked] == [True] * 3 + [False] * 2
+        assert asked[-1].headers["Retry-After"] == "2"
+        edge.producer.back()
+
+
+def test_a_key_s_request_that_outlives_its_sender_does_not_hold_its_body() -> None:
+    async def sent() -> AsyncIterator[bytes]:
+        yield NDJSON + b" " * 5_000_000
+
+    async def handed_in() -> None:
+        while not edge.client.fill:
+            await asyncio.sleep(0.01)
+
+    with http_edge(FakeProducer(away=True), edge_timeout_seconds=0.05) as edge:
+        tracemalloc.start()
+        try:
+            status = edge.post(sent(), headers=KEY).status_code
+            edge.runner.run(handed_in())
+            gc.collect()
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        edge.producer.back()
+    assert (status, held < 1_000_000) == (503, True)
 
 
 def test_k2_keys_are_forgotten_after_their_time_and_past_their_number() -> None:

@@ -57,6 +57,15 @@ def test_the_timestamp_is_the_time_unless_the_record_has_one(source: str, record
     assert {name: value for name, value in found.items() if value is not None} == record
 
 
+def test_an_index_of_a_long_name_is_refused_since_each_result_would_repeat_it() -> None:
+    assert decode('{"create":{}}\n{}\n', "x" * 255).portions
+    for path, named in (("x" * 256, ""), (None, "ü" * 128)):
+        action = {"_index": named} if named else {}
+        with pytest.raises(Refusal) as refused:
+            decode(orjson.dumps({"delete": action}) + b"\n", path)
+        assert refused.value.status == 400
+
+
 def test_updates_and_deletes_fail_one_by_one_and_others_are_taken() -> None:
     found = decode(
         '{"update":{"_index":"events","_id":"1"}}\n{"doc":{}}\n'

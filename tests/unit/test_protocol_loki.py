@@ -34,6 +34,15 @@ def packed(stream: str, *entries: tuple[str, dict[str, str]]) -> bytes:
     return bytes(cramjam.snappy.compress_raw(field(1, content)))
 
 
+def test_an_entry_whose_time_is_past_64_bits_is_refused_and_the_others_are_taken() -> None:
+    late = field(2, field(1, b"\x08" + varint(2**62)) + field(2, b"late"))
+    good = field(2, field(1, b"\x08" + varint(SECONDS)) + field(2, b"good"))
+    body = bytes(cramjam.snappy.compress_raw(field(1, field(1, b"{}") + late + good)))
+    push = decode(body, loki.PROTOBUF)
+    assert [record["message"] for record in records(push.portions)["events"]] == ["good"]
+    assert b"entry 1: malformed" in push.answer(Taken(1)).body
+
+
 def decode(body: bytes, content_type: str = loki.JSON) -> loki.Push:
     return loki.decode(body, content_type, TARGETS, limits())
 

@@ -22,6 +22,7 @@ from logflume import contract, health, model
 from logflume.clock import SystemClock
 from logflume.config.directory import DirectorySource
 from logflume.edge.client import Client
+from logflume.edge.http.gateway import NEARLY_FULL
 from logflume.edge.http.server import HttpListener
 from logflume.edge.syslog.server import SyslogServer
 from logflume.errors import LogflumeError
@@ -113,8 +114,11 @@ class _State:
     def ready(self) -> str | None:
         if not self.listening:
             return "not listening"
-        if self._client.fill >= 1.0:
-            return f"memory for records is full. {self._client.trouble}".strip()
+        if self._client.fill > NEARLY_FULL:
+            return f"memory for records is nearly full, requests are answered 503. {self._client.trouble}".strip()
+        spool = self._client.spool
+        if spool is not None and spool.share > NEARLY_FULL:
+            return f"the spool is nearly full, requests are answered 503. {self._client.trouble}".strip()
         return self.live()
 
     async def wait(self) -> None:

@@ -19,6 +19,8 @@ from logflume.edge.http.refusal import Refusal
 
 _CODECS: Final = {"gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
 _STEP: Final = 1 << 20
+_PIECE_BYTES: Final = 64
+"""What a piece of a body takes beside its bytes: a sender may cut it into pieces of one byte."""
 
 Reserve = Callable[[int], None]
 """Reserves memory, or raises ``Refusal``."""
@@ -47,7 +49,7 @@ async def receive(request: Request, limits: BodyLimits, reserve: Reserve) -> byt
                 size += len(chunk)
                 if size > limits.most_sent:
                     raise _too_large(limits)
-                reserve(len(chunk))
+                reserve(len(chunk) + _PIECE_BYTES)
                 chunks.append(chunk)
                 allowed.reschedule(begun + limits.seconds + size / limits.rate)
     except TimeoutError:

@@ -37,7 +37,7 @@ from logflume.settings import Settings
 
 T = TypeVar("T")
 
-_NEARLY_FULL: Final = 0.9
+NEARLY_FULL: Final = 0.9
 """Share of the client's memory, or spool, above which a body is not even received: so 503 comes before the end."""
 _RECORD_BYTES: Final = 64
 """What a record costs while its request is in work, beside its bytes: places in arrays, and perhaps an error."""
@@ -140,7 +140,7 @@ class _Exchange:
         return None
 
     async def body(self) -> bytes:
-        if self._gateway.landing.fill > _NEARLY_FULL:
+        if self._gateway.landing.fill > NEARLY_FULL:
             raise busy("the memory, or the spool, for records that Kafka does not hold yet is nearly full")
         codec = body.codec_of(self.request)
         limits, reserve = self._gateway.limits, self.reserve

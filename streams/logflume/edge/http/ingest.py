@@ -55,7 +55,9 @@ async def ingest(exchange: Exchange) -> Response:
     body = await exchange.body()
 
     async def work() -> Answer:
+        nonlocal body
         piece = await _piece(exchange, tenant, exchange.datasets[dataset], kind, body)
+        body = b""  # with a key this may go on for longer than its request holds memory
         taken = await exchange.take_pieces([piece], atomic=atomic)
         return Answer(200, orjson.dumps(_told(taken)))
 

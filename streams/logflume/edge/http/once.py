@@ -3,6 +3,7 @@
 K1  While a key's first request is in work, others with it wait for that one's answer; they are not done themselves.
 K2  Once it is done, they get the same answer, for ``seconds`` and as long as neither ``most_keys`` nor the memory for
     answers pushes it out, oldest first.
+    In work are ``most_keys`` at most; one more is refused, 503.
 K3  A key that comes with another request (``digest``) is refused, 422.
 K4  What was refused is forgotten: the next request with the key is done. What only took too long goes on, and its key
     waits for it.
@@ -21,7 +22,7 @@ from typing import Final
 from starlette.responses import Response
 
 from logflume.clock import Clock
-from logflume.edge.http.refusal import Refusal
+from logflume.edge.http.refusal import Refusal, busy
 
 _ANSWER_BYTES: Final = 32_000_000
 _OWN_BYTES: Final = 600
@@ -74,6 +75,8 @@ class Answers:
         self._forget()
         entry = self._done.get(key) or self._running.get(key)
         if entry is None:
+            if len(self._running) >= self._most_keys:
+                raise busy(f"{len(self._running)} keys are in work already; nothing was taken")
             entry = _Entry(digest, asyncio.ensure_future(_awaited(work)))
             self._running[key] = entry
             entry.task.add_done_callback(lambda _: self._ended(key))

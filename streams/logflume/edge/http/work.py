@@ -61,9 +61,10 @@ class Work:
             held.requests += 1
         return held
 
-    def _reserve(self, size: int, tenant: _Held | None) -> None:
-        if size > self._tenant_bytes:
-            raise Refusal(413, f"it would take {size} bytes of memory, and a request may have {self._tenant_bytes}")
+    def _reserve(self, size: int, held: int, tenant: _Held | None) -> None:
+        if held + size > self._tenant_bytes:  # it would not fit later either: nobody should try again
+            whole = held + size
+            raise Refusal(413, f"it would take {whole} bytes of memory, and a request may have {self._tenant_bytes}")
         with self._lock:
             if self._all.size + size > self._most_bytes:
                 raise busy(f"bodies in work take {self._all.size} bytes of {self._most_bytes}")
@@ -111,7 +112,7 @@ class Reservation:
         """Take ``size`` bytes more. ``Refusal`` 413 (never possible), 429 (of this tenant) or 503 (of all)."""
         if not self._begun:
             raise busy("this request has ended")  # what goes on without it reserves nothing more
-        self._work._reserve(size, self._tenant)
+        self._work._reserve(size, self._size, self._tenant)
         self._size += size
 
     def release(self) -> None:

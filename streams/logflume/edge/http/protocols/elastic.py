@@ -30,6 +30,9 @@ _OTHERS: Final = ("update", "delete")
 _MOST_KNOWN: Final = 1000
 """Action lines remembered with what they mean: agents send the same one before each record."""
 
+_MOST_INDEX: Final = 255
+"""Bytes of an index's name, as in Elasticsearch: each result of a bulk repeats it, also where the path alone has it."""
+
 _BLANK: Final = b" \t\r\n"
 _TIMESTAMP: Final = b'"@timestamp"'
 _TYPES: Final = {
@@ -159,6 +162,8 @@ def _action(
         raise Refusal(400, f"malformed line of action {number}: {str(kind)[:40]!r} is none of the bulk's actions")
     if not isinstance(name, str) or not name:
         raise Refusal(400, f"action {number}: index is missing")
+    if len(name.encode()) > _MOST_INDEX:
+        raise Refusal(400, f"action {number}: an index's name may have {_MOST_INDEX} bytes, not {len(name.encode())}")
     target = targets.named(name) or targets.default
     lead = {} if target.name == name else {"_index": name}
     if isinstance(id, str | int):

@@ -10,6 +10,9 @@ from typing import Final, NamedTuple
 from logflume.block import reasons
 from logflume.errors import Poison
 
+INT64: Final = range(-(2**63), 2**63)
+"""What an entry's time may be."""
+
 
 class Entry(NamedTuple):
     """One line: its time in nanoseconds since 1970, its text, and its structured metadata."""

@@ -8,12 +8,11 @@ from typing import Any, Final
 
 from logflume.block import reasons
 from logflume.edge.http.protocols.gathering import Gathering, parse_json
-from logflume.edge.http.protocols.loki_entry import Entry, Stream
+from logflume.edge.http.protocols.loki_entry import INT64, Entry, Stream
 from logflume.edge.http.refusal import Refusal
 from logflume.errors import Poison
 
 _NS: Final = re.compile(r"-?[0-9]{1,19}", re.ASCII)
-_INT64: Final = range(-(2**63), 2**63)
 
 
 def streams(body: bytes, gathering: Gathering) -> Iterator[Stream]:
@@ -41,7 +40,7 @@ def _entry(value: Any) -> Entry:
     ns = value[0]
     if type(ns) is str and _NS.fullmatch(ns):
         ns = int(ns)
-    if type(ns) is not int or ns not in _INT64:
+    if type(ns) is not int or ns not in INT64:
         raise Poison(reasons.MALFORMED, f"an entry's time is nanoseconds since 1970, not {str(ns)[:40]!r}")
     return Entry(ns, value[1], _texts(value[2], "metadata") if len(value) == 3 and value[2] else {})
 

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from logflume.block import reasons
 from logflume.edge.http.protocols import protobuf
 from logflume.edge.http.protocols.gathering import Gathering, Limits
-from logflume.edge.http.protocols.loki_entry import Entry, Stream, labels
+from logflume.edge.http.protocols.loki_entry import INT64, Entry, Stream, labels
 from logflume.edge.http.refusal import Refusal
 from logflume.errors import Poison
 
@@ -85,8 +85,11 @@ def _entry(view: memoryview) -> Entry:
     except DecodeError as error:
         raise Poison(reasons.MALFORMED, f"no entry: {str(error)[:200]}") from None
     time = entry.timestamp
+    ns = time.seconds * 10**9 + time.nanos
+    if ns not in INT64:
+        raise Poison(reasons.MALFORMED, f"an entry's time, {time.seconds} s, is beyond 64 bits of nanoseconds")
     metadata = {pair.name: pair.value for pair in entry.structured_metadata}
-    return Entry(time.seconds * 10**9 + time.nanos, entry.line, metadata)
+    return Entry(ns, entry.line, metadata)
 
 
 def _entry_message() -> Any:

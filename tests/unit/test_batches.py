@@ -114,6 +114,22 @@ def test_k2_a_batch_of_too_many_messages_is_one_letter(monkeypatch: pytest.Monke
         assert isinstance(record.value, Unreadable)
 
 
+@pytest.mark.parametrize("ends_as", ["aborted", "committed"])
+def test_what_a_transaction_aborted_is_left_out_and_what_comes_behind_its_end_is_read(ends_as: str) -> None:
+    """aiokafka looks into a control batch for the end of an aborted transaction: without it, all behind it is lost."""
+    builder = default_records._DefaultRecordBatchBuilderPy(2, 0, 1, 9, 0, 0, 1 << 20)
+    builder.append(0, 1, b"acme", b'{"message":"0"}', [])
+    inside = bytes(builder.build())
+    marker = default_records._DefaultRecordBatchBuilderPy(2, 0, 1, 9, 0, -1, 1 << 20)
+    marker.append(0, 1, struct.pack(">hh", 0, ends_as == "committed"), bytes(6), [])
+    end = bytearray(struct.pack(">q", 1) + bytes(marker.build())[8:])
+    end[22] |= 0x20
+    data = inside + summed(bytes(end)) + struct.pack(">q", 2) + inside[8:]
+    aborted = [(9, 0)] if ends_as == "aborted" else []
+    found = PartitionRecords(TopicPartition("t", 0), BoundedRecords(data), aborted, 0, None, None, True, READ_COMMITTED)
+    assert (offsets(list(found)), found.next_fetch_offset) == ([2] if aborted else [0, 2], 3)
+
+
 def test_k2_what_was_fetched_at_once_is_left_when_it_has_grown_past_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "FETCH_BYTES", 100_000)
     data = b"".join(batch(1, "zstd", first=n, filler=bytes(60_000)) for n in range(5))

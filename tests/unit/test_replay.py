@@ -52,6 +52,12 @@ def test_a_whole_message_goes_back_with_its_own_key_and_headers_and_says_where_i
     assert (block.key, block.value, list(block.headers[:2])) == (None, b"no arrow", list(BLOCK.headers))
 
 
+def test_a_batch_that_nobody_can_take_apart_stays() -> None:
+    """Its bytes as a message would only become another letter, at each replay."""
+    with pytest.raises(Stays, match="nobody can take apart"):
+        back(replace(PLAIN, reason=reasons.UNREADABLE), Correction(tenant="acme"))
+
+
 def test_a_block_may_go_to_another_dataset_and_to_no_other_tenant() -> None:
     [block] = back(BLOCK, Correction(dataset="other"))
     assert (block.dataset, list(block.headers[:2])) == ("other", list(BLOCK.headers))

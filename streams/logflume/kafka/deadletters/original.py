@@ -57,6 +57,8 @@ def originals(letter: DeadLetter, id_: str, correction: Correction = NO_CORRECTI
         raise Stays("retention: nothing is left to put back")
     if letter.reason == FOREIGN:
         raise Stays("foreign: no dead letter")
+    if letter.reason == reasons.UNREADABLE:
+        raise Stays("unreadable-batch: messages that nobody can take apart are none to put back")
     if letter.apart:
         raise Stays("key and headers too large to ride along: they lie in a letter of their own")
     dataset = correction.dataset or letter.dataset

@@ -253,7 +253,13 @@ class Settings(BaseSettings):
     sink_flush_age_seconds: float = Field(5.0, gt=0, description="Age at which a tenant's rows are flushed.")
     sink_flush_rows: int = Field(200_000, ge=1, description="Rows of one tenant and dataset that make a flush.")
     sink_flush_bytes: ByteSize = Field(_mb(128), ge=1, description="Bytes of one tenant and dataset, likewise.")
-    sink_flush_threads: int = Field(2, ge=1, le=64, description="Flushes that run at once.")
+    sink_flush_threads: int = Field(2, ge=1, le=64, description="Flushes of tables that run at once.")
+    sink_object_threads: int = Field(
+        4,
+        ge=2,
+        le=256,
+        description="Objects of file jobs that are written at once; at most half of them for destinations that fail.",
+    )
     sink_behind_bytes: ByteSize = Field(
         _mb(1000), ge=1, description="Most bytes read beyond the commit: what a restart reads again."
     )

@@ -16,6 +16,7 @@ from logflume.model import Outlet
 from logflume.settings import Settings
 from logflume.sink.assigned import Assigned
 from logflume.sink.budget import Budget
+from logflume.sink.buffers import Lane
 from logflume.sink.commit import Committer
 from logflume.sink.flushes import Flush, FlushPool
 from logflume.sink.held import Run, hold
@@ -70,9 +71,8 @@ class IdlePool(FlushPool):
     def __init__(self) -> None:
         self.given: list[Flush] = []
 
-    @property
-    def room(self) -> int:
-        return 8
+    def room(self, lane: Lane) -> bool:
+        return True
 
     def submit(self, flush: Flush) -> None:
         self.given.append(flush)
@@ -98,6 +98,7 @@ def sink(pool: FlushPool, behind_bytes: int = 1 << 30) -> tuple[Sink, Partition]
         _schedule=Schedule(Limits(1e9, 1 << 30, 1 << 30)),
         _assigned=assigned,
         _draining=False,
+        _next_hurry=0.0,
     )
     return made, partition
 

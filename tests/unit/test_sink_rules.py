@@ -328,6 +328,7 @@ def test_rows_that_come_while_a_flight_is_under_way_wait_for_its_end() -> None:
     schedule.added(one, pairs)
     assert due(schedule, 3.0) == []
     one.buffers.landed(only.pair)
+    schedule.landed(one, only.pair, 3.0)
     assert due(schedule, 3.0) == [("a", "age")]
 
 
@@ -339,7 +340,14 @@ def test_a_closed_partition_is_flushed_no_more() -> None:
 
 def test_when_memory_presses_the_largest_go_first() -> None:
     _, one = scheduled((0.0, {"a": 1, "b": 3, "c": 2}), limits=Limits(9, 99, 1 << 30))
-    assert [each.pair.tenant for each in largest([one], 0.0)] == ["b", "c", "a"]
+    b, c, a = sorted(one.buffers, key=lambda pair: -pair.bytes)
+    assert [each.pair.tenant for each in largest([one], 0.0, 1 << 30)] == ["b", "c", "a"]
+    assert [each.pair for each in largest([one], 0.0, b.bytes + 1)] == [b, c]
+    flight = one.buffers.take(b, 1)
+    assert [each.pair for each in largest([one], 0.0, flight.bytes + 1)] == [c]
+    assert [each.pair for each in largest([one], 0.0, flight.bytes)] == []
+    one.buffers.failed(b, 9.0, "away")
+    assert [each.pair for each in largest([one], 0.0, 1 << 30)] == [c, a]
 
 
 def test_the_same_row_order_comes_from_the_same_log_whatever_was_flushed_between() -> None:

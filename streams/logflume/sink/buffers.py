@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +29,15 @@ _WORTH_SEGMENTS = 4
 
 _MERGE_ROWS = 64
 """Segments of fewer rows than this on average cost more than a copy (about 10 µs a segment against 0.6 µs a row)."""
+
+
+class Lane(Enum):
+    """Flushes that don't wait for those of other lanes: whoever's destination hangs takes no table's turn."""
+
+    TABLES = "tables"
+    OBJECTS = "objects"
+    AGAIN = "again"
+    """Objects whose last try failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,13 @@ class Pair:
         return self.outlet.tenant
 
     @property
+    def lane(self) -> Lane:
+        """Among whom its next flush has its turn."""
+        if self.outlet.job is None:
+            return Lane.TABLES
+        return Lane.AGAIN if self.failures else Lane.OBJECTS
+
+    @property
     def ripe(self) -> bool:
         """Whether a flight can be taken, or the one that was taken can begin."""
         if self.flight is not None:
@@ -130,9 +147,9 @@ class Buffers:
         """Return what ``outlet`` has, if it has anything."""
         return self._pairs.get(outlet)
 
-    def holder(self) -> Pair | None:
-        """The pair that holds the commit back."""
-        return min(self._pairs.values(), key=lambda pair: pair.first, default=None)
+    def holders(self, offset: int) -> list[Pair]:
+        """The pairs that hold the commit below ``offset``."""
+        return [pair for pair in self._pairs.values() if pair.first < offset]
 
     def add(self, segments: Iterable[tuple[Outlet, Segment]], now: float, timestamp_ms: int = 0) -> list[Pair]:
         """Buffer rows of one block, which Kafka took at ``timestamp_ms``; returns the pairs that have rows now."""
@@ -212,6 +229,8 @@ class Buffers:
         for pair in self._pairs.values():
             for segment in (*pair.segments, *(pair.flight.segments if pair.flight else ())):
                 segment.held.release()
+            # Whoever still waits for the pair's age must not keep its rows in memory.
+            pair.segments, pair.flight, pair.rows, pair.bytes = [], None, 0, 0
         self._pairs.clear()
         self._gathering.clear()
         self._failing.clear()

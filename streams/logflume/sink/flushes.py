@@ -1,6 +1,8 @@
-"""Flushes: threads that bring flights to rest.
+"""Flushes: threads that bring flights to rest, some for tables and others for objects.
 
 L1  At most one flush of a pair runs at a time (the buffers allow one flight).
+L2  A destination that hangs or fails takes no thread from tables, and after its first failure at most half of those of
+    other objects.
 L3  Every flush that was submitted and not cancelled gives exactly one ``Landing``, whatever happened.
 """
 
@@ -10,10 +12,13 @@ import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from logflume import metrics
-from logflume.sink.buffers import Flight, Pair
+from logflume.sink.buffers import Flight, Lane, Pair
 from logflume.sink.partition import Partition
+
+_OBJECT_SECONDS = 2.0  # most objects are written within; one that is not was told to Kafka, and comes again
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,32 +68,45 @@ class Landing:
             metrics.JOB_OBJECTS.labels(dataset).inc(rested.files)
 
 
+class _Running(NamedTuple):
+    future: Future[Landing]
+    lane: Lane
+
+
 class FlushPool:
     """A fixed number of threads. ``submit``, ``landings`` and the rest are called by one thread."""
 
-    def __init__(self, threads: int, bring: Callable[[Flush], Rested]) -> None:
+    def __init__(self, threads: int, bring: Callable[[Flush], Rested], object_threads: int = 2) -> None:
+        """``threads`` are for tables."""
         self._bring = bring
-        self._threads = threads
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="flush")
-        self._running: dict[Flush, Future[Landing]] = {}
-
-    @property
-    def room(self) -> int:
-        """How many more flushes are worth submitting: a few wait, so that no thread idles while the worker reads."""
-        return max(0, 4 * self._threads - len(self._running))
+        # A few flushes wait, so that no thread idles while the worker reads; of those that failed none.
+        self._room = {
+            Lane.TABLES: 4 * threads,
+            Lane.OBJECTS: 4 * object_threads,
+            Lane.AGAIN: max(1, object_threads // 2),
+        }
+        self._tables = ThreadPoolExecutor(threads, thread_name_prefix="flush")
+        self._objects = ThreadPoolExecutor(object_threads, thread_name_prefix="object")
+        self._running: dict[Flush, _Running] = {}
 
     @property
     def busy(self) -> bool:
         """Whether anything runs or waits."""
         return bool(self._running)
 
+    def room(self, lane: Lane) -> bool:
+        """Whether one more flush of ``lane`` is worth submitting."""
+        return sum(running.lane is lane for running in self._running.values()) < self._room[lane]
+
     def submit(self, flush: Flush) -> None:
         """Have a flush done; never blocks."""
-        self._running[flush] = self._pool.submit(self._run, flush)
+        lane = flush.pair.lane
+        pool = self._tables if lane is Lane.TABLES else self._objects
+        self._running[flush] = _Running(pool.submit(self._run, flush), lane)
 
     def landings(self) -> list[Landing]:
         """Return what has ended since the last call."""
-        ended = [(flush, future) for flush, future in self._running.items() if future.done()]
+        ended = [(flush, running.future) for flush, running in self._running.items() if running.future.done()]
         for flush, _ in ended:
             del self._running[flush]
         return [future.result() for _, future in ended]
@@ -96,21 +114,26 @@ class FlushPool:
     def settle(self, partitions: Collection[Partition] | None, seconds: float) -> bool:
         """Take back the flushes of ``partitions`` (None: all) that have not begun, and wait for those that run.
 
-        Returns False when some still ran after ``seconds``. Their landings come as ever; a cancelled one has none.
+        Returns False when a table's still ran after ``seconds``. An object's is waited for a little only: whoever ends
+        it, or begins it again, writes the same. Their landings come as ever; a cancelled one has none.
         """
-        theirs = {
-            flush: future
-            for flush, future in self._running.items()
-            if partitions is None or flush.partition in partitions
-        }
-        for flush, future in theirs.items():
+        tables: list[Future[Landing]] = []
+        objects: list[Future[Landing]] = []
+        for flush, (future, lane) in list(self._running.items()):
+            if partitions is not None and flush.partition not in partitions:
+                continue
             if future.cancel():
                 del self._running[flush]
-        return not wait([future for future in theirs.values() if not future.cancelled()], timeout=seconds).not_done
+            else:
+                (tables if lane is Lane.TABLES else objects).append(future)
+        late = wait(tables, timeout=seconds).not_done
+        wait(objects, timeout=min(seconds, _OBJECT_SECONDS))
+        return not late
 
     def close(self) -> None:
         """Begin nothing more; what runs is not waited for."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._tables.shutdown(wait=False, cancel_futures=True)
+        self._objects.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, flush: Flush) -> Landing:
         began = time.monotonic()

@@ -32,6 +32,7 @@ from logflume.sink.placing import Start, Stop
 from logflume.sink.progress import Progress
 
 _FAILURES_TOLD = 3  # one failed flush is weather
+_TENANTS_TOLD = 20  # of a partition; when thousands fail, they fail alike
 
 Outlets = Callable[[str, str], tuple[Outlet, ...]]
 """(tenant, dataset) → where their rows go; ``Configuration.outlets``."""
@@ -181,12 +182,13 @@ class Partition:
 
     def troubles(self) -> list[str]:
         """Say which tenants cannot be stored, and why."""
+        failing = [pair for pair in self.buffers.failing() if pair.failures >= _FAILURES_TOLD]
+        more = [f"{len(failing) - _TENANTS_TOLD} more of {self.where}"] if len(failing) > _TENANTS_TOLD else []
         return [
             f"{pair.tenant}/{self.dataset.name}{pair.outlet.name and f' (job {pair.outlet.name})'} of {self.where} "
             f"cannot be stored: {pair.trouble}"
-            for pair in self.buffers.failing()
-            if pair.failures >= _FAILURES_TOLD
-        ]
+            for pair in failing[:_TENANTS_TOLD]
+        ] + more
 
     def close(self) -> None:
         """Forget everything (A4)."""

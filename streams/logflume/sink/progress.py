@@ -45,6 +45,16 @@ class Progress:
         """Monotonic time at which the first message that is not committed was read; None when all are."""
         return self._read[0].read_at if self._read else None
 
+    @property
+    def middle(self) -> int:
+        """A sorted offset with about half of those bytes before it, and at least one message."""
+        before = 0
+        for read in self._read:
+            before += read.wire_bytes
+            if 2 * before >= self._behind_bytes:
+                return read.position.offset
+        return self._committed.offset
+
     def read(self, position: Position, wire_bytes: int, now: float) -> None:
         """Note that the reader went to ``position`` by a message of ``wire_bytes``."""
         self._read.append(_Read(position, wire_bytes, now))

@@ -41,13 +41,14 @@ from logflume.sink.partition import Partition
 from logflume.sink.pausing import again_after
 from logflume.sink.placing import Start, Stop
 from logflume.sink.rests import Rests
-from logflume.sink.schedule import Due, Limits, Schedule, largest
+from logflume.sink.schedule import Limits, Schedule, largest
 from logflume.table.store import Store
 
 COMMIT_SECONDS = 1.0
 """A commit costs 12 to 15 ms; what a crash reads again grows with the time between two."""
 
 _TICK_SECONDS = 0.02
+_HURRY_SECONDS = 0.1  # it looks at every pair
 _IDLE_SECONDS = 0.1
 _REVOKE_SECONDS = 30.0  # the group waits for us up to max.poll.interval.ms, 300 s
 _DRAIN_SECONDS = 50.0  # supervisors give 60 s and more
@@ -79,7 +80,8 @@ class Sink:
         self._same = SameTopics(admin, clock)
         self._opening = Opening(settings, admin, declared, adopt)
         self._committer = Committer(settings, declared[topics.cursors_topic(settings)], self._same, clock)
-        self._pool = FlushPool(settings.sink_flush_threads, Rests(settings, store, self._same, clock).bring)
+        rests = Rests(settings, store, self._same, clock)
+        self._pool = FlushPool(settings.sink_flush_threads, rests.bring, settings.sink_object_threads)
         self._budget = Budget(settings.sink_memory_bytes)
         limits = Limits(settings.sink_flush_age_seconds, settings.sink_flush_rows, settings.sink_flush_bytes)
         self._schedule = Schedule(limits)
@@ -88,7 +90,7 @@ class Sink:
         self._draining = False
         self._ending = False
         self._commit_error = ""
-        self._next_tick = self._next_commit = 0.0
+        self._next_tick = self._next_commit = self._next_hurry = 0.0
         self._failure: BaseException | None = None
         self._consumer = consumer(settings)
         self.health = Health(clock)
@@ -191,20 +193,15 @@ class Sink:
 
     def _launch(self, now: float) -> None:
         """Hand out flushes while the pool has use for them."""
-        if self._assigned.behind_bytes >= self._settings.sink_behind_bytes:
+        if now >= self._next_hurry:
+            self._next_hurry = now + _HURRY_SECONDS
             self._hurry()
+            self._press(now)
         if self._draining:
             for partition in self._assigned.open.values():
                 for pair in partition.buffers:
                     self._schedule.ripen(partition, pair, "drain")
-        self._submit(self._schedule.due(now), now)
-        if self._pool.room and self._budget.used >= _PRESSING * self._budget.limit_bytes:
-            self._submit(largest(self._assigned.open.values(), now), now)
-
-    def _submit(self, dues: Iterable[Due], now: float) -> None:
-        if not self._pool.room:
-            return
-        for due in dues:
+        for due in self._schedule.due(now, self._pool.room):
             partition, pair = due.partition, due.pair
             flight = pair.flight or partition.take(pair)
             if pair.waiting:  # a cut begins when Kafka has its intent
@@ -212,15 +209,19 @@ class Sink:
                 continue
             pair.flying = True
             self._pool.submit(Flush(partition, pair, flight, due.cause, now))
-            if not self._pool.room:
-                return
 
     def _hurry(self) -> None:
-        """Too much lies behind the commit: flush whoever holds it back, partition by partition."""
-        for partition in self._assigned.open.values():
-            holder = partition.buffers.holder()
-            if holder is not None:
-                self._schedule.ripen(partition, holder, "behind")
+        """When too much lies behind the commit, flush who hold it back, partition by partition."""
+        if self._assigned.behind_bytes >= self._settings.sink_behind_bytes:
+            for partition in self._assigned.open.values():
+                for pair in partition.buffers.holders(partition.progress.middle):
+                    self._schedule.ripen(partition, pair, "behind")
+
+    def _press(self, now: float) -> None:
+        """When memory presses, flush the largest."""
+        if (over := self._budget.used - _PRESSING * self._budget.limit_bytes) >= 0:
+            for due in largest(self._assigned.open.values(), now, max(1, over)):
+                self._schedule.ripen(*due)
 
     def _land(self) -> None:
         for landing in self._pool.landings():
@@ -276,6 +277,7 @@ class Sink:
             metrics.SINK_ERRORS.labels(type(error).__name__).inc()
             self._commit_error = str(error)
             _log.warning("sink.not-committed", error=str(error))
+        self._schedule.wake()
 
     # --- the group ----------------------------------------------------------------------------------------------------
 

@@ -54,6 +54,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.may_lack: set[bytes] = set()  # a byte of their record was changed
         self.mark = 0
         self.flipped = False
+        self.mark_may_lack = False
         self.spool = self._open()
 
     def _open(self) -> Spool:
@@ -220,6 +221,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def _flip(self, path: Path, at: int) -> None:
         for each in frames.scan(b"8 bytes!", bytes(self.disk.files[path].data)):
             if isinstance(each, Frame) and each.at <= at < each.at + each.size and each.head.kind is Kind.MESSAGES:
+                self.mark_may_lack = True
                 self.may_lack.update(value for value in self.promised if value in each.payload)
         self.disk.flip(path, at)
 
@@ -236,7 +238,7 @@ class SpoolMachine(RuleBasedStateMachine):
         meanwhile()
         self.spool = self._open()
         mark = int(self.spool.marks.get(MARK, b"0"))
-        if not self.flipped or not self.may_lack:
+        if not self.mark_may_lack:
             assert mark == self.mark or mark in self.ghosts, (mark, self.mark, self.ghosts)
         for number, values in self.ghosts.items():
             if number == mark:  # SP5: what the mark came with is there

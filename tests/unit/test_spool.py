@@ -206,15 +206,20 @@ def test_sp6_a_broken_record_is_set_aside_and_counted_and_all_others_come(where:
     assert metrics.EDGE_SPOOL_QUARANTINED._value.get() == before + 1  # known already
 
 
-def test_sp6_a_record_that_breaks_while_the_spool_is_open_is_set_aside_too() -> None:
+@pytest.mark.parametrize("head", [False, True])
+def test_sp6_a_record_that_breaks_while_the_spool_is_open_is_set_aside_too(head: bool) -> None:
     disk = FakeDisk()
     spool = _open(disk)
     for number in (1, 2, 3):
         spool.put([_message(number, 200)])
     path = _segments(disk)[-1]
-    disk.flip(path, bytes(disk.files[path].data).index(b"2.xxx") + 9)
+    data = bytes(disk.files[path].data)
+    value = data.index(b"2.xxx")
+    disk.flip(path, data.rindex(b"LFsp", 0, value) + 20 if head else value + 9)
     assert _numbers(spool) == [1, 3]
     assert spool.waiting == 2
+    (kept,) = [bytes(content.data) for path, content in disk.files.items() if path.parent.name == "quarantine"]
+    assert kept.count(b"x" * 190) == 1
 
 
 def test_sp6_what_cannot_be_read_now_is_left_for_the_next_start() -> None:

@@ -73,6 +73,11 @@ class Segment:
         first = self._firsts[found[0]]
         return range(first, first + self._end(found[0]) - self._bases[found[0]])
 
+    def extent(self, first: int) -> int:
+        """Bytes from the record of the group that begins with ``first`` to that of the next group, or to the end."""
+        group = bisect_right(self._firsts, first)
+        return (self._places[group] if group < len(self._places) else self.size) - self._places[group - 1]
+
     def finish(self, number: int) -> bool:
         """Count ``number`` as done; False when it is not here, or was done already."""
         found = self._index(number)

@@ -12,7 +12,8 @@ SP3  ``take`` gives each message once, oldest first, and those given ``again`` o
 SP4  What ``sent`` noted is in ``doubts`` of whoever opens the spool after a crash, unless it was ``done``. Such a
      message is not given by ``take`` before it is known whether Kafka has it (``done``) or not (``again``).
 SP5  A mark is never older than the messages that came with it, and stays when their segment goes.
-SP6  A broken record costs itself alone; it is kept in ``quarantine/``, counted and logged (RE2).
+SP6  A broken record costs itself alone; it is kept in ``quarantine/``, counted and logged (RE2). A mark whose
+     last value was in it, and in no checkpoint since, has the value before.
 SP7  One process at a time has a spool open.
 SP8  In memory it takes some 10 bytes a message that waits, and what ``take`` gave out last.
 
@@ -37,9 +38,10 @@ from logflume.edge.spool.disk import Disk, Lock, RealDisk
 from logflume.edge.spool.frames import Kind
 from logflume.edge.spool.journal import NO_ROOM, Journal, parse_name
 from logflume.edge.spool.message import Message
-from logflume.edge.spool.records import Checkpoint, Group, Sent
-from logflume.edge.spool.replay import Found, replay, set_aside, set_marks
-from logflume.edge.spool.segment import Segment, merged
+from logflume.edge.spool.records import Checkpoint, Sent
+from logflume.edge.spool.replay import Found, replay, set_marks
+from logflume.edge.spool.segment import Segment
+from logflume.edge.spool.segments import Segments
 from logflume.errors import Refused, Unavailable
 
 _LOG = logging.getLogger("logflume.edge.spool")
@@ -67,17 +69,16 @@ class Spool:
         self._id = id
         self._lock = threading.Lock()
         self._closed = False
-        self._segments: list[Segment] = []
         self._marks: dict[str, bytes] = {}
         self._sent: dict[int, Sent] = {}
         self._next = 1
         self._cursor = 0
         self._out: set[int] = set()
         self._again: list[int] = []
-        self._group: tuple[int, Group] | None = None
         self._bytes = 0
         self._oldest_ns: int | None = None
         self._waiting = 0
+        self._segments: Segments
         self._journal: Journal
 
     @classmethod
@@ -125,7 +126,7 @@ class Spool:
         return spool
 
     def _begin(self, found: Found, sequence: int) -> None:
-        self._segments = found.segments
+        self._segments = Segments(self._disk, self._id, found.segments, self._give_up)
         self._marks = found.marks
         self._sent = found.sent
         self._out.update(found.sent)
@@ -141,7 +142,7 @@ class Spool:
             sequence=sequence,
             segment_bytes=min(_SEGMENT_BYTES, self._cap // _SEGMENTS),
             checkpoint=self._checkpoint,
-            begun=self._segments.append,
+            begun=self._segments.add,
         )
         self._journal.begin()
         self._reclaim()
@@ -236,7 +237,7 @@ class Spool:
             self._check()
             while len(taken) < most and (number := self._following()) is not None:
                 self._out.add(number)
-                message = self._load(number)
+                message = self._segments.load(number)
                 if message is not None:
                     taken.append((number, message))
         return taken
@@ -336,7 +337,7 @@ class Spool:
         raise AssertionError
 
     def _make_room(self, size: int) -> None:
-        if not self._segments[-1].left:
+        if not self._segments.last.left:
             try:
                 self._journal.begin()  # so that the present one, all done, may go
             except OSError as failure:
@@ -354,8 +355,7 @@ class Spool:
         return Unavailable(f"the spool in {self._folder} takes nothing: {why}")
 
     def _checkpoint(self) -> bytes:
-        left = merged(each for segment in self._segments for each in segment.ranges())
-        checkpoint = Checkpoint(self._next, tuple(left), tuple(self._sent.values()), self._marks)
+        checkpoint = Checkpoint(self._next, self._segments.ranges(), tuple(self._sent.values()), self._marks)
         return self._frame(Kind.CHECKPOINT, self._next, 0, records.pack_checkpoint(checkpoint))
 
     def _following(self) -> int | None:
@@ -363,73 +363,29 @@ class Spool:
             number = heappop(self._again)
             if number >= self._cursor:
                 continue  # the cursor comes to it
-            if number not in self._out and any(segment.find(number) for segment in self._segments):
+            if number not in self._out and self._segments.has(number):
                 return number
-        for segment in self._segments:
-            if segment.left and segment.last >= self._cursor:
-                for number in segment.waiting(self._cursor):
-                    if number not in self._out:
-                        self._cursor = number + 1
-                        return number
-        self._cursor = self._next
-        return None
+        following = self._segments.following(self._cursor, self._out)
+        self._cursor = self._next if following is None else following + 1
+        return following
 
-    def _load(self, number: int) -> Message | None:
-        """Read a message; None when it can't be, and then it is set aside, or left for the next opening to try."""
-        for segment in self._segments:
-            place = segment.find(number)
-            if place is not None:
-                if self._group is None or self._group[0] != place.first:
-                    self._group = self._read(segment, place.at, place.first)
-                return None if self._group is None else self._group[1].messages[number - place.first]
-        return None
-
-    def _read(self, segment: Segment, at: int, first: int) -> tuple[int, Group] | None:
-        record = b""
-        try:
-            head = frames.read_head(bytes.fromhex(self._id), self._disk.read(segment.path, at, frames.HEAD_BYTES))
-            size = frames.FRAME_BYTES + head.length if head is not None else frames.HEAD_BYTES
-            record = self._disk.read(segment.path, at, size)
-        except OSError as failure:
-            metrics.EDGE_SPOOL_ERRORS.labels("unreadable").inc()
-            _LOG.error("%s can't be read at %d: %s; the next start tries again", segment.path, at, failure)
-            return None
-        payload = frames.read_payload(record) if head is not None and len(record) == size else None
-        if payload is not None:
-            return first, records.unpack_group(payload)
-        numbers = segment.group(first)
-        lost = [number for number in numbers if segment.find(number) is not None]
-        if set_aside(self._disk, segment.path, at, record, len(lost), f"messages {numbers[0]} to {numbers[-1]}"):
-            self._finish(lost)
-            self._reclaim()
-        return None
+    def _give_up(self, numbers: Sequence[int]) -> None:
+        self._finish(numbers)
+        self._reclaim()
 
     def _finish(self, numbers: Iterable[int]) -> None:
         for number in numbers:
             self._out.discard(number)
             self._sent.pop(number, None)
-            for segment in self._segments:
-                if segment.finish(number):
-                    break
+            self._segments.finish(number)
 
     def _reclaim(self) -> None:
-        """Remove segments whose messages are all done; never the last, whose checkpoint speaks for those before it."""
-        for segment in self._segments[:-1]:
-            if segment.left or segment.kept:
-                continue
-            try:
-                self._disk.remove(segment.path)
-            except FileNotFoundError:
-                pass
-            except OSError as failure:
-                _LOG.warning("%s can't be removed: %s", segment.path, failure)
-                continue
-            self._segments.remove(segment)
+        self._segments.reclaim()
         self._measure()
 
     def _measure(self) -> None:
-        self._bytes = sum(segment.size for segment in self._segments)
-        self._waiting = sum(segment.left for segment in self._segments)
-        self._oldest_ns = next((segment.oldest_ns for segment in self._segments if segment.left), None)
+        self._bytes = self._segments.size
+        self._waiting = self._segments.left
+        self._oldest_ns = self._segments.oldest_ns
         metrics.EDGE_SPOOL_BYTES.set(self._bytes)
         metrics.EDGE_SPOOL_SHARE.set(self.share)

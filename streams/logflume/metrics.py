@@ -442,7 +442,8 @@ SINK_COMMIT_AGE = _gauge(
     "seconds",
     (),
     "Age of the oldest block that is read and not yet committed.",
-    "Grows without end: a flush is stuck and /ready fails; the log names the table.",
+    "Up to the longest max_age_seconds of a job it is rows that wait for their object. "
+    "Grows without end: a flush is stuck and /ready fails; the log names the table or job.",
 )
 SINK_STOPPED = _gauge(
     "logflume_sink_stopped_partitions",

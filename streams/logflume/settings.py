@@ -129,7 +129,10 @@ class Settings(BaseSettings):
         description="Port of a worker's `/metrics`, `/live` and `/ready`; 0: none. Workers of one host need one each.",
     )
     stall_seconds: float = Field(
-        120.0, gt=0, description="`/ready` fails when there is work and nothing was committed for this long."
+        120.0,
+        gt=0,
+        description="`/ready` fails when there is work and nothing was committed for this long (a sink: and for the "
+        "longest `max_age_seconds` of a job).",
     )
 
     # Edge

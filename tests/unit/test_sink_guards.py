@@ -12,13 +12,14 @@ from logflume.block.schema import sorted_schema
 from logflume.clock import ManualClock
 from logflume.kafka.identity import TopicChanged
 from logflume.kafka.position import Position
-from logflume.model import Outlet
+from logflume.model import Configuration, FileFormat, Job, Outlet, Target, Tenant
 from logflume.settings import Settings
 from logflume.sink.assigned import Assigned
 from logflume.sink.budget import Budget
 from logflume.sink.buffers import Lane
 from logflume.sink.commit import Committer
 from logflume.sink.flushes import Flush, FlushPool
+from logflume.sink.health import Health
 from logflume.sink.held import Run, hold
 from logflume.sink.partition import Partition
 from logflume.sink.placing import Start
@@ -112,6 +113,7 @@ def test_a_gap_in_the_log_stops_its_partition_before_it_is_read_past() -> None:
     worker, partition = sink(IdlePool())
     take(worker, 0, 2, 3)
     assert worker._assigned.stops[PLACE].reason == "gap"
+    assert partition.stopped
     assert partition.position.offset == 1
 
 
@@ -153,3 +155,21 @@ def test_a_held_batch_counts_with_what_its_columns_and_segments_cost_beside_thei
     batch = pair.segments[0].batch()
     hold(batch, 0, [Run("a", 0, 1)], budget)
     assert budget.used >= batch.get_total_buffer_size() + 250 * batch.num_columns + 300
+
+
+@pytest.mark.parametrize(("age", "troubles"), [(110.0, 0), (410.0, 0), (430.0, 1)])
+def test_rows_that_wait_for_their_object_to_be_full_are_no_stall(age: float, troubles: int) -> None:
+    worker, _ = sink(IdlePool())
+    job = Job("copy", "events", Target("file:///nowhere"), FileFormat.CSV, max_age_seconds=300)
+    configuration = Configuration(1, "", {"a": Tenant("a", {}, {"copy": job})})
+    clock = ManualClock()
+    vars(worker).update(
+        _settings=Settings(stall_seconds=120.0),
+        _source=SimpleNamespace(current=lambda: configuration),
+        _joined=True,
+        _commit_error="",
+        health=Health(clock),
+    )
+    take(worker, 0)
+    worker._tell(age)
+    assert len((worker.health.ready() or "").splitlines()) == troubles

@@ -14,9 +14,10 @@ from logflume.block.schema import sorted_schema
 from logflume.block.sorted import decode_sorted
 from logflume.errors import Hole, Refused, Retryable
 from logflume.kafka.cursors import Cursor
+from logflume.kafka.intents import Intent, JobCursor
 from logflume.kafka.position import Position
 from logflume.kafka.reader import SortedPartition
-from logflume.model import Outlet
+from logflume.model import FileFormat, Job, Outlet, Target
 from logflume.sink import columns, unwanted
 from logflume.sink.budget import Budget
 from logflume.sink.held import Run
@@ -377,6 +378,24 @@ def test_full_memory_pauses_every_partition() -> None:
     one, other = partition(budget=budget), partition(budget=budget)
     read(one, {"a": 1})
     assert overburdened([one, other], budget, 1 << 30) == {one, other}
+
+
+def test_of_full_memory_the_rows_of_a_stored_cut_are_read_on_to_its_end() -> None:
+    budget = Budget(1)
+
+    def gathering(end: int) -> Partition:
+        job = Job("copy", "events", Target("file:///nowhere"), FileFormat.CSV)
+        cursor = JobCursor("sorted", "id", 0, "a", "copy", 0, Intent(0, end, "x", job))
+        start = Start(Position(0), jobs=(cursor,))
+        made = Partition("sorted", "id", 0, EVENTS, SCHEMA, start, budget, {("a", "copy")})
+        made.read(0, 0, *sorted_message({"a": 1}, 0), lambda tenant, _: (Outlet(tenant, "copy", job),), 0.0)
+        return made
+
+    near, far, whole, other = gathering(3), gathering(5), gathering(1), partition(budget=budget)
+    assert overburdened([near, far, whole, other], budget, 1 << 30) == {far, whole, other}
+    near.stopped = True
+    assert overburdened([near, far, whole, other], budget, 1 << 30) == {near, whole, other}
+    assert overburdened([near, whole, other], budget, 1 << 30) == {near, whole, other}
 
 
 def test_tenants_that_cannot_be_stored_pause_their_partition_before_they_fill_the_memory() -> None:

@@ -81,6 +81,12 @@ class Configuration:
         return self._outlets.get((tenant, dataset), ())
 
     @cached_property
+    def longest_wait(self) -> float:
+        """For how many seconds rows may wait for a job's object to be full: no longer than any job says."""
+        ages = (job.max_age_seconds for tenant in self.tenants.values() for job in tenant.jobs.values())
+        return max(ages, default=0.0)
+
+    @cached_property
     def _outlets(self) -> Mapping[tuple[str, str], tuple[Outlet, ...]]:
         """Of every pair; a sink asks once a run."""
         return {

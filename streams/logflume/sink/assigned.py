@@ -54,6 +54,8 @@ class Assigned:
     def stop(self, at: Place, stop: Stop) -> None:
         """Read no more of this partition; the others go on."""
         self.stops[at] = stop
+        if (partition := self.open.get(at)) is not None:
+            partition.stopped = True
         _log.error("sink.stopped", topic=at[0], partition=at[1], reason=stop.reason, detail=stop.detail)
 
     def drop_topic(self, error: TopicChanged) -> None:

@@ -88,6 +88,11 @@ class Cuts:
                 gathering.append(outlet)
         return gathering
 
+    @property
+    def next_end(self) -> int | None:
+        """The offset to which must be read until a stored cut is whole; None when all are."""
+        return min(self._ends, default=None)
+
     def taking(self, outlets: tuple[Outlet, ...], offset: int) -> tuple[Outlet, ...]:
         """Return those of ``outlets`` that lack the rows at ``offset`` (J3)."""
         if not self._lines:

@@ -114,8 +114,9 @@ class FlushPool:
     def settle(self, partitions: Collection[Partition] | None, seconds: float) -> bool:
         """Take back the flushes of ``partitions`` (None: all) that have not begun, and wait for those that run.
 
-        Returns False when a table's still ran after ``seconds``. An object's is waited for a little only: whoever ends
-        it, or begins it again, writes the same. Their landings come as ever; a cancelled one has none.
+        Returns False when one still ran after ``seconds``. An object's of a partition that others have next is waited
+        for a little only, and does not count: whoever ends it, or begins it again, writes the same. Landings come as
+        ever; a cancelled flush has none.
         """
         tables: list[Future[Landing]] = []
         objects: list[Future[Landing]] = []
@@ -125,7 +126,7 @@ class FlushPool:
             if future.cancel():
                 del self._running[flush]
             else:
-                (tables if lane is Lane.TABLES else objects).append(future)
+                (tables if lane is Lane.TABLES or partitions is None else objects).append(future)
         late = wait(tables, timeout=seconds).not_done
         wait(objects, timeout=min(seconds, _OBJECT_SECONDS))
         return not late

@@ -28,7 +28,7 @@ from logflume.sink.budget import Budget
 from logflume.sink.buffers import Buffers, Flight, Pair
 from logflume.sink.cuts import Change, Cuts, Key, object_name
 from logflume.sink.held import Run, hold
-from logflume.sink.placing import Start, Stop
+from logflume.sink.placing import Start
 from logflume.sink.progress import Progress
 
 _FAILURES_TOLD = 3  # one failed flush is weather
@@ -69,7 +69,7 @@ class Partition:
         self.number = number
         self.dataset = dataset
         self._types = dict(zip(schema.names, schema.types, strict=True))
-        self.stopped: Stop | None = None
+        self.stopped = False
         self.closed = False
         self.buffers = Buffers(budget)
         self.progress = Progress(start.position)
@@ -94,6 +94,12 @@ class Partition:
     def position(self) -> Position:
         """After the last message whose rows are all taken in: up to here a flight is complete, and no further (A1)."""
         return self._position
+
+    @property
+    def to_gather(self) -> int | None:
+        """After how many more messages a stored cut is whole; None when no cut, or no message, is waited for."""
+        end = self._cuts.next_end
+        return None if self.stopped or end is None else end - self._position.offset
 
     @property
     def where(self) -> str:

@@ -17,11 +17,13 @@ _REFUSED_SECONDS = 60.0  # someone must change something first
 def overburdened(partitions: Collection[Partition], budget: Budget, behind_limit: int) -> set[Partition]:
     """Return the partitions that should not be read for now.
 
-    All, when memory is full. Otherwise only those with tenants that can't be stored, before these fill the memory that
-    the others need, or hold the commit back further than ``behind_limit`` bytes.
+    All, when memory is full; but for the one that is nearest to having a stored cut whole, as such rows can't come to
+    rest and free their memory before. Otherwise only those with tenants that can't be stored, before these fill the
+    memory that the others need, or hold the commit back further than ``behind_limit`` bytes.
     """
     if budget.full:
-        return set(partitions)
+        left = {partition: to_go for partition in partitions if (to_go := partition.to_gather) is not None}
+        return set(partitions) - ({min(left, key=left.__getitem__)} if left else set())
     failing = {p: size for p in partitions if (size := p.buffers.failing_bytes)}
     far = sum(partition.progress.behind_bytes for partition in partitions) >= behind_limit
     return set(failing) if far or sum(failing.values()) > _FAILING_SHARE * budget.limit_bytes else set()

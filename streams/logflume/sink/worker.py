@@ -5,9 +5,10 @@ inside ``poll``). Its promises:
 
 I1  A row is stored exactly once: reading is repeatable, a table knows how far it holds each partition, and positions
     move in transactions that a zombie can't complete.
-I2  No flush of a partition begins after its revocation began, or after it was given up; one that runs is waited for at
-    a revocation, and the process ends rather than let it outlive that. Of a partition given up a straggler's result is
-    not heard, and can only be rows that the successor finds stored (table, T5).
+I2  No flush of a partition begins after its revocation began, or after it was given up; a table's that runs is waited
+    for at a revocation, and the process ends rather than let it outlive that. Of a partition given up a straggler's
+    result is not heard, and can only be rows that the successor finds stored (table, T5), or the very object that the
+    successor writes (cuts, J1).
 I5  The stored position never passes a row that is not durable.
 """
 
@@ -367,7 +368,7 @@ class Sink:
         for stop in parts.stops.values():
             metrics.SINK_STOPPED.labels(stop.reason).inc()
         troubles = [] if self._joined else [NOT_JOINED]
-        if age > self._settings.stall_seconds:
+        if age > self._settings.stall_seconds + self._source.current().longest_wait:
             troubles.append(f"nothing was committed for {age:.0f} s. {self._commit_error}")
         self.health.tick(troubles + parts.troubles())
 

@@ -366,6 +366,35 @@ def test_p2_a_refused_message_of_the_spool_is_taken_again(edge: Edge) -> None:
     assert edge.outcome.failed == []
 
 
+def test_p8_messages_of_the_spool_that_are_refused_or_have_no_way_hold_up_no_others(edge: Edge) -> None:
+    edge.producer.limit = 100
+    with edge.running():
+        edge.know()
+        stuck, alive = (_of_partition(edge, partition) for partition in (0, 1))
+        edge.routes.block([("t", 0)])
+        edge.spool.put([_message(b"too large %d " % number + b"x" * 100) for number in range(40)])
+        edge.spool.put([Message("t", stuck, b"stuck %d" % number, (), "events") for number in range(40)])
+        edge.spool.put([_message(b"1"), Message("t", alive, b"2", (), "events")])
+
+        def go_on(count: int) -> bool:
+            edge.clock.advance(0.1)
+            return len(edge.producer.log) == count
+
+        until(lambda: go_on(2), what="those behind")
+        assert edge.values() == [b"1", b"2"]
+        edge.routes.free(("t", 0))
+        until(lambda: go_on(42), what="those that had no way")
+        edge.producer.limit = 1000
+        until(lambda: go_on(82) and not edge.spool.waiting, what="those that were refused")
+    assert len(set(edge.values())) == 82
+    assert edge.outcome.failed == []
+
+
+def _of_partition(edge: Edge, partition: int) -> bytes:
+    keys = (b"%d" % number for number in range(100))
+    return next(key for key in keys if edge.routes.choose("t", key).partition == partition)  # type: ignore[union-attr]
+
+
 def test_a_disk_that_fails_before_a_message_is_sent_leaves_it_in_the_spool(edge: Edge) -> None:
     with edge.running() as publisher:
         publisher.publish(0, _message(b"0"))

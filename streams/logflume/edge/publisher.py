@@ -16,7 +16,8 @@ P5  Every message has its partition and its tag before it is produced, so that t
 P6  No ticket waits for Kafka for longer than ``AWAY_SECONDS``, while the spool takes messages: what is in flight by
     then is written there, too, as sent and in doubt.
 P7  After ``drop`` nothing is sent any more: what is in flight then is its next opener's, who looks for it in Kafka.
-P8  The spool's messages go oldest first, ``_DRAINING`` at a time; new ones may overtake them.
+P8  The spool's messages go oldest first, ``_DRAINING`` at a time; new ones may overtake them, and so may any those
+    that Kafka refuses or that have no way.
 """
 
 from __future__ import annotations
@@ -262,7 +263,7 @@ class Publisher:
                 continue
             flight = self._flights.pop(number)  # surely not stored: it may as well go another way
             if flight.number is not None:
-                self._spooling.spool.again((flight.number,))
+                self._spooling.refused(flight.number)
             elif flight.ticket is not None and flight.message is not None:
                 self.publish(flight.ticket, flight.message)
             if flight.held:
@@ -353,7 +354,7 @@ class Publisher:
             room = min(room, 1)
         if room <= 0:
             return
-        for number, route, tag, message in spooling.next(room, stuck):
+        for number, route, tag, message in spooling.next(room, stuck, room - _DRAINING // 2):
             self._launch(Flight(None, message, message.topic, len(message.value), now, route, tag, number))
 
     def _barrier(self, topic: str, partition: int, headers: Any, landed: Landed) -> None:

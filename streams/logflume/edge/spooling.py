@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -43,21 +43,31 @@ class Spooling:
         self.routes = Routes(lookup, clock)
         self._clock = clock
         self._doubts = Doubts(spool, self.routes, lookup)
-        self._wayless: dict[str, list[int]] = defaultdict(list)  # taken, and no way for them: by topic
+        # Taken and not sent: by topic and key, as there is no way for them; and what Kafka refused.
+        self._wayless: dict[tuple[str, bytes | None], list[int]] = defaultdict(list)
+        self._refused: deque[int] = deque()
         self._trouble = ""
 
-    def next(self, most: int, avoid: Collection[Partition]) -> list[tuple[int, Route, str, Message]]:
+    def refused(self, number: int) -> None:
+        """Take back a message that Kafka refused: it is sent again, but must not hold up those behind it."""
+        self._refused.append(number)
+
+    def next(self, most: int, avoid: Collection[Partition], refused: int) -> list[tuple[int, Route, str, Message]]:
         """Messages to be sent now, the oldest first, with number, route and tag; the spool has noted it already.
 
-        Those for which there is no route now are passed over. Never waits for Kafka.
+        Those for which there is no route now are passed over; ``refused`` of them at most were refused before. Never
+        waits for Kafka.
         """
-        for topic in [name for name in self._wayless if self.routes.choose(name, None, avoid) is not None]:
-            self.spool.again(self._wayless.pop(topic))
+        for where in [each for each in self._wayless if self.routes.choose(*each, avoid) is not None]:
+            self.spool.again(self._wayless.pop(where))
+        while self._refused and refused > 0:
+            self.spool.again((self._refused.popleft(),))
+            refused -= 1
         ready: list[tuple[int, Route, str, Message]] = []
         for number, message in self.spool.take(most):
             route = self.routes.choose(message.topic, message.key, avoid)
             if route is None:
-                self._wayless[message.topic].append(number)
+                self._wayless[message.topic, message.key].append(number)
             else:
                 ready.append((number, route, self.spool.tag(number), message))
         if not ready:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from logflume.cli import main
 from logflume.errors import Refused
-from logflume.kafka import client, topics
+from logflume.kafka import client, groups, topics
 from logflume.kafka.deadletters import DeadLetter, pack
 from logflume.kafka.deadletters.filed import Drawers, Filed, Selection, read_all
 from logflume.kafka.deadletters.original import Correction
@@ -26,6 +27,7 @@ from logflume.kafka.deadletters.replay import replay as replay_one
 from logflume.settings import Settings
 from tests.conftest import StartWorker
 from tests.integration.test_sort import read_sorted
+from tests.support.sorted_log import stored, want
 from tests.support.waiting import until
 
 
@@ -101,6 +103,35 @@ def test_poison_is_replayed_once_also_after_a_death_and_sorted_behind_the_transa
     assert second.letter.replay_of == first[b"{broken"].id
     assert (second.letter.raw, second.replayed, first[b"{broken"].replayed) == (b"{broken", False, True)
     assert len(ingested(made)) == 6
+
+
+def test_rows_that_no_table_wanted_are_stored_once_when_their_tenant_is_known_and_nothing_stays_behind(
+    made: Settings, worker: StartWorker
+) -> None:
+    want(made, "acme")
+    good = b'{"time":"2026-01-02T03:04:05.678Z","message":"m%d"}'
+    produce(made, topics.ingest_topic(made, "events"), *((good % number, b"bell") for number in range(3)))
+    worker("sort", made)
+    sink = worker("sink", made)
+    until(lambda: list(read_all(made)), 60)
+    assert sink.stop() == 0
+    want(made, "bell")
+    rows = sum(filed.letter.raw.count(b"\n") for filed in read_all(made))
+    assert (rows, put_back(made, Selection(reason="unwanted")).records) == (3, 3)
+    assert put_back(made, Selection(reason="unwanted")).records == 0
+    worker("sink", made)
+    until(lambda: stored(made, "bell"), 60)
+    # The end of the transaction lies behind the last row: it is no record that a sorter is behind.
+    lags = until(lambda: found if not any((found := lag(made)).values()) else None, 60)
+    assert lags is not None
+    assert stored(made, "bell") == Counter(["m0", "m1", "m2"])
+    assert not stored(made, "acme")
+
+
+def lag(settings: Settings) -> dict[tuple[str, int], int | None]:
+    """The lag of both groups on what they read of ``events``."""
+    read = {topics.ingest_topic(settings, "events"), topics.sorted_topic(settings, "events")}
+    return {(row.topic, row.partition): row.lag for row in groups.lag(settings) if row.topic in read and row.end}
 
 
 def test_who_was_taken_over_puts_nothing_back_any_more(made: Settings) -> None:

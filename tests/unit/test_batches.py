@@ -1,8 +1,9 @@
-"""K1 to K4: batches of messages as they are fetched, whatever they hold and however much they unpack to."""
+"""K1 to K5: batches of messages as they are fetched, whatever they hold and however much they unpack to."""
 
 from __future__ import annotations
 
 import struct
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from aiokafka.structs import TopicPartition
 from logflume import contract
 from logflume.model import load
 from logflume.sort import batches, unpacking
-from logflume.sort.batches import BoundedRecords, Torn
+from logflume.sort.batches import BoundedRecords, CountedResult, Fetched, Torn
 from logflume.sort.gather import Gatherer
 from logflume.sort.unpacking import Unreadable
 from tests.support.ingest import chunk
@@ -128,6 +129,14 @@ def test_what_a_transaction_aborted_is_left_out_and_what_comes_behind_its_end_is
     aborted = [(9, 0)] if ends_as == "aborted" else []
     found = PartitionRecords(TopicPartition("t", 0), BoundedRecords(data), aborted, 0, None, None, True, READ_COMMITTED)
     assert (offsets(list(found)), found.next_fetch_offset) == ([2] if aborted else [0, 2], 3)
+    # K5: without a message behind it, the transaction's end is still covered.
+    place = TopicPartition("t", 0)
+    ended = PartitionRecords(place, BoundedRecords(data[: -len(inside)]), [], 0, None, None, True, READ_COMMITTED)
+    state = SimpleNamespace(paused=False, position=0, consumed_to=lambda offset: None)
+    assignment = SimpleNamespace(active=True, state_value=lambda tp: state)
+    read = CountedResult(place, assignment=assignment, partition_records=ended, backoff=0).getall()
+    assert isinstance(read, Fetched)
+    assert (offsets(read), read.last) == ([0], 1)
 
 
 def test_k2_what_was_fetched_at_once_is_left_when_it_has_grown_past_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from faust.types import TP
 
 from logflume import metrics
 from logflume.block.wire import MOST_BYTES
-from logflume.sort.batches import Torn
+from logflume.sort.batches import Fetched, Torn
 from logflume.sort.commit import CommitRule
 from logflume.sort.transport import Consumer, ConsumerThread, Transport, _raw_bytes
 from tests.support.ingest import message
@@ -37,7 +37,7 @@ def test_the_private_parts_are_those_that_the_transport_was_checked_against() ->
     assert "_isolation_level" in aiokafka.AIOKafkaConsumer.__init__.__code__.co_names
     assert "_isolation_level" in aiokafka.AIOKafkaConsumer.start.__code__.co_names
     assert hasattr(GroupCoordinator, "fetch_committed_offsets")
-    assert "MemoryRecords" in vars(fetcher)
+    assert {"MemoryRecords", "FetchResult"} <= vars(fetcher).keys()
     for name in ("_maybe_uncompress", "_read_msg"):
         assert name in vars(default_records._DefaultRecordBatchPy), name
 
@@ -108,6 +108,19 @@ def test_a_fetch_is_one_chunk_a_partition_and_known_to_the_commit_rule_at_once()
         assert await fetch(consumer) == [(0, 9)]
         assert consumer.rule.oldest() is not None
         assert list(consumer._filter_tps_with_pending_acks()) == []
+
+    asyncio.run(play())
+
+
+def test_t7_a_chunk_covers_the_transactions_end_behind_its_last_message_but_believes_no_torn_batch() -> None:
+    async def play() -> None:
+        consumer, thread = held()
+        whole = Fetched(fetched(0, 9)[HERE])
+        torn = Fetched([*fetched(11, 12)[HERE], message(2**62, Torn(b"bad"))])
+        whole.next_offset, torn.next_offset = 11, 2**40
+        thread.fetches = [{HERE: whole}, {HERE: torn}]
+        assert await fetch(consumer) == [(0, 10)]
+        assert await fetch(consumer) == [(11, 12)]
 
     asyncio.run(play())
 

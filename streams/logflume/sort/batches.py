@@ -9,6 +9,7 @@ K3  A batch that passes its checksum and can't be unpacked or read is one ``Unre
     its bytes: whoever reads it again gets the same.
 K4  A batch that fails its checksum says nothing that may be believed, not even how far it reaches: it ends what was
     fetched, as one ``Torn``. Before it nothing is lost.
+K5  What was fetched says how far it reaches: past the end of a transaction behind its last message, which is none.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record import default_records, memory_records
+from aiokafka.structs import ConsumerRecord
 
 from logflume.block import reasons
 from logflume.errors import Poison
@@ -32,6 +35,30 @@ _PAST_EVERY_OFFSET = 2**62
 
 class Torn(bytes):
     """In the place of a message's value: why nothing behind it can be read. No client can send one."""
+
+
+class Fetched(list[ConsumerRecord]):
+    """Messages that were fetched of one partition together, in order."""
+
+    next_offset: int
+    """Where aiokafka goes on: there is no message between the last one and it (K5)."""
+
+    @property
+    def last(self) -> int:
+        """The last offset of what was fetched, whether a message is there or not."""
+        return self.next_offset - 1
+
+
+class CountedResult(fetcher.FetchResult):  # type: ignore[misc]
+    """What was fetched of one partition, and how far it reaches."""
+
+    def getall(self, max_records: int | None = None) -> list[ConsumerRecord]:
+        """Return the messages, ``Fetched`` when there are any."""
+        read = self._partition_records
+        found = Fetched(super().getall(max_records))
+        if found:
+            found.next_offset = read.next_fetch_offset
+        return found
 
 
 class BoundedRecords(memory_records._MemoryRecordsPy):  # type: ignore[misc]

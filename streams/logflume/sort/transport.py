@@ -16,6 +16,8 @@ T5  A partition without a committed offset is placed at its beginning, by name; 
     partition.
 T6  A batch may hold anything: see ``sort.batches``. One that can't be unpacked is one ``Unreadable`` in a chunk, and
     one whose checksum is wrong stops its partition before it; aiokafka fails on both, and skips what it had read.
+T7  A chunk covers the ends of transactions behind its last message: nobody ever reads these, and a commit before one
+    would look like a message of lag until the next one comes.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ from mode.utils.futures import notify
 from logflume import metrics
 from logflume.block.wire import MOST_BYTES
 from logflume.errors import Fatal
-from logflume.sort.batches import BoundedRecords, Torn
+from logflume.sort.batches import BoundedRecords, CountedResult, Fetched, Torn
 from logflume.sort.commit import CommitRule, Range
 
 log = structlog.get_logger(__name__)
@@ -73,7 +75,7 @@ class Chunk:
 
     @property
     def last(self) -> int:
-        """Offset of the last message."""
+        """Offset of the last message, or of the transaction's end behind it (T7)."""
         return self.range.last
 
 
@@ -88,6 +90,7 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # T3; read when the consumer starts
         fetcher.MemoryRecords = BoundedRecords  # T6
+        fetcher.FetchResult = CountedResult  # T7
         return consumer
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
@@ -209,6 +212,7 @@ class Consumer(stock.Consumer):
                 continue
             if isinstance(records[-1].value, Torn):
                 self._stop(TP(*tp), str(records.pop().value, "utf-8"))
+                records = list(records)  # how far it reaches is the torn batch's word (K4)
             if records:
                 yield tp, records
 
@@ -220,7 +224,8 @@ class Consumer(stock.Consumer):
         self.pause_partitions({tp})
 
     def _chunk(self, tp: TP, records: list[ConsumerRecord]) -> Chunk:
-        fetched = self.rule.fetched(tp, records[0].offset, records[-1].offset, time.monotonic())
+        last = records.last if isinstance(records, Fetched) else records[-1].offset
+        fetched = self.rule.fetched(tp, records[0].offset, last, time.monotonic())
         size = sum(_raw_bytes(record) for record in records)
         return Chunk(tp.topic, self.topic_id(tp.topic), tp.partition, records, size, fetched, self.lost.pop(tp, None))
 

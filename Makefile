@@ -5,7 +5,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
-WORKERS ?= 2          # processes that `make test` runs tests in
+WORKERS ?= 3          # processes that run tests; some of them always wait for something
 ARGS ?=               # handed on to the command of a target: make bench ARGS=--quick
 
 VENV := .venv

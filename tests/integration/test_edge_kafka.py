@@ -199,7 +199,7 @@ def test_the_page_on_producing_says_what_works(settings: Settings, monkeypatch: 
         monkeypatch.setenv(name, value)
     topics.apply(settings)
     page = (Path(__file__).parents[2] / "docs" / "produce.md").read_text()
-    client, on_bad, handler, plain = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    client, on_bad, handler, plain, avro = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     exec(client, {})
     place: dict[str, Any] = {"Client": Client}
     exec(on_bad, place)
@@ -210,8 +210,13 @@ def test_the_page_on_producing_says_what_works(settings: Settings, monkeypatch: 
     logging.getLogger().removeHandler(added)
     added.close()
     plain = plain.replace("127.0.0.1:9092", settings.kafka_bootstrap).replace("logflume.", settings.topic_prefix)
-    exec(plain, {})
+    place = {}
+    exec(plain, place)
+    monkeypatch.chdir(Path(__file__).parents[2])  # the schema's file is named from there
+    exec(avro.replace("logflume.", settings.topic_prefix), place)
+    place["producer"].flush()
     messages = [m for part in _log(settings, topics.ingest_topic(settings, "events")).values() for m in part]
     assert Counter(record["message"] for _, record in rows(messages, DATASETS)) == Counter(["paid", "card refused"])
-    (record,) = [m for m in messages if m.key == b"acme"]
-    assert json.loads(record.value or b"")["message"] == "paid"
+    text, framed = sorted(m.value or b"" for m in messages if m.key == b"acme")
+    assert json.loads(text)["message"] == "paid"
+    assert framed.startswith(b"\xc3\x01")

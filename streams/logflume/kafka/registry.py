@@ -7,12 +7,13 @@ confluent-kafka is used, which also understands ``mock://`` in tests.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
-
-from confluent_kafka.schema_registry import SchemaRegistryClient, SchemaRegistryError
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from logflume.block import reasons
 from logflume.errors import Misconfigured, Poison, Retryable
+
+if TYPE_CHECKING:
+    from confluent_kafka.schema_registry import SchemaRegistryClient
 
 _TIMEOUT_SECONDS = 5.0
 _MOST_REFERENCES = 100
@@ -68,13 +69,11 @@ class ConfluentRegistry:
             schema = ask()
             references: dict[str, str] = {}
             self._refer(schema, references)
-        except SchemaRegistryError as error:
-            if error.http_status_code in _NO_SUCH:
-                raise Poison(reasons.UNKNOWN_SCHEMA, f"the schema registry has no schema of {what}") from error
-            raise Retryable(f"the schema registry did not give the schema of {what}: {error}") from error
         except Poison:
             raise
         except Exception as error:  # whatever its HTTP client raises when nobody answers, or answers nonsense
+            if getattr(error, "http_status_code", None) in _NO_SUCH:  # of a SchemaRegistryError
+                raise Poison(reasons.UNKNOWN_SCHEMA, f"the schema registry has no schema of {what}") from error
             raise Retryable(
                 f"the schema registry can't be asked for {what}: {type(error).__name__}: {error}"
             ) from error
@@ -99,6 +98,8 @@ def connect(url: str) -> ConfluentRegistry:
         conf = {"url": url, "max.retries": 0}
         if not url.startswith("mock://"):
             conf["timeout"] = _TIMEOUT_SECONDS
+        from confluent_kafka.schema_registry import SchemaRegistryClient  # late: most have none, and it takes a second
+
         return ConfluentRegistry(SchemaRegistryClient.new_client(conf))
     except (ValueError, TypeError) as error:
         raise Misconfigured(f"LOGFLUME_SORT_SCHEMA_REGISTRY is no http or https URL: {type(error).__name__}") from error

@@ -99,7 +99,8 @@ def _first_time(found: Found) -> Start | Stop:
         return Stop(
             "position-lost",
             f"the group has committed offset {found.committed}, but no position is stored: the cursors topic was "
-            "emptied or made again. Restore it, or take a new sink_group: tables know what they hold",
+            "emptied or made again. Restore it, or take a new sink_group: tables know what they hold, but file jobs "
+            "write again what Kafka still has",
         )
     if found.start > 0:
         return Start(Position(0).lost_until(found.start), (0, found.start))

@@ -17,7 +17,7 @@ from logflume.errors import Poison, Retryable
 from logflume.formats import avro_schema, to_records
 from logflume.kafka.registry import Registered
 from logflume.model import load
-from logflume.sort import plain
+from logflume.sort import plain, schemas
 from logflume.sort.gather import Gathered, Gatherer
 from logflume.sort.schemas import Schemas
 from tests.support.ingest import chunk, message
@@ -243,6 +243,20 @@ def test_s3_an_unknown_id_is_asked_for_once_a_unit_and_known_to_the_next_when_it
     registry.known = 8
     found = gatherer.gather([chunk([message(3, framed(8))])])
     assert (places(found), letters(found)) == ([(3, 0)], [])
+
+
+def test_more_known_schemas_than_are_kept_are_asked_for_once_a_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for again while its rows are made, the registry could fail, or say no, where nobody expects it."""
+
+    class Knowing(FakeRegistry):
+        def by_id(self, number: int) -> Registered:
+            self.asked.append(number)
+            return ORDER
+
+    monkeypatch.setattr(schemas, "_KEPT", 2)
+    registry = Knowing()
+    found = Gatherer(EVENTS, Schemas(EVENTS, (), registry)).gather([chunk([message(n, framed(n)) for n in range(5)])])
+    assert (len(places(found)), registry.asked) == (5, [0, 1, 2, 3, 4])
 
 
 def test_s3_a_flood_of_unknown_ids_is_no_flood_of_questions_and_holds_up_no_known_one() -> None:

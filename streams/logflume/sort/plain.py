@@ -25,6 +25,7 @@ from logflume.block.schema import EXTRA, RECEIVED, without_empty
 from logflume.block.wire import MOST_ROWS
 from logflume.errors import Poison
 from logflume.formats import JsonParser
+from logflume.formats.avro_body import BodyReader
 from logflume.formats.messages import of_messages
 from logflume.kafka.deadletters import DeadLetter
 from logflume.model import Dataset
@@ -52,6 +53,7 @@ class _Sorted:
     """Which of ``texts`` are lines in any case."""
     written: dict[Id, list[int]] = field(default_factory=lambda: defaultdict(list))
     bodies: dict[Id, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    readers: dict[Id, BodyReader] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class PlainReader:
         found = self._sorted(records, refused)
         reads = [*self._json(chunk, records, found, refused, letters)]
         for id, owners in found.written.items():
-            reads += self._written(id, np.array(owners, np.int64), found.bodies[id], refused)
+            reads += self._written(found.readers[id], np.array(owners, np.int64), found.bodies[id], refused)
         letters += [self._letter(chunk, records[at], poison) for at, poison in sorted(refused.items())]
         reads = [read for read in reads if read.batch.num_rows]
         return self._part(chunk, records, codes, reads) if reads else None
@@ -132,7 +134,9 @@ class PlainReader:
             )
         kind = recognise(value, headers)
         if not isinstance(kind, Json):
-            if self._schemas.reader(kind.id) is not None:
+            reader = self._schemas.reader(kind.id)
+            if reader is not None:
+                found.readers[kind.id] = reader
                 found.written[kind.id].append(at)
                 found.bodies[kind.id].append(value[kind.start :])
                 return
@@ -170,10 +174,8 @@ class PlainReader:
             yield _Read(without_empty(parsed.batch, _ALWAYS), owning[owners[rows]], numbers[rows])
 
     def _written(
-        self, id: Id, owners: npt.NDArray[np.int64], bodies: list[bytes], refused: dict[int, Poison]
+        self, reader: BodyReader, owners: npt.NDArray[np.int64], bodies: list[bytes], refused: dict[int, Poison]
     ) -> Iterator[_Read]:
-        reader = self._schemas.reader(id)
-        assert reader is not None, "told apart in _place"
         for first in range(0, len(bodies), MOST_ROWS):
             parsed = reader.parse(bodies[first : first + MOST_ROWS])
             refused.update({int(owners[first + bad.row]): Poison(bad.reason, bad.detail) for bad in parsed.bad})

@@ -9,38 +9,19 @@ from pathlib import Path
 
 import httpx
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
 from logflume import contract, model
-from logflume.kafka import client as kafka_client
 from logflume.kafka import topics
 from logflume.model.token import digest, text_of
 from logflume.settings import Settings
 from tests.conftest import StartWorker
 from tests.support.edge import blocks, rows
-from tests.support.producer import Stored
+from tests.support.topic import ingested
 from tests.support.waiting import until
 from tests.support.worker import Worker
 
 DATASETS = model.load(contract.find())
 TOKEN = text_of("k1", bytes(32))
-
-
-def everything(settings: Settings) -> list[Stored]:
-    """All that is in the ingest topic of ``events``."""
-    topic = topics.ingest_topic(settings, "events")
-    consumer = Consumer(kafka_client.consumer_config(settings, "look"))
-    found: list[Stored] = []
-    for partition in consumer.list_topics(topic, timeout=30).topics[topic].partitions:
-        where = TopicPartition(topic, partition, 0)
-        _, left = consumer.get_watermark_offsets(where, timeout=30)
-        consumer.assign([where])
-        while left:
-            messages = consumer.consume(left, 10)
-            left -= len(messages)
-            found += [Stored(topic, each.key(), each.value(), each.headers() or []) for each in messages]  # type: ignore[arg-type]
-    consumer.close()
-    return found
 
 
 @pytest.fixture
@@ -72,7 +53,7 @@ def test_what_was_answered_is_on_kafka_once_also_after_a_kill(
         answers = list(pool.map(post, range(40)))
     assert [(answer.status_code, answer.json()["rows"]) for answer in answers] == [(200, 10)] * 40
     edge.kill()
-    log = everything(settings)
+    log = ingested(settings)
     assert sorted(record["message"] for _, record in rows(log, DATASETS)) == sorted(
         f"{number}-{line}" for number in range(20) for line in range(10)
     )
@@ -89,4 +70,4 @@ def test_sigterm_ends_what_is_in_work_and_exits_with_zero(
         edge.terminate()
         assert asked.result().status_code == 200
     assert edge.wait() == 0
-    assert [record["message"] for _, record in rows(everything(settings), DATASETS)] == ["last"]
+    assert [record["message"] for _, record in rows(ingested(settings), DATASETS)] == ["last"]

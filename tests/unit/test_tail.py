@@ -373,7 +373,7 @@ def test_a_known_file_that_may_not_be_read_any_more_costs_no_other(
 
 @pytest.mark.parametrize("format", ["text", "logfmt", "cri"])
 def test_a_file_whose_name_is_no_utf8_is_followed_as_any_other(tmp_path: Path, format: str) -> None:
-    log = tmp_path / os.fsdecode(b"caf\xe9.log")
+    log = tmp_path / os.fsdecode(b"r\xe9.log")
     write(log, "one")
     tail = Tail(tmp_path / "*.log", format=format)
     tail.settle()
@@ -382,7 +382,41 @@ def test_a_file_whose_name_is_no_utf8_is_followed_as_any_other(tmp_path: Path, f
     tail.crash()
     tail.settle()
     assert sorted(tail.spool.texts()) == ["one", "two"]
-    assert {record["attributes"]["file"] for record in tail.spool.records()} == {str(tmp_path) + r"/caf\xe9.log"}
+    assert {record["attributes"]["file"] for record in tail.spool.records()} == {str(tmp_path) + r"/r\xe9.log"}
+
+
+def test_a_quiet_file_is_not_looked_at_between_scans_until_one_sees_it_change(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tail = Tail(log.parent / "*.log")
+    write(log, "one", "half", end="")
+    tail.settle()
+    looked: list[int] = []
+    true_fstat = os.fstat
+
+    def fstat(handle: int) -> os.stat_result:
+        looked.append(handle)
+        return true_fstat(handle)
+
+    monkeypatch.setattr(os, "fstat", fstat)
+    for _ in range(20):
+        tail.clock.advance(0.25)
+        tail.follower.turn()
+    assert len(looked) <= 1
+    write(log, " a line", "two")
+    assert tail.run() == ["one", "half a line"]
+    log.rename(log.with_suffix(".old"))
+    tail.settle()
+    assert tail.settle() == ["one", "half a line", "two"]
+
+
+def test_the_last_line_of_a_quiet_file_is_taken_once_it_is_renamed(log: Path) -> None:
+    tail = Tail(log)
+    write(log, "one", "last", end="")
+    tail.settle()
+    log.rename(log.with_suffix(".1"))
+    tail.run()
+    assert tail.run() == ["one", "last"]
 
 
 def test_bad_lines_are_dead_letters_and_cost_no_other(log: Path) -> None:

@@ -11,6 +11,10 @@ from logflume.edge.tail.place import HEAD_BYTES, TAIL_BYTES, Place
 from logflume.edge.tail.reading import About, Taken, Until
 from logflume.edge.tail.source import Source
 
+_REST_SECONDS: Final = 30.0
+"""A file that gave nothing, though it was still for a while, is not looked at again for so long unless a scan sees it
+change: of thousands of files most are such, and looking at each in every turn costs more than reading the others.
+"""
 _HELD_BYTES: Final = 16 << 10
 """Most bytes read and not taken that one file keeps for the case that it is cut."""
 
@@ -60,6 +64,8 @@ class Followed:
         self.content: Plain | Packed | None = None
         self.gone = False
         """No name leads to it any more; only the descriptor does."""
+        self.rest_until = 0.0
+        """Nothing is due before."""
         self._before = b""
         self._held = b""
         self._grew_at = now
@@ -108,7 +114,8 @@ class Followed:
 
     def seen(self, path: str, stat: os.stat_result, now: float) -> None:
         """Take down what a scan saw of it."""
-        self.path = path
+        if path != self.path:
+            self.path, self.rest_until = path, 0.0
         self._look(stat, now)
 
     def due(self, now: float, limits: Limits, *, once: bool) -> bool:
@@ -119,7 +126,11 @@ class Followed:
             stat = self.content.stat()
             self._look(stat, now)
             self.gone = stat.st_nlink == 0
-        return self._tried != self._reason(now, limits, once=once)
+        if self._tried != self._reason(now, limits, once=once):
+            return True
+        if not self.rotated and now - self._grew_at >= max(limits.record_seconds, limits.partial_seconds):
+            self.rest_until = now + _REST_SECONDS
+        return False
 
     def step(self, next_number: int, host: str, now: float, now_ns: int, limits: Limits, *, once: bool) -> Step | None:
         """Read a piece of the file, whose ``content`` is set; None when nothing can be taken now.
@@ -154,7 +165,7 @@ class Followed:
     def _look(self, stat: os.stat_result, now: float) -> None:
         changed = (stat.st_size, stat.st_mtime_ns)
         if changed != self._changed:
-            self._changed, self._grew_at = changed, now
+            self._changed, self._grew_at, self.rest_until = changed, now, 0.0
         self.size = stat.st_size
 
     def _until(self, now: float, limits: Limits, *, once: bool) -> Until:

@@ -210,6 +210,7 @@ class Follower:
 
     def _look_after(self, file: Followed, now: float) -> None:
         """A file that no pattern finds any more: renamed, or deleted."""
+        file.rest_until = 0.0  # no scan sees it change
         if file.is_packed:
             return
         path = self._lost.whereabouts(file.place)
@@ -301,10 +302,12 @@ class Follower:
 
     def _gather(self) -> Turn:
         steps: list[Step] = []
-        size = 0
+        size, now = 0, self._clock.monotonic()
         for _ in range(len(self._queue)):
             file = self._queue[0]
             self._queue.rotate(-1)
+            if now < file.rest_until:
+                continue
             step = self._step(file)
             if step is None:
                 continue

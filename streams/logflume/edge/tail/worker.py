@@ -22,6 +22,9 @@ from logflume.model import Datasets
 from logflume.settings import Settings
 
 _SCAN_SECONDS: Final = 1.0
+_MOST_SCAN_SECONDS: Final = 5.0
+_SCAN_SHARE: Final = 20
+"""Between two scans there are so many times what one takes: with many thousands of files a scan costs most of all."""
 _PAUSE_SECONDS: Final = 0.25
 """Between two turns when little was read: each costs an fsync, and small blocks cost everybody behind."""
 _MUCH_BYTES: Final = 1 << 20
@@ -110,15 +113,17 @@ class Tail:
 
     def _follow(self, follower: Follower, client: Client, stop: threading.Event) -> bool:
         """Return whether all was read (``once``), not only until ``stop``."""
-        scanned: float | None = None
+        scan_at = self._clock.monotonic()
         fresh = False
         while not stop.is_set():
             now = self._clock.monotonic()
             self._beat = now
-            if scanned is None or now - scanned >= _SCAN_SECONDS:
+            if now >= scan_at:
                 client.flush(0)  # nothing goes through its buffers here: this raises when it can't send any more
                 follower.scan()
-                scanned, fresh = now, True
+                fresh = True
+                took = self._clock.monotonic() - now
+                scan_at = now + min(_MOST_SCAN_SECONDS, max(_SCAN_SECONDS, _SCAN_SHARE * took))
             put = follower.turn()
             self._why_not = follower.full
             if self._once and fresh and not put and follower.idle:

@@ -83,16 +83,26 @@ def test_t1_nothing_is_lost_or_twice_in_kafka_though_the_process_is_killed_while
         seen = len(writer.lines)
         until(lambda seen=seen, kill=kill: len(writer.lines) > seen + 300 * (kill + 1), 60, "more was written")  # type: ignore[misc]
         tail.kill()
-    writer.end()
     tail = worker(command, settings)
-    until(lambda: len(_events(settings)) >= len(writer.lines), 90, "all is there", pause=1)
-    assert tail.stop() == 0
+    tail.wait_ready()
+    seen = len(writer.lines)
+    until(lambda: len(writer.lines) > seen + 300, 60, "more was written")
+    assert tail.stop() == 0  # under load
+    assert "tail.left-in-spool" not in tail.output()
+    writer.end()
+    assert worker(command + " --once", settings).wait() == 0
     assert _events(settings) == Counter(writer.lines)
 
 
 def test_once_reads_all_waits_for_kafka_and_ends(settings: Settings, worker: StartWorker, tmp_path: Path) -> None:
     settings = _prepared(settings)
     write(tmp_path / "a.log", "one", "two", end="")
-    tail = worker(f"edge tail {tmp_path}/a.log --tenant acme --once", settings)
+    write(tmp_path / "b.json", '{"message": "three"}')
+    sources = tmp_path / "sources.yaml"
+    sources.write_text(
+        f"sources:\n- patterns: [{tmp_path}/a.log]\n  tenant: acme\n"
+        f"- patterns: [{tmp_path}/*.json]\n  tenant: globex\n  format: json\n"
+    )
+    tail = worker(f"edge tail --config {sources} --once", settings)
     assert tail.wait() == 0
-    assert _events(settings) == Counter(["one", "two"])
+    assert _events(settings) == Counter(["one", "two", "three"])

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import orjson
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from logflume.block import reasons
-from logflume.formats import JsonParser, to_records
+from logflume.errors import Poison
+from logflume.formats import JsonParser, exact, to_records
 from logflume.formats.fast import Shape
 from logflume.formats.lines import of_records, of_text
 from logflume.model import Dataset, Field, FieldType
@@ -323,3 +328,21 @@ def test_times_of_every_spelling_are_their_instant(value: object, expected: str)
 def test_lines_know_which_of_them_are_odd() -> None:
     assert of_text(b'{"a":1}\n{"b":2}').odd.tolist() == []
     assert of_records([b"{}", b"", b"{}\n{}", b" {} ", b"null"]).odd.tolist() == [1, 2, 4]
+
+
+PIECES = [
+    b" ",
+    *b'{ } [ ] : , "a" 1 - . 1e999 -1e400 NaN -Infinity null oops "\\ud800" "\\u0041" \xc3\xa9 \xff \x01 "'.split(b" "),
+]
+
+
+@settings(max_examples=400)
+@given(st.lists(st.sampled_from(PIECES), max_size=8).map(b"".join))
+def test_a_bad_lines_reason_is_the_same_by_both_parsers(rest: bytes) -> None:
+    def read(load: Callable[[bytes], dict[str, Any]]) -> object:
+        try:
+            return load(b'{"a":' + rest)
+        except Poison as poison:
+            return poison.reason
+
+    assert read(exact.quickly) == read(exact.load)

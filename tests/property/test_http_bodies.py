@@ -35,6 +35,10 @@ JSON = st.recursive(
 )
 
 
+def free(size: int) -> None:
+    """Memory there is."""
+
+
 def _arrow(codec: str | None) -> bytes:
     table = pa.table(
         {
@@ -42,11 +46,22 @@ def _arrow(codec: str | None) -> bytes:
             "n": [1, 2, 3],
             "d": pa.array(["a", "b", "a"]).dictionary_encode(),
             "l": [[1], [], None],
+            "v": pa.array(["x" * 20, None, "y"], pa.string_view()),
+            "s": [{"a": {"b": 1}}, None, {"a": None}],
+            "m": pa.array([{"k": "v"}, {}, None], pa.map_(pa.string(), pa.string())),
+            "e": pa.array(["p", "q" * 30, None], pa.string_view()).dictionary_encode(),
         }
     )
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=codec)) as writer:
         writer.write_table(table)
+    return sink.getvalue()
+
+
+def _stream(batch: pa.RecordBatch) -> bytes:
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_batch(batch)
     return sink.getvalue()
 
 
@@ -71,10 +86,27 @@ def _mutated(data: bytes, seed: int, changes: int) -> bytes:
 def _read(data: bytes) -> None:
     """By both readers, and on to what the client takes."""
     with contextlib.suppress(Poison, Refusal):
-        found = fitted(containers.arrow_table(data, most_bytes=MOST, most_rows=1000), DATASETS["events"])
+        found = fitted(containers.arrow_table(data, most_bytes=MOST, most_rows=1000, reserve=free), DATASETS["events"])
         assert len(found) <= 1000
     with contextlib.suppress(Poison, Refusal):
-        assert len(Lines(containers.avro_lines(data, most_bytes=MOST, most_rows=1000))) <= 1000
+        assert len(Lines(containers.avro_lines(data, most_bytes=MOST, most_rows=1000, reserve=free))) <= 1000
+
+
+@pytest.mark.parametrize("codec", [None, "zstd", "lz4"])
+def test_columns_of_every_kind_are_read(codec: str | None) -> None:
+    table = containers.arrow_table(_arrow(codec), most_bytes=MOST, most_rows=1000, reserve=free)
+    lines = fitted(table, DATASETS["events"])
+    assert isinstance(lines, Lines)
+    assert json.loads(lines.piece(0, 1)) == {
+        "message": "one",
+        "n": 1,
+        "d": "a",
+        "l": [1],
+        "v": "x" * 20,
+        "s": {"a": {"b": 1}},
+        "m": {"k": "v"},
+        "e": "p",
+    }
 
 
 @given(st.sampled_from(GOOD), st.integers(0, 1 << 32), st.integers(0, 6))
@@ -122,7 +154,9 @@ def test_any_bytes_as_packed_data_end_in_a_typed_refusal(data: bytes, codec: str
 @pytest.mark.parametrize("codec", ["deflate", "snappy"])
 def test_a_bomb_inside_an_avro_container_is_refused_before_it_goes_off(codec: str) -> None:
     with pytest.raises(Refusal) as refused:
-        containers.avro_lines(_avro(codec, records=[{"message": "x" * (20 * MOST)}]), most_bytes=MOST, most_rows=10)
+        containers.avro_lines(
+            _avro(codec, records=[{"message": "x" * (20 * MOST)}]), most_bytes=MOST, most_rows=10, reserve=free
+        )
     assert refused.value.status == 413
 
 
@@ -132,8 +166,57 @@ def test_a_bomb_inside_an_arrow_stream_is_refused_before_it_goes_off() -> None:
     with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(table)
     with pytest.raises(Refusal) as refused:
-        containers.arrow_table(sink.getvalue(), most_bytes=MOST, most_rows=10)
+        containers.arrow_table(sink.getvalue(), most_bytes=MOST, most_rows=10, reserve=free)
     assert refused.value.status == 413
+
+
+def _alike(value: pa.Array, rows: int) -> pa.Array:
+    """Rows that all show the same value."""
+    return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int8()), value)
+
+
+def _one_list(values: pa.Array) -> pa.Array:
+    return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        _alike(pa.array(["x" * 5000]), 100),
+        _alike(pa.array([b"x" * 5000], pa.binary_view()), 100),
+        _one_list(pa.nulls(1_000_000)),
+        _one_list(pa.array([True] * 100_000)),
+        _one_list(_alike(pa.array(["x" * 5000]), 100)),
+        pa.array([{"x" * 500: True}] * 900),
+        pa.array(["x" * 5000] * 100, pa.string_view()),
+    ],
+    ids=lambda column: str(column.type)[:60],
+)
+def test_values_that_share_their_bytes_or_have_none_are_counted_as_they_are_spelled_out(column: pa.Array) -> None:
+    data = _stream(pa.record_batch({"n": column}))
+    assert len(data) < 20_000
+    with pytest.raises(Refusal) as refused:
+        containers.arrow_table(data, most_bytes=MOST, most_rows=1000, reserve=free)
+    assert refused.value.status == 413
+
+
+def test_an_arrow_column_whose_values_may_overlap_is_refused() -> None:
+    column = pa.array([[1, 2]] * 3, pa.list_view(pa.int64()))
+    with pytest.raises(Poison, match="list_view"):
+        containers.arrow_table(_stream(pa.record_batch({"n": column})), most_bytes=MOST, most_rows=10, reserve=free)
+
+
+def test_memory_for_what_a_container_holds_packed_is_reserved() -> None:
+    text = "x" * 50_000
+    reserved: list[int] = []
+    containers.arrow_table(
+        _stream(pa.record_batch({"n": [text]})), most_bytes=MOST, most_rows=10, reserve=reserved.append
+    )
+    assert sum(reserved) >= 2 * len(text)
+    reserved.clear()
+    packed = _avro("deflate", records=[{"message": text}])
+    assert len(containers.avro_lines(packed, most_bytes=MOST, most_rows=10, reserve=reserved.append)) > len(text)
+    assert sum(reserved) >= 4 * len(text)
 
 
 def test_rows_that_take_no_bytes_are_counted() -> None:
@@ -142,13 +225,13 @@ def test_rows_that_take_no_bytes_are_counted() -> None:
     block = endless.index(b"\x02\x00", 60)  # one record, no bytes
     endless = endless[:block] + b"\xfe\xff\xff\xff\xff\xff\xff\xff\x7f\x00" + endless[block + 2 :]
     with pytest.raises(Refusal, match="more than 1000 records"):
-        containers.avro_lines(endless, most_bytes=MOST, most_rows=1000)
+        containers.avro_lines(endless, most_bytes=MOST, most_rows=1000, reserve=free)
     table = pa.table({"a": pa.nulls(5000)})
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     with pytest.raises(Refusal, match="more than 1000 rows"):
-        containers.arrow_table(sink.getvalue(), most_bytes=MOST, most_rows=1000)
+        containers.arrow_table(sink.getvalue(), most_bytes=MOST, most_rows=1000, reserve=free)
 
 
 ARRAY = {"type": "array", "items": "null"}
@@ -158,7 +241,7 @@ ARRAY = {"type": "array", "items": "null"}
 def test_schemas_that_make_much_of_little_are_refused(kind: Any, value: Any) -> None:
     data = _avro("null", {"type": "record", "name": "r", "fields": [{"name": "a", "type": kind}]}, [{"a": value}])
     with pytest.raises(Poison):
-        containers.avro_lines(data, most_bytes=MOST, most_rows=1000)
+        containers.avro_lines(data, most_bytes=MOST, most_rows=1000, reserve=free)
 
 
 def test_a_torn_deflate_block_is_told() -> None:

@@ -18,8 +18,8 @@ _BUFFERS_FIELD, _COMPRESSION_FIELD = 2, 3  # of table RecordBatch: length, nodes
 _DATA_FIELD = 1  # of table DictionaryBatch: id, data, isDelta
 
 
-def check_weight(stream: pa.Buffer, most_bytes: int) -> None:
-    """Raise ``Poison`` when the messages of ``stream`` would take more than ``most_bytes`` once decompressed.
+def check_weight(stream: pa.Buffer, most_bytes: int) -> int:
+    """Return the bytes that the messages of ``stream`` take once decompressed; ``Poison``: more than ``most_bytes``.
 
     Raises ``pa.ArrowInvalid`` or ``struct.error`` when it is no stream at all.
     """
@@ -30,6 +30,7 @@ def check_weight(stream: pa.Buffer, most_bytes: int) -> None:
         total += _body_bytes(message)
         if total > most_bytes:
             raise Poison(reasons.OVERSIZE, f"would take more than {most_bytes} bytes once decompressed")
+    return total
 
 
 def _body_bytes(message: pa.ipc.Message) -> int:

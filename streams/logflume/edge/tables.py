@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ from logflume.formats import JsonParser
 from logflume.model import Dataset
 
 _EXTRA = "_extra"
+_CELLS_AT_ONCE = 100_000
 
 
 def conformed(table: pa.Table | pa.RecordBatch, dataset: Dataset) -> pa.RecordBatch:
@@ -111,12 +113,14 @@ def _read_as_json(table: pa.Table, dataset: Dataset) -> pa.RecordBatch:
     return parsed.batch
 
 
-def _records(table: pa.Table) -> list[dict[str, Any]]:
+def _records(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """The rows as objects, few at a time: they take many times the memory of columns."""
     for at, name in enumerate(table.column_names):
         if pa.types.is_timestamp(table.column(name).type):
             table = table.set_column(at, name, _spelled(table.column(name)))
-    records: list[dict[str, Any]] = table.to_pylist(maps_as_pydicts="strict")
-    return records
+    step = max(1, _CELLS_AT_ONCE // max(1, table.num_columns))
+    for start in range(0, table.num_rows, step):
+        yield from table.slice(start, step).to_pylist(maps_as_pydicts="strict")
 
 
 def _text(value: object) -> str:

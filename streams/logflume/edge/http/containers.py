@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from logflume.block.weight import check_weight
 from logflume.edge.http.refusal import Refusal
+from logflume.edge.http.spread import spread
 from logflume.errors import Poison
 from logflume.formats import avro
 from logflume.formats.avro_schema import parsed
@@ -25,47 +26,74 @@ _MAGIC: Final = b"Obj\x01"
 _SYNC_BYTES: Final = 16
 _MOST_META: Final = 1 << 20  # bytes of a container's header; schemas are kilobytes
 _MOST_COLUMNS: Final = 2000
+_MOST_CELLS: Final = 20_000_000
+"""Rows times columns: a column of nulls takes no bytes, but each of its cells is looked at."""
+_SPREAD: Final = 2
+"""How many times its most bytes a table may take spelled out: names stand in every row then."""
+_STEP: Final = 1 << 20
+
+Reserve = Callable[[int], None]
+"""Takes memory for a request; raises ``Refusal`` when there is none."""
 
 
-def arrow_table(stream: bytes, *, most_bytes: int, most_rows: int) -> pa.Table:
-    """Return the table of an Arrow IPC stream. ``Poison`` when it is none, ``Refusal`` 413 when it is too large."""
+def arrow_table(stream: bytes, *, most_bytes: int, most_rows: int, reserve: Reserve) -> pa.Table:
+    """Return the table of an Arrow IPC stream. ``Poison`` when it is none, ``Refusal`` 413 when it is too large.
+
+    Memory is reserved for the table, and for its rows once they are spelled out.
+    """
     buffer = pa.py_buffer(stream)
     try:
-        check_weight(buffer, most_bytes)
+        reserve(_weight(buffer, most_bytes))
         with pa.ipc.open_stream(buffer, options=pa.ipc.IpcReadOptions(use_threads=False)) as reader:
             if len(reader.schema) > _MOST_COLUMNS:
                 raise Refusal(413, f"{len(reader.schema)} columns; a table may have {_MOST_COLUMNS}")
             batches: list[pa.RecordBatch] = []
-            rows = 0
+            rows, left = 0, _SPREAD * most_bytes
             for batch in reader:
                 rows += batch.num_rows
                 if rows > most_rows:  # also columns of nulls, which take no bytes
                     raise Refusal(413, f"more than {most_rows} rows; a request may have that many")
+                if rows * batch.num_columns > _MOST_CELLS:
+                    raise Refusal(413, f"more than {_MOST_CELLS} cells (rows times columns)")
                 batch.validate(full=True)
+                size = spread(batch, left)
+                left -= size
+                reserve(size)
                 batches.append(batch)
             return pa.Table.from_batches(batches, schema=reader.schema)
-    except Poison as heavy:
-        raise Refusal(413, heavy.detail) from heavy
     except (pa.ArrowException, OSError, ValueError, struct.error, IndexError) as failure:
         raise Poison("torn-file", f"it is no Arrow stream: {type(failure).__name__}: {str(failure)[:300]}") from failure
 
 
-def avro_lines(container: bytes, *, most_bytes: int, most_rows: int) -> bytes:
-    """Return an Avro container's records as lines of JSON. ``Poison`` (torn, or a schema that isn't safe), 413."""
-    plain = io.BytesIO(_unpacked(container, most_bytes))
+def _weight(buffer: pa.Buffer, most_bytes: int) -> int:
+    try:
+        return check_weight(buffer, most_bytes)
+    except Poison as heavy:
+        raise Refusal(413, heavy.detail) from heavy
+
+
+def avro_lines(container: bytes, *, most_bytes: int, most_rows: int, reserve: Reserve) -> bytes:
+    """Return an Avro container's records as lines of JSON. ``Poison`` (torn, or a schema that isn't safe), 413.
+
+    Memory is reserved for what its blocks hold, and for the lines.
+    """
+    plain = io.BytesIO(_unpacked(container, most_bytes, reserve))
     lines: list[bytes] = []
-    size = 0
+    size = reserved = 0
     for line in islice(avro.records(plain), most_rows + 1):
         size += len(line)
         if size > most_bytes:
             raise Refusal(413, f"its records are more than {most_bytes} bytes of JSON")
+        if size > reserved:
+            reserve(2 * (size - reserved + _STEP))  # as lines, and joined
+            reserved = size + _STEP
         lines.append(line)
     if len(lines) > most_rows:
         raise Refusal(413, f"more than {most_rows} records; a request may have that many")
     return b"".join(lines)
 
 
-def _unpacked(container: bytes, most_bytes: int) -> bytes:
+def _unpacked(container: bytes, most_bytes: int, reserve: Reserve) -> bytes:
     """The same container without compression (Avro specification, "Object Container Files")."""
     read = _Reader(container)
     if read.take(len(_MAGIC)) != _MAGIC:
@@ -85,6 +113,7 @@ def _unpacked(container: bytes, most_bytes: int) -> bytes:
         left -= len(block)
         if left < 0:
             raise _too_large()
+        reserve(2 * len(block) + _SYNC_BYTES)  # itself, and joined
         parts += [_long(count), _text(block), sync]
         if read.take(_SYNC_BYTES) != sync:
             raise _torn("a block does not end with the container's marker")

@@ -111,15 +111,14 @@ async def _piece(exchange: Exchange, tenant: str, dataset: Dataset, kind: frozen
     """Return the body's records, found in a thread."""
     settings = exchange.settings
     bounds = {"most_bytes": settings.edge_http_unpacked_bytes, "most_rows": settings.edge_http_records}
+    reserve = exchange.reserve
     if kind is JSON:
         return Piece(tenant, dataset.name, await exchange.decode(lambda: Lines(json_lines(body)), json=body))
     if kind is AVRO:
-        exchange.reserve(4 * len(body))
-        avro = partial(containers.avro_lines, body, **bounds)
+        avro = partial(containers.avro_lines, body, **bounds, reserve=reserve)
         return Piece(tenant, dataset.name, await exchange.decode(lambda: Lines(avro())))
     if kind is ARROW:
-        exchange.reserve(4 * len(body))
-        arrow = partial(containers.arrow_table, body, **bounds)
+        arrow = partial(containers.arrow_table, body, **bounds, reserve=reserve)
         return Piece(tenant, dataset.name, await exchange.decode(lambda: fitted(arrow(), dataset)))
     exchange.reserve(len(body) + 64 * body.count(b"\n"))
     return Piece(tenant, dataset.name, await exchange.decode(lambda: Lines(body)))

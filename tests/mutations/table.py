@@ -688,6 +688,43 @@ MUTATIONS = (
         "tests/unit/test_spool.py::test_that_a_message_was_sent_survives_one_broken_byte",
     ),
     Mutation(
+        "no-leader: what stands in a partition that can't be read now is not sent elsewhere",
+        _code("edge/spool/doubts.py"),
+        '            raise Retryable("what stands there',
+        '            Retryable("what stands there',
+        "tests/unit/test_edge_publisher.py::"
+        "test_do3_what_was_sent_to_a_partition_without_a_leader_is_asked_for_again_and_not_sent_elsewhere",
+    ),
+    Mutation(
+        "left-to-the-next: a closed client does not send what the next opener of its spool sends",
+        _code("edge/publisher.py"),
+        "            self._producer.purge()\n",
+        "",
+        "tests/unit/test_edge_client.py::"
+        "test_p7_what_a_closed_client_had_in_flight_is_left_to_the_next_opener_of_its_spool",
+    ),
+    Mutation(
+        "places-with-lines: how far a file was read becomes durable with what was read",
+        _code("edge/tail/follower.py"),
+        "            self._spool.put(turn.messages, turn.marks)\n",
+        "            self._spool.put(turn.messages, {})\n",
+        "tests/unit/test_tail.py::test_t3_a_file_renamed_while_nobody_followed_is_known_again",
+    ),
+    Mutation(
+        "cut-and-grown: a file that was cut and has grown past its place since is begun anew",
+        _code("edge/tail/followed.py"),
+        "        if not data.startswith(before + self._held):\n            return None\n",
+        "",
+        "tests/unit/test_tail.py::test_t4_a_file_that_was_cut_and_grew_past_its_place_is_begun_anew",
+    ),
+    Mutation(
+        "held-at-a-cut: a record that was read and not at its end survives the cut",
+        _code("edge/tail/followed.py"),
+        "reading.take(self._held, Until.LINE, about)",
+        'reading.take(b"", Until.LINE, about)',
+        "tests/unit/test_tail.py::test_t4_a_record_that_was_read_but_not_at_its_end_survives_the_cut",
+    ),
+    Mutation(
         "if-none-match: an object that is there is not written again by one who comes late",
         _code("destinations/bucket.py"),
         'Body=io.BytesIO(view), IfNoneMatch="*", ',

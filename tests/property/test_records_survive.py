@@ -40,7 +40,9 @@ EVERY = Dataset(
 texts = st.text(st.characters(exclude_categories=()), max_size=12)  # lone surrogates and NUL too
 clean = st.text('ab\u00e9\U0001f600\0\n"\\/ ', max_size=6)
 floats = st.floats(allow_nan=False, allow_infinity=False)
-integers = st.one_of(st.integers(), st.integers(-(2**70), 2**70), st.sampled_from([2**53 + 1, 2**63, -(2**63), 2**64]))
+integers = st.one_of(
+    st.integers(), st.integers(-(2**70), 2**70), st.sampled_from([2**53 + 1, 2**63, -(2**63), -(2**63) - 1, 2**64])
+)
 scalars = st.one_of(st.none(), st.booleans(), integers, floats, texts)
 values = st.recursive(
     scalars,
@@ -291,7 +293,9 @@ def test_a_bad_line_is_told_by_its_reason() -> None:
     assert parsed.bad[0] == BadLine(1, b"[1]", "not-object", parsed.bad[0].detail)
 
 
-@pytest.mark.parametrize("value", [2**64, -(2**70), 10**4000], ids=["65 bits", "71 bits", "4,001 digits"])
+@pytest.mark.parametrize(
+    "value", [2**64, -(2**63) - 1, -(2**70), 10**4000], ids=["65 bits", "-64 bits", "71 bits", "4,001 digits"]
+)
 def test_an_integer_past_64_bits_keeps_every_digit(value: int) -> None:
     parsed = JsonParser(EVERY).parse(b'{"i":%d,"other":{"deep":[%d]}}' % (value, value))
     assert to_records(parsed.batch) == [{"i": value, "other": {"deep": [value]}}]

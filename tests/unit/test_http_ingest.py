@@ -71,6 +71,12 @@ def test_records_are_stored_as_they_are_in_every_spelling_of_json(edge: HttpEdge
     assert stored(edge) == [("acme", record) for record in RECORDS]
 
 
+@pytest.mark.parametrize("number", [-(2**63) - 1, -9_999_999_999_999_999_999, 2**64])
+def test_an_integer_past_64_bits_keeps_its_digits_in_an_array_too(edge: HttpEdge, number: int) -> None:
+    edge.post(b'[{"n":%d}]' % number, headers={"Content-Type": "application/json"})
+    assert stored(edge) == [("acme", {"n": number})]
+
+
 def test_one_object_is_one_record_over_as_many_lines_as_it_has(edge: HttpEdge) -> None:
     answer = edge.post(json.dumps(RECORDS[1], indent=4), headers={"Content-Type": "application/json"})
     assert answer.json()["rows"] == 1

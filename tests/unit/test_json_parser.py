@@ -118,6 +118,7 @@ def test_a_record_without_any_field_goes_the_fast_way(shape: Shape) -> None:
         b'{"status":1.0}',
         b'{"status":1e3}',
         b'{"status":9223372036854775808}',
+        b'{"status":-9999999999999999999}',
         b'{"status":"1"}',
         b'{"status":true}',
         b'{"cached":1}',

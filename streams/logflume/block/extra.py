@@ -11,8 +11,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# From 20 digits on an integer may not fit 64 bits: orjson would read it as a float.
-_LONG_NUMBER = re.compile(r"[0-9]{20}")
+# From 20 digits on (19 below zero) an integer may not fit 64 bits: orjson would read it as a float.
+_LONG_NUMBER = re.compile(r"[0-9]{20}|-[0-9]{19}")
 
 
 def dumps(value: dict[str, Any]) -> str:

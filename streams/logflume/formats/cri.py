@@ -18,7 +18,7 @@ from logflume.formats.logfmt import ALIASES
 _LINE: Final = re.compile(rb"(\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|[+-]\d\d:\d\d)) (stdout|stderr) ([FP])(?::\S*)?(?: |$)")
 _POD: Final = re.compile(r"/pods/([^/_]+)_([^/_]+)_([^/]+)/([^/]+)/[^/]+$")
 _CONTAINER: Final = re.compile(r"/([^/_]+)_([^/_]+)_([^/]+)-([0-9a-f]{64})\.log$")
-_LONG_NUMBER: Final = re.compile(rb"[0-9]{20}")
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{20}|-[0-9]{19}")
 
 
 @dataclass(frozen=True, slots=True)

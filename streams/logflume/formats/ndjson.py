@@ -23,6 +23,8 @@ _DOUBT_SHARE: Final = 4
 _MOST_DISTRUST: Final = 16
 _SAMPLE: Final = 256
 """Rows that the shape is learned from, of a range read exactly: enough for any that has a shape."""
+_LONG_NUMBER: Final = "[0-9]{20}|-[0-9]{19}"
+"""Of an integer that may not fit 64 bits."""
 
 
 class JsonParser:
@@ -136,7 +138,7 @@ class _Work:
 def _needs_care(text: bytes, raw: list[bytes]) -> set[int]:
     """Return which of the lines orjson may read inexactly (an integer past 64 bits), or are perhaps too deep."""
     careful: set[int] = set()
-    if pc.match_substring_regex(as_one(text, pa.binary()), "[0-9]{20}")[0].as_py():
-        careful.update(np.flatnonzero(pc.match_substring_regex(pa.array(raw, pa.binary()), "[0-9]{20}")).tolist())
+    if pc.match_substring_regex(as_one(text, pa.binary()), _LONG_NUMBER)[0].as_py():
+        careful.update(np.flatnonzero(pc.match_substring_regex(pa.array(raw, pa.binary()), _LONG_NUMBER)).tolist())
     careful.update(i for i, line in enumerate(raw) if line.count(b"{") + line.count(b"[") > exact.MOST_DEPTH)
     return careful

@@ -37,7 +37,7 @@ _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 _MOST_KEY: Final = 200  # characters of an Idempotency-Key
 _TABLE_ROWS: Final = 1000
 """Rows from which a table goes in as columns, in blocks of its own; fewer are spelled as lines, to share a block."""
-_LONG_NUMBER: Final = re.compile(rb"[0-9]{20}")
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{20}|-[0-9]{19}")
 
 
 async def ingest(exchange: Exchange) -> Response:

@@ -32,7 +32,7 @@ _ALIASES = {"service_name": "service", "service.name": "service", "host.name": "
 _LEAST_NS = 10**17
 """From here on a whole number is read as nanoseconds (``formats.instants``); smaller ones are written as text."""
 
-_LONG = re.compile(rb"[0-9]{20}")
+_LONG = re.compile(rb"[0-9]{20}|-[0-9]{19}")
 """A number that orjson may round: it may not fit 64 bits. Ids in hexadecimal hold such a run now and then, too."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -430,15 +430,12 @@ def test_a_key_s_request_that_outlives_its_sender_does_not_hold_its_body() -> No
     async def sent() -> AsyncIterator[bytes]:
         yield NDJSON + b" " * 5_000_000
 
-    async def handed_in() -> None:
-        while not edge.client.fill:
-            await asyncio.sleep(0.01)
-
     with http_edge(FakeProducer(away=True), edge_timeout_seconds=0.05) as edge:
         tracemalloc.start()
         try:
             status = edge.post(sent(), headers=KEY).status_code
-            edge.runner.run(handed_in())
+            while not edge.client.fill:  # until it is handed in
+                edge.runner.run(asyncio.sleep(0.01))
             gc.collect()
             held, _ = tracemalloc.get_traced_memory()
         finally:

@@ -183,6 +183,17 @@ def test_sp5_marks_stay_when_their_segments_go() -> None:
     assert _open(disk, cap=20_000).marks == {"m": b"1"}
 
 
+def test_marks_that_take_more_than_a_segment_do_not_begin_one_with_every_put() -> None:
+    disk = FakeDisk()
+    spool = _open(disk)
+    spool.put([], {f"place/{number}": b"x" * 100 for number in range(1000)})
+    for number in range(10):
+        spool.put([_message(number)], {"place/1": b"%d" % number})
+    assert len(_segments(disk)) == 2
+    disk.kill()
+    assert len(_open(disk).marks) == 1000
+
+
 @pytest.mark.parametrize("where", [2, 20, 30, 100, -3])
 def test_sp6_a_broken_record_is_set_aside_and_counted_and_all_others_come(where: int) -> None:
     disk = FakeDisk()

@@ -58,10 +58,11 @@ class Journal:
         self._begun = begun
         self._file: File | None = None
         self._segment = Segment(folder)
+        self._begun_bytes = 0  # what its checkpoint takes: of thousands of marks it may be larger than all the rest
 
     def append(self, record: bytes, *, durable: bool) -> tuple[Segment, int]:
         """Write ``record``; returns the segment that has it, and where."""
-        if self._file is None or self._segment.size >= self._segment_bytes:
+        if self._file is None or self._segment.size - self._begun_bytes >= self._segment_bytes:
             self.begin()
         file, segment = self._file, self._segment
         assert file is not None
@@ -104,7 +105,7 @@ class Journal:
             raise
         self._file = file
         self._segment = Segment(path)
-        self._segment.size = 2 * len(checkpoint)
+        self._segment.size = self._begun_bytes = 2 * len(checkpoint)
         self._begun(self._segment)
 
     def leave(self) -> None:

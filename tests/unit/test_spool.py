@@ -166,7 +166,8 @@ def test_sp4_a_tag_is_never_given_twice() -> None:
         for number, _ in spool.take(9):
             spool.done(number, 0)
         disk.kill()
-        [spool.done(number, 0) for number in range(1, 3)]
+        for number in range(1, 3):
+            spool.done(number, 0)
     assert len([tag for tag in tags if "." in tag]) == len({tag for tag in tags if "." in tag}) == 6
 
 

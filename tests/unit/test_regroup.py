@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import json
 import os
 from collections import Counter
@@ -107,6 +108,22 @@ def test_a_row_that_alone_is_too_large_becomes_a_dead_letter_and_its_neighbours_
     [letter] = gathered.letters
     assert (letter.reason, letter.tenant, letter.offset, letter.row) == ("too-large", "acme", 1, 0)
     assert json.loads(letter.raw)["message"] == "big"
+
+
+def test_whether_a_row_is_too_large_depends_on_no_neighbour_and_on_nothing_else_of_its_unit() -> None:
+    """Read again, a unit is cut otherwise: what became a dead letter before would be a row, and be there twice."""
+    big = message(0, json.dumps({"message": "big", "service": os.urandom(2_000).hex()}).encode())
+    other = message(1, json.dumps({"level": "INFO", "host": "h", "attributes": {"a": "b"}}).encode())
+    units = [[chunk([big])], [chunk([big, other]), plain(3, partition=1), plain(3, partition=2)]]
+
+    def is_row(unit: list[Chunk], largest: int) -> bool:
+        gathered = Gatherer(EVENTS).gather(unit)
+        rows = read(regrouper(largest).regroup(gathered, covers(unit), {}))
+        assert (("acme", "big") in rows) == (gathered.letters == [])
+        return ("acme", "big") in rows
+
+    least = [bisect.bisect_left(range(20_000), True, key=lambda size, unit=unit: is_row(unit, size)) for unit in units]
+    assert 4_000 < least[0] == least[1]
 
 
 def test_what_was_read_before_is_named_as_the_previous_range() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from logflume.block.schema import SOURCE
+from logflume.block.schema import EXTRA, RECEIVED, SOURCE, without_empty
 from logflume.block.sorted import Coordinate, Runs, SortedMeta, Source, encode_sorted
 from logflume.formats import to_records
 from logflume.kafka.deadletters import DeadLetter
@@ -148,11 +148,12 @@ class Regrouper:
         """
         sources = tuple(replace(source, previous=ends[source.partition]) for source in sources)
         value, headers = encode_sorted(rows.batch, SortedMeta(self.dataset.name, self.session, sources, rows.runs))
-        if len(value) <= self.largest_bytes:
+        single = rows.batch.num_rows == 1
+        if len(value) <= self.largest_bytes or (single and self._alone(rows) <= self.largest_bytes):
             ends.update({source.partition: source.last for source in sources})
             return [Piece(target, value, headers, sources, rows.batch.num_rows)]
-        if rows.batch.num_rows == 1:
-            letters.append(self._too_large(rows, len(value)))
+        if single:
+            letters.append(self._too_large(rows, self._alone(rows)))
             return []
         middle = np.partition(rows.arrival, len(rows.arrival) // 2)[len(rows.arrival) // 2]
         early = rows.only(rows.arrival < middle)
@@ -160,6 +161,14 @@ class Regrouper:
         before, after = _divided(sources, early.batch, late.batch)
         first = self._pieces(early, before, target, ends, letters)
         return first + self._pieces(late, after, target, ends, letters)
+
+    def _alone(self, rows: SortedRows) -> int:
+        """Return what one row measures by itself. What its neighbours add, their columns and the ranges that the unit
+        covers, must not make a dead letter of it: read again among others it would be none. The little that it is has
+        its room beside ``largest_bytes``.
+        """
+        bare = without_empty(rows.batch, [RECEIVED.name, EXTRA.name, *(field.name for field in SOURCE)])
+        return len(encode_sorted(bare, SortedMeta(self.dataset.name, self.session, (), rows.runs))[0])
 
     def _too_large(self, rows: SortedRows, size: int) -> DeadLetter:
         [row] = rows.batch.to_pylist()

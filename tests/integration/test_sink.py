@@ -99,9 +99,10 @@ def test_a_sink_killed_before_its_transaction_has_a_successor_that_stores_the_re
     made: Settings, worker: StartWorker
 ) -> None:
     first = [sorted_message({"acme": 3, "bell": 2, "nobody": 1}, offset) for offset in range(10)]
-    produce_sorted(made, 1, first)
     # The first one stores where the partitions start. The other crash points are tried in tests/faults.
     dying = worker("sink", made, env={"LOGFLUME_CRASH_AT": "sink.before-transaction:2"})
+    until_at(made, 1, 0)
+    produce_sorted(made, 1, first)
     until(lambda: not dying.alive(), 120)
     produce_sorted(made, 1, [sorted_message({"acme": 3}, offset) for offset in range(10, 20)])
     worker("sink", made)

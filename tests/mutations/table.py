@@ -64,7 +64,7 @@ MUTATIONS = (
         _code("edge/http/connection.py"),
         "            if self._timer is None:\n                self._arm(self.limits.header_seconds, self._head_late)\n",
         "",
-        "tests/unit/test_http_connection.py::test_co1_a_second_head_on_a_connection_is_bounded_too",
+        "tests/integration/test_http_connection.py::test_co1_a_second_head_on_a_connection_is_bounded_too",
     ),
     # --- the sorter: stop and wait, commits -----------------------------------------------------------------------
     Mutation(

@@ -2,7 +2,7 @@
 
 uvicorn and llhttp bound neither a request's head nor its time, and a connection that never says a word stays for ever.
 This overrides ``uvicorn.protocols.http.httptools_impl.HttpToolsProtocol``, which is not public: checked against uvicorn
-0.38 to 0.54, and tests/unit/test_http_connection.py fails when it moves.
+0.38 to 0.54, and tests/integration/test_http_connection.py fails when it moves.
 
 CO1  A head is whole within ``header_seconds`` of its first byte, the first one of its connection's begin; else 408.
 CO2  A head has at most ``header_bytes`` and ``_MOST_HEADERS`` fields (one read more, at most); else 431.

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from logflume.clock import Clock, SystemClock
 from logflume.destinations.destination import UNFINISHED, Data, Receipt, check_name
+from logflume.durable import make_folder, sync_folder
 from logflume.errors import Misconfigured, Retryable
 
 _LEFT_SECONDS = 86_400  # no write takes a day, on whatever machine that shares the folder
@@ -60,11 +61,11 @@ class Folder:
         with self._errors(name):
             self._prepare()
             path = self._root.joinpath(*parts)
-            _make_folder(path.parent)
+            make_folder(path.parent)
             made = not path.exists() and self._write(path, view)
             if not path.is_file():
                 raise IsADirectoryError(errno.EISDIR, "a folder or device has that name")
-            _sync_folder(path.parent)  # also when somebody else made it: he may not have come that far
+            sync_folder(path.parent)  # also when somebody else made it: he may not have come that far
         return Receipt(name, view.nbytes, made)
 
     def holds(self, name: str) -> bool:
@@ -124,19 +125,3 @@ def _link(aside: Path, path: Path) -> bool:
             return False
         aside.replace(path)  # a file system without hard links: at worst equal bytes replace equal bytes
     return True
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, so that they survive a power cut."""
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from logflume.durable import make_folder, sync_folder
 from logflume.errors import Misconfigured, Retryable
 from logflume.model.tenant import check_tenant_name
 
@@ -221,28 +222,12 @@ class Heads:
 
 
 def _write_file(path: Path, data: pa.Buffer) -> None:
-    _make_folder(path.parent)
+    make_folder(path.parent)
     with path.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    _sync_folder(path.parent)
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, so that they survive a power cut."""
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(path.parent)
 
 
 def _file_tag(path: Path) -> str | None:
@@ -259,7 +244,7 @@ def _any_file(folder: Path) -> bool:
 
 def _link_file(path: Path, data: bytes) -> str | None:
     """A reader sees the whole file or none: written aside, then linked, which fails when the name is taken."""
-    _make_folder(path.parent)
+    make_folder(path.parent)
     aside = path.parent / f".{uuid.uuid4().hex}.tmp"
     try:
         with aside.open("wb") as file:
@@ -267,7 +252,7 @@ def _link_file(path: Path, data: bytes) -> str | None:
             file.flush()
             os.fsync(file.fileno())
         os.link(aside, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
         return _file_tag(aside)
     except FileExistsError:
         return None

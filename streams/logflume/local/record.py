@@ -32,6 +32,8 @@ class Record:
     secret_key: str
     given: dict[str, str]
     fingerprints: dict[str, str] = field(default_factory=dict)
+    edge_ports: dict[str, int] = field(default_factory=dict)
+    """Where edges take records; ``worker_ports`` has those of every worker's metrics."""
 
     @classmethod
     def read(cls, folder: Path) -> Record | None:

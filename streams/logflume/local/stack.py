@@ -39,6 +39,8 @@ READY_SECONDS = 180.0
 KAFKA_STOP_SECONDS = 30
 END_SECONDS = 5.0  # for what a crash left, which cannot drain in order any more
 SAMPLE_TENANTS = ("acme", "globex")
+_COMMANDS = {"edge": ["edge", "serve"]}
+"""Where a worker's command is not its kind."""
 
 Say = Callable[[str], None]
 
@@ -58,6 +60,8 @@ class Part:
     restarts: int
     address: str
     log: str
+    health: str = ""
+    """Of a worker: where its ``/metrics``, ``/live`` and ``/ready`` are."""
 
 
 class Stack:
@@ -106,7 +110,7 @@ class Stack:
         with self._alone():
             if Record.read(self.folder) is None:
                 return  # not a folder of ours
-            for name in ("kafka", "seaweedfs", "objects", "logs"):
+            for name in ("kafka", "seaweedfs", "objects", "logs", "spool"):
                 shutil.rmtree(self.folder / name, ignore_errors=True)
             for name in ("stack.json", "supervisord.conf", "supervisord.pid"):
                 (self.folder / name).unlink(missing_ok=True)
@@ -142,6 +146,8 @@ class Stack:
         given = self._outside()
         names = [f"sort-{n + 1}" for n in range(self._given.local_sorters)]
         names += [f"sink-{n + 1}" for n in range(self._given.local_sinks)]
+        edges = [f"edge-{n + 1}" for n in range(self._given.local_edges)]
+        names += edges
         record = Record(
             token=secrets.token_hex(16),
             password=secrets.token_hex(16),
@@ -152,6 +158,7 @@ class Stack:
             access_key=old.access_key if old else secrets.token_hex(10),
             secret_key=old.secret_key if old else secrets.token_hex(20),
             given=given,
+            edge_ports=dict(zip(edges, free_ports(len(edges)), strict=True)),
         )
         return replace(record, fingerprints=fingerprints(self._settings(record), record.token))
 
@@ -198,13 +205,23 @@ class Stack:
         return [
             Program(
                 name,
-                [sys.executable, "-m", "logflume", name.partition("-")[0]],
+                [sys.executable, "-m", "logflume", *_COMMANDS.get(kind := name.partition("-")[0], [kind])],
                 DRAIN_SECONDS,
                 worker=True,
-                environment={f"{PREFIX}HTTP_PORT": str(port)},
+                environment={f"{PREFIX}HTTP_PORT": str(port), **self._edge_environment(record, name)},
             )
             for name, port in record.worker_ports.items()
         ]
+
+    def _edge_environment(self, record: Record, name: str) -> dict[str, str]:
+        """What each edge has for itself: its port, its name, its spool."""
+        if name not in record.edge_ports:
+            return {}
+        return {
+            f"{PREFIX}EDGE_HTTP_PORT": str(record.edge_ports[name]),
+            f"{PREFIX}EDGE_ID": name,
+            f"{PREFIX}EDGE_SPOOL_DIR": f"spool/{name}",  # workers stand in our folder
+        }
 
     # --- starting and stopping ------------------------------------------------------------------------------------
 
@@ -291,7 +308,8 @@ class Stack:
             left = [each for each in family.members(record.token) if family.name(each) != family.SUPERVISORD]
             return [Part(family.name(each), "ORPHAN", each.pid, 0, 0, "", "") for each in left]
         restarts = supervisor.restarts()
-        addresses = {name: f"http://127.0.0.1:{port}" for name, port in record.worker_ports.items()}
+        health = {name: f"http://127.0.0.1:{port}" for name, port in record.worker_ports.items()}
+        addresses = health | {name: f"http://127.0.0.1:{port}" for name, port in record.edge_ports.items()}
         broker, store = self._broker(record), self._store(record)
         addresses["kafka"] = broker.bootstrap if broker is not None else ""
         addresses["seaweedfs"] = store.endpoint if store is not None else ""
@@ -305,6 +323,7 @@ class Stack:
                 restarts=restarts.get(state.name, 0),
                 address=addresses[state.name],
                 log=state.log,
+                health=health.get(state.name, ""),
             )
             for state in supervisor.states()
         ]

@@ -323,6 +323,12 @@ def test_a_sorted_block_comes_back_as_it_was() -> None:
     assert batch.equals(sorted_batch())
 
 
+def test_a_sorted_block_says_by_which_configuration_its_rows_were_taken() -> None:
+    value, headers = encode_sorted(sorted_batch(), replace(META, generation=7))
+    assert decode_sorted(value, headers)[0].generation == 7
+    assert decode_sorted(*encode_sorted(sorted_batch(), META))[0].generation == 0
+
+
 def test_a_sorted_block_that_is_not_as_a_sorter_writes_it_is_refused() -> None:
     value, headers = encode_sorted(sorted_batch(), META)
     at = sorted_batch().schema.get_field_index("_src_offset")

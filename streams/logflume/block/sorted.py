@@ -68,12 +68,16 @@ class Runs:
 
 @dataclass(frozen=True, slots=True)
 class SortedMeta:
-    """What a sorted block says of itself: its dataset, the sorter's session, what it covers, and its runs."""
+    """What a sorted block says of itself: its dataset, the sorter's session, what it covers, and its runs.
+
+    ``generation`` is the newest configuration by which an edge took one of its rows; 0: none of them says.
+    """
 
     dataset: str
     session: str
     sources: tuple[Source, ...]
     runs: Runs
+    generation: int = 0
 
 
 def encode_sorted(batch: pa.RecordBatch, meta: SortedMeta) -> tuple[bytes, list[tuple[str, bytes]]]:
@@ -137,7 +141,7 @@ def _to_json(meta: SortedMeta) -> dict[str, Any]:
         ],
         "tenants": meta.runs.tenants,
         "rows": meta.runs.rows,
-    }
+    } | ({"generation": meta.generation} if meta.generation else {})
 
 
 def _from_json(value: dict[str, Any]) -> SortedMeta:
@@ -152,7 +156,7 @@ def _from_json(value: dict[str, Any]) -> SortedMeta:
         for source in value["sources"]
     )
     runs = Runs([str(name) for name in value["tenants"]], [int(count) for count in value["rows"]])
-    return SortedMeta(str(value["dataset"]), str(value["session"]), sources, runs)
+    return SortedMeta(str(value["dataset"]), str(value["session"]), sources, runs, _generation(value))
 
 
 def _coordinate(pair: list[int]) -> Coordinate:
@@ -160,3 +164,10 @@ def _coordinate(pair: list[int]) -> Coordinate:
     if not (0 <= offset < 2**63 and 0 <= row < 2**31):
         raise ValueError(f"no coordinate: {pair}")
     return offset, row
+
+
+def _generation(value: dict[str, Any]) -> int:
+    generation = int(value.get("generation", 0))
+    if not 0 <= generation < 2**63:
+        raise ValueError(f"no generation: {generation}")
+    return generation

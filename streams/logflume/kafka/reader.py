@@ -33,6 +33,7 @@ class SortedBlock:
 
     ``batch`` has the columns of ``block.schema.sorted_schema``; ``runs`` say which consecutive rows are whose.
     ``advance`` moves the watermarks of the position before it (``Position.advanced(next_offset, advance)``).
+    ``generation`` is the newest configuration by which an edge took one of the rows; 0: unknown.
     """
 
     topic: str
@@ -46,6 +47,7 @@ class SortedBlock:
     timestamp_ms: int
     wire_bytes: int
     advance: Advance
+    generation: int = 0
 
 
 class SortedPartition:
@@ -100,6 +102,7 @@ class SortedPartition:
             timestamp_ms=timestamp_ms,
             wire_bytes=len(value),
             advance=advance,
+            generation=meta.generation,
         )
 
     def _refuse_hole(self, meta: SortedMeta, where: str) -> None:

@@ -19,6 +19,10 @@ class Unavailable(Retryable):
     """Kafka did not take the records within the time given; they were not accepted."""
 
 
+class Unconfigured(Retryable):
+    """This process has no configuration yet, and so can't tell who wants what: it waits, or keeps what comes."""
+
+
 class Poison(LogflumeError):
     """Input that can never be read, whoever tries: it belongs to the dead letters.
 

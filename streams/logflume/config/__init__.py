@@ -12,9 +12,10 @@ class Source(Protocol):
 
     C1  ``current`` returns one whole generation, never parts of two.
     C2  A generation is never blank: with no tenant or no dataset at all the source refuses instead.
-    C3  ``current`` is cheap, does not block and may be called from any thread.
+    C3  ``current`` is cheap, does not block and may be called from any thread. Ask once a batch: the next answer may be
+        another generation.
     """
 
     def current(self) -> Configuration:
-        """Return the generation in force."""
+        """Return the generation in force. Raises ``Unconfigured`` when there has been none yet."""
         ...

@@ -7,10 +7,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from logflume import contract, metrics
-from logflume.config import jobs, tokens
+from logflume.config import jobs, tenants, tokens
+from logflume.config.assembly import Assembly
 from logflume.errors import Misconfigured, Refused
 from logflume.model.dataset import Dataset
-from logflume.model.tenant import Configuration, Tenant, TenantDataset, check_tenant_name, fingerprint
+from logflume.model.tenant import Configuration, Tenant, TenantDataset, check_tenant_name
 
 _MOST_RETENTION_DAYS = 3650
 
@@ -22,30 +23,35 @@ class DirectorySource:
     """
 
     def __init__(self, path: Path, datasets: Mapping[str, Dataset]) -> None:
-        tenants = _read_all(path, datasets)
-        metrics.CONFIG_PAIRS.set(sum(len(tenant.datasets) for tenant in tenants.values()))
-        self._current = Configuration(1, fingerprint(tenants), MappingProxyType(tenants))
+        found = read_all(path, datasets)
+        metrics.CONFIG_PAIRS.set(sum(len(tenant.datasets) for tenant in found.values()))
+        codec = tenants.Codec()
+        messages = Assembly(codec)
+        for tenant in found.values():
+            messages.put(tenant.name, codec.encode(tenant))
+        self._current = Configuration(1, messages.hash, MappingProxyType(found))
 
     def current(self) -> Configuration:
         """Return the one generation that this source has."""
         return self._current
 
 
-def _read_all(folder: Path, datasets: Mapping[str, Dataset]) -> dict[str, Tenant]:
+def read_all(folder: Path, datasets: Mapping[str, Dataset]) -> dict[str, Tenant]:
+    """Return the tenants of a folder's files, by name. Raises ``Misconfigured``, or ``Refused`` when it is blank."""
     if not folder.is_dir():
         raise Misconfigured(f"tenants_dir: {folder} is no directory")
-    tenants: dict[str, Tenant] = {}
+    found: dict[str, Tenant] = {}
     owners: dict[str, str] = {}
     for path in contract.yaml_files(folder):
         tenant = _read(path, datasets)
-        if tenant.name in tenants:
+        if tenant.name in found:
             raise Misconfigured(f"{path}:1: name: another file declares the tenant {tenant.name} too")
         tokens.check_distinct(owners, tenant.name, tenant.tokens, path)
-        tenants[tenant.name] = tenant
-    if not any(tenant.datasets for tenant in tenants.values()):
+        found[tenant.name] = tenant
+    if not any(tenant.datasets for tenant in found.values()):
         # A blank configuration once dropped everybody's logs: it is a mistake until someone proves the contrary.
         raise Refused(f"{folder}: no tenant wants any dataset, and a blank configuration is refused; add <tenant>.yaml")
-    return tenants
+    return found
 
 
 def _read(path: Path, datasets: Mapping[str, Dataset]) -> Tenant:

@@ -53,7 +53,7 @@ class Codec:
     """Writes and reads positions by the contract's schema."""
 
     def __init__(self, settings: Settings) -> None:
-        self._encoding = SingleObject(settings, "position")
+        self._encoding = SingleObject(settings.topics_dir, "position")
 
     def encode(self, cursor: Cursor) -> bytes:
         """Return the message's value."""

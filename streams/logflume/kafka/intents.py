@@ -57,7 +57,7 @@ class Codec:
     """Writes and reads records by the contract's schema."""
 
     def __init__(self, settings: Settings) -> None:
-        self._encoding = SingleObject(settings, "job")
+        self._encoding = SingleObject(settings.topics_dir, "job")
 
     def encode(self, cursor: JobCursor) -> bytes:
         """Return the message's value."""

@@ -13,7 +13,6 @@ import fastavro
 from logflume import contract
 from logflume.errors import Refused
 from logflume.formats import avro_schema
-from logflume.settings import Settings
 
 _MARKER = b"\xc3\x01"
 
@@ -21,10 +20,10 @@ _MARKER = b"\xc3\x01"
 class SingleObject:
     """Writes and reads values of one schema."""
 
-    def __init__(self, settings: Settings, schema: str) -> None:
-        """``schema``: its name among the contract's ``schemas/``."""
+    def __init__(self, topics_dir: str, schema: str) -> None:
+        """``schema``: its name among the contract's ``schemas/``; ``topics_dir`` as the setting."""
         self._name = schema
-        self._schema = contract.avro_schema(schema, contract.find(settings.topics_dir))
+        self._schema = contract.avro_schema(schema, contract.find(topics_dir))
         self._head = _MARKER + avro_schema.fingerprint(self._schema)
 
     def encode(self, record: dict[str, Any]) -> bytes:

@@ -2,8 +2,11 @@
 
 from logflume.model.dataset import Dataset, Datasets, Field, FieldType, arrow_type, load
 from logflume.model.job import FileFormat, Job, Target
+from logflume.model.owner import Owner
+from logflume.model.rates import Rates
+from logflume.model.route import Route
 from logflume.model.tenant import Configuration, Outlet, Tenant, TenantDataset, check_tenant_name
-from logflume.model.token import Token
+from logflume.model.token import Scope, Token
 
 __all__ = [
     "Configuration",
@@ -14,6 +17,10 @@ __all__ = [
     "FileFormat",
     "Job",
     "Outlet",
+    "Owner",
+    "Rates",
+    "Route",
+    "Scope",
     "Target",
     "Tenant",
     "TenantDataset",

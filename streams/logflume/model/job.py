@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from logflume.errors import Refused
+from logflume.model.owner import Owner
 
 MAX_ROWS, MAX_BYTES, MAX_AGE_SECONDS = 100_000, 64_000_000, 300
 """Of a job that says nothing else."""
@@ -30,7 +31,8 @@ class Target:
     """Where a job's objects go: ``url`` is ``s3://bucket/prefix`` or ``file:///folder``.
 
     The rest is for S3. ``credentials`` names a folder of the setting ``secrets_dir`` with the files ``access_key`` and
-    ``secret_key``; empty: the environment's or the machine's own role. ``role`` (an ARN) is assumed with those.
+    ``secret_key``; or these (and ``session_token``) are references, ``env:NAME`` or ``file:/path``, never the secrets
+    themselves; all empty: the environment's or the machine's own role. ``role`` (an ARN) is assumed with those.
     ``encryption`` is ``""``, ``AES256`` or ``aws:kms`` (then with ``kms_key``, or the bucket's own).
     """
 
@@ -42,6 +44,9 @@ class Target:
     role: str = ""
     encryption: str = ""
     kms_key: str = ""
+    access_key: str = ""
+    secret_key: str = ""
+    session_token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,8 @@ class Job:
 
     ``fields`` are the columns in their order, among them perhaps ``_received``, ``_extra`` and the coordinates
     ``_src_*``; empty: all fields of the dataset, then ``_extra`` and ``_received``. ``key`` is its name in the tenant's
-    file: it never changes, as objects and cursors carry it.
+    file: it never changes, as objects and cursors carry it. ``id`` is its number, given when it is first published (0
+    until then) and never given again.
     """
 
     key: str
@@ -62,6 +68,8 @@ class Job:
     max_rows: int = MAX_ROWS
     max_bytes: int = MAX_BYTES
     max_age_seconds: float = MAX_AGE_SECONDS
+    id: int = 0
+    owner: Owner = Owner.FILE
 
     @property
     def limits(self) -> tuple[int, int, float]:

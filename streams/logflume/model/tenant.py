@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 
-import orjson
-
 from logflume.errors import Misconfigured
 from logflume.model.job import Job
+from logflume.model.owner import Owner
+from logflume.model.rates import NO_RATES, Rates
+from logflume.model.route import Route
 from logflume.model.token import Token, id_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -27,10 +27,17 @@ def check_tenant_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TenantDataset:
-    """A dataset that a tenant wants kept, and for how many days from arrival."""
+    """A dataset that a tenant wants kept, and for how many days from arrival.
+
+    ``shards`` is over how many sorted partitions its rows go, as wanted; ``routes`` are the changes of it that were
+    made, in their order: none, and all goes to one.
+    """
 
     dataset: str
     retention_days: int
+    shards: int = 1
+    routes: tuple[Route, ...] = ()
+    owner: Owner = Owner.FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +54,36 @@ class Outlet:
 
 @dataclass(frozen=True)
 class Tenant:
-    """A tenant: its datasets by their name, its jobs by their key, and the tokens that its senders may show."""
+    """A tenant: its datasets by their name, its jobs by their key, and the tokens that its senders may show.
+
+    ``principal`` is the Kafka user of its own producers, empty when it has none.
+    """
 
     name: str
     datasets: Mapping[str, TenantDataset]
     jobs: Mapping[str, Job] = field(default_factory=lambda: MappingProxyType({}))
     tokens: tuple[Token, ...] = ()
+    rates: Rates = NO_RATES
+    principal: str = ""
+    owner: Owner = Owner.FILE
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """One whole generation of the configuration; never changed, only replaced."""
+    """One whole generation of the configuration; never changed, only replaced.
+
+    ``made_ns``: when it was published; 0 when nobody published it.
+    """
 
     generation: int
     hash: str
     tenants: Mapping[str, Tenant]
+    made_ns: int = 0
+
+    @cached_property
+    def pairs(self) -> frozenset[tuple[str, str]]:
+        """The active (tenant, dataset) pairs: whose rows are wanted."""
+        return frozenset(self._outlets)
 
     def wants(self, tenant: str, dataset: str) -> bool:
         """Whether rows of this tenant and dataset are kept at all."""
@@ -97,16 +119,3 @@ class Configuration:
             for tenant in self.tenants.values()
             for dataset in tenant.datasets
         }
-
-
-def fingerprint(tenants: Mapping[str, Tenant]) -> str:
-    """Return the hash of what the tenants say, whatever order they stand in: equal configurations, equal text."""
-    pairs = {
-        name: {
-            "datasets": {dataset.dataset: dataset.retention_days for dataset in tenant.datasets.values()},
-            "jobs": {key: [*job.definition().values(), *job.limits] for key, job in tenant.jobs.items()},
-            "tokens": {token.id: [token.sha256, token.note] for token in tenant.tokens},
-        }
-        for name, tenant in tenants.items()
-    }
-    return hashlib.sha256(orjson.dumps(pairs, option=orjson.OPT_SORT_KEYS)).hexdigest()

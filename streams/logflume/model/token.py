@@ -11,6 +11,9 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
+from enum import StrEnum
+
+from logflume.model.owner import Owner
 
 SECRET_BYTES = 32
 _TEXT = re.compile(r"lf_([A-Za-z0-9-]{1,32})_([A-Za-z0-9_-]{43})")
@@ -18,13 +21,28 @@ _ID = re.compile(r"[A-Za-z0-9-]{1,32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
+class Scope(StrEnum):
+    """What a token allows within its tenant: to send records, to search them, to change the tenant's configuration."""
+
+    INGEST = "ingest"
+    QUERY = "query"
+    ADMIN = "admin"
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token of a tenant: its id and the SHA-256, in hex, of its whole text; ``note`` is for people."""
+    """One token of a tenant: its id and the SHA-256, in hex, of its whole text; ``note`` is for people.
+
+    Times are nanoseconds since 1970; ``created_ns`` 0: not known; ``expires_ns`` 0: never.
+    """
 
     id: str
     sha256: str
     note: str = ""
+    scopes: frozenset[Scope] = frozenset({Scope.INGEST})
+    created_ns: int = 0
+    expires_ns: int = 0
+    owner: Owner = Owner.FILE
 
     def matches(self, text: str) -> bool:
         """Whether ``text`` is this token; takes as long for a near miss as for a far one."""

@@ -1,0 +1,92 @@
+"""A tenant's configuration as a message: the same tenant always gives the same bytes, and comes back equal."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+from logflume.errors import Refused
+from logflume.kafka.single_object import SingleObject
+from logflume.model.job import FileFormat, Job, Target
+from logflume.model.owner import Owner
+from logflume.model.rates import Rates
+from logflume.model.route import Route
+from logflume.model.tenant import Tenant, TenantDataset
+from logflume.model.token import Scope, Token
+
+
+class Codec:
+    """Writes and reads tenants by the contract's schema."""
+
+    def __init__(self, topics_dir: str = "") -> None:
+        self._encoding = SingleObject(topics_dir, "tenant")
+
+    def encode(self, tenant: Tenant) -> bytes:
+        """Return the message's value."""
+        return self._encoding.encode(
+            {
+                "name": tenant.name,
+                "owner": tenant.owner,
+                "principal": tenant.principal,
+                "rates": _fields(tenant.rates),
+                "datasets": [_dataset(tenant.datasets[name]) for name in sorted(tenant.datasets)],
+                "jobs": [_job(tenant.jobs[key]) for key in sorted(tenant.jobs)],
+                "tokens": [_token(token) for token in sorted(tenant.tokens, key=lambda token: token.id)],
+            }
+        )
+
+    def decode(self, value: bytes) -> Tenant:
+        """Read a message's value; raises ``Refused`` when it is no tenant that this version knows."""
+        record: Any = self._encoding.decode(value)
+        try:
+            return Tenant(
+                name=record["name"],
+                datasets=MappingProxyType({each["dataset"]: _read_dataset(each) for each in record["datasets"]}),
+                jobs=MappingProxyType({each["key"]: _read_job(each) for each in record["jobs"]}),
+                tokens=tuple(map(_read_token, record["tokens"])),
+                rates=Rates(**record["rates"]),
+                principal=record["principal"],
+                owner=Owner(record["owner"]),
+            )
+        except ValueError as error:
+            raise Refused(f"a stored tenant can't be read: {error}; is it a newer release's?") from None
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    """The fields of a flat data class."""
+    return {name: getattr(record, name) for name in record.__slots__}
+
+
+def _dataset(wanted: TenantDataset) -> dict[str, Any]:
+    return _fields(wanted) | {"routes": [_fields(route) for route in wanted.routes]}
+
+
+def _job(job: Job) -> dict[str, Any]:
+    return _fields(job) | {"target": _fields(job.target)}
+
+
+def _token(token: Token) -> dict[str, Any]:
+    return _fields(token) | {"scopes": sorted(token.scopes)}
+
+
+def _read_dataset(record: dict[str, Any]) -> TenantDataset:
+    routes = tuple(Route(**(route | {"starts": tuple(route["starts"])})) for route in record["routes"])
+    return TenantDataset(**(record | {"routes": routes, "owner": Owner(record["owner"])}))
+
+
+def _read_job(record: dict[str, Any]) -> Job:
+    return Job(
+        **(
+            record
+            | {
+                "target": Target(**record["target"]),
+                "format": FileFormat(record["format"]),
+                "fields": tuple(record["fields"]),
+                "owner": Owner(record["owner"]),
+            }
+        )
+    )
+
+
+def _read_token(record: dict[str, Any]) -> Token:
+    return Token(**(record | {"scopes": frozenset(map(Scope, record["scopes"])), "owner": Owner(record["owner"])}))

@@ -27,6 +27,9 @@ VERSION = "4.1.0"
 """As in pom.xml; a test compares them."""
 
 JAVA = 17  # the least that a broker of Kafka 4 runs on
+BRIEF = ("-Xmx128m", "-XX:TieredStopAtLevel=1")
+"""For a command that ends within seconds: what Java's second compiler takes for it, it never gives back."""
+
 READY_SECONDS = 180.0
 
 _SILENT = logging.getLogger(__name__ + ".silent")
@@ -99,7 +102,7 @@ class Broker:
         self._properties.write_text("".join(f"{name}={_escaped(value)}\n" for name, value in self._settings().items()))
         if (self._data / "meta.properties").is_file():
             return
-        command = [*_java(libraries, self._log4j, "-Xmx128m"), "kafka.tools.StorageTool", "format"]
+        command = [*_java(libraries, self._log4j, *BRIEF), "kafka.tools.StorageTool", "format"]
         done = subprocess.run(
             [*command, "-t", "logflume-local-kafka00", "-c", str(self._properties)],
             capture_output=True,

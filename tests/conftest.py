@@ -44,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX):
             del os.environ[name]
     os.environ[PREFIX + "STATE_DIR"] = str(run.folder / "state")
+    os.environ[PREFIX + "STATUS_SECONDS"] = "0"  # a consumer and a producer more in every process; tests of it ask
     os.environ[SETTINGS_VARIABLE] = os.devnull
 
 

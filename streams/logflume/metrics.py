@@ -13,7 +13,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-STAGES = ("edge", "sort", "sink", "job", "table", "config")
+STAGES = ("edge", "sort", "sink", "job", "table", "config", "status", "pressure")
 UNITS = (
     "rows",
     "bytes",
@@ -28,6 +28,7 @@ UNITS = (
     "errors",
     "partitions",
     "pairs",
+    "workers",
     "ratio",
     "info",
 )
@@ -510,6 +511,65 @@ TABLE_SKIPPED = _counter(
     ("dataset",),
     "Rows that a table held already, known by its txn, and that were not written again.",
     "Some after a crash are normal: this is the exactly-once rule at work.",
+)
+
+# --- status and pressure ----------------------------------------------------------------------------------------------
+
+STATUS_MESSAGES = _counter(
+    "logflume_status_messages_total",
+    "messages",
+    (),
+    "Records of this worker that Kafka took on the topic status.",
+    "Stands still: see logflume_status_errors_total; nothing else waits for them.",
+)
+STATUS_ERRORS = _counter(
+    "logflume_status_errors_total",
+    "errors",
+    ("what",),
+    "Status records that were dropped, could not be read or not be followed.",
+    "`write`, `follow`: Kafka is away, or the topic is missing (`logflume topics apply`). `read`: who writes there?",
+)
+STATUS_WORKERS = _gauge(
+    "logflume_status_workers",
+    "workers",
+    ("kind", "state"),
+    "Workers that a watch knows of; state is fresh or stale.",
+    "Stale ones died without a word, or have lost Kafka: `logflume status` names them.",
+)
+PRESSURE_SHARE = _gauge(
+    "logflume_pressure_ratio",
+    "ratio",
+    ("stage",),
+    "How near a stage is to its nearest limit; 1: reached, edges stop.",
+    "`logflume status` and docs/pressure.md say which limit it is: add workers, or repair what holds them up.",
+)
+PRESSURE_LEVEL = _gauge(
+    "logflume_pressure_level_info",
+    "info",
+    ("level",),
+    "1 at the level that this watch publishes, or that this edge follows: none, slow or stop.",
+    "Alert on slow: senders wait. At stop they are refused; nothing that was accepted is lost.",
+)
+PRESSURE_LAG = _gauge(
+    "logflume_pressure_lag_seconds",
+    "seconds",
+    ("stage",),
+    "Age of the oldest record that the stage has not committed, in all of its partitions.",
+    "Grows: the stage is too slow, stopped, or a partition of it is; logflume_pressure_ratio leaves single ones out.",
+)
+PRESSURE_WAIT = _counter(
+    "logflume_pressure_wait_seconds_total",
+    "seconds",
+    (),
+    "Time that senders spent waiting because of pressure.",
+    "Its cause is behind this edge: see logflume_pressure_ratio of the watch.",
+)
+PRESSURE_REFUSED = _counter(
+    "logflume_pressure_refused_requests_total",
+    "requests",
+    (),
+    "Requests and calls that were refused because of pressure, with the advice to come again.",
+    "Its cause is behind this edge: see logflume_pressure_ratio of the watch.",
 )
 
 # --- config -----------------------------------------------------------------------------------------------------------

@@ -76,6 +76,16 @@ class Settings(BaseSettings):
         description="Folder of the contract (topics, schemas, datasets); empty: the checkout's, else the package's.",
     )
     tenants_dir: OptionalFolder = Field("", description="Folder of the tenants' files, `*.yaml`.")
+    config_shrink: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Part of the active (tenant, dataset) pairs that one generation may take away unless their number "
+        "is named.",
+    )
+    config_growth: float = Field(
+        2.0, ge=1, description="How many times as many of them it may have unless the number of new ones is named."
+    )
 
     # Object store
     store_url: str = Field("", description="Where tables come to rest: `s3://bucket/prefix` or `file:///folder`.")
@@ -138,6 +148,49 @@ class Settings(BaseSettings):
         "longest `max_age_seconds` of a job).",
     )
 
+    worker_id: str = Field(
+        "",
+        description="Name of a worker among those of its kind, the same after a restart (such as a StatefulSet's pod); "
+        "empty: host and `http_port`. A client inside an application tells its status only when it has one.",
+    )
+    status_seconds: float = Field(
+        2.0,
+        ge=0,
+        le=600,
+        description="How often a worker tells its status on the topic `status`; 0: it tells none, and edges don't "
+        "follow the pressure.",
+    )
+
+    # Pressure
+    watch_seconds: float = Field(
+        2.0, gt=0, le=600, description="How often `logflume watch` measures, and publishes the pressure."
+    )
+    pressure_lag_seconds: float = Field(
+        3600.0,
+        ge=0,
+        description="How late sorters or sinks may be; this is 1.0 of the limit, and edges stop. Above the longest "
+        "`max_age_seconds` of a job, far below the topics' retention. 0: no limit.",
+    )
+    pressure_partitions_ratio: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        description="Part of the partitions in use that must be as late: a single one slows nobody else down.",
+    )
+    pressure_memory_bytes: ByteSize = Field(
+        _mb(1000), ge=0, description="Memory of a sorter or sink beyond its budget, likewise. 0: no limit."
+    )
+    pressure_slow_on: float = Field(0.9, gt=0, description="Part of a limit at which edges slow down.")
+    pressure_slow_off: float = Field(0.7, ge=0, description="Part of a limit at which they no longer do.")
+    pressure_stop_on: float = Field(1.0, gt=0, description="Part of a limit at which edges take nothing new.")
+    pressure_stop_off: float = Field(0.8, ge=0, description="Part of a limit at which they only slow down again.")
+    pressure_hold_seconds: float = Field(
+        10.0, ge=0, description="How long it must have been so low before edges hear of it."
+    )
+    pressure_least_ratio: float = Field(
+        0.1, gt=0, le=1, description="Least part of its pace that an edge keeps while it slows down."
+    )
+
     # Edge
     edge_id: str = Field(
         default_factory=socket.gethostname,
@@ -159,6 +212,14 @@ class Settings(BaseSettings):
     )
     edge_spool_bytes: ByteSize = Field(
         _mb(1000), ge=1_000_000, description="Most bytes of the spool; then nothing more is taken, and nothing dropped."
+    )
+
+    edge_spool_full: float = Field(
+        0.9, gt=0, le=1, description="Part of `edge_spool_bytes` at which HTTP answers 503 before a body is received."
+    )
+    edge_spool_resume: float = Field(0.7, ge=0, le=1, description="Part of it at which bodies are received again.")
+    edge_slow_bytes: ByteSize = Field(
+        ByteSize(64_000), ge=1, description="Bytes a second that an edge may always take while it slows down."
     )
 
     # Edge, HTTP

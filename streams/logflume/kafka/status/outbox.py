@@ -1,0 +1,90 @@
+"""How status records go out: by a small producer of its own, which nobody ever waits for.
+
+O1  ``put`` neither blocks nor raises, whatever Kafka does; what can't be sent now is dropped and counted.
+O2  One message a key is on its way at most: who has not heard of the last one does not add another.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException
+
+from logflume import metrics
+from logflume.kafka import client
+from logflume.kafka.status.record import topic
+from logflume.settings import Settings
+
+MakeProducer = Callable[[dict[str, Any]], Any]
+
+_QUEUE = 16  # messages
+_SILENT = 0
+_LOG = logging.getLogger("logflume.status")
+
+
+class Outbox:
+    """See O1 and O2. One thread's."""
+
+    def __init__(
+        self, settings: Settings, period_seconds: float, make_producer: MakeProducer = confluent_kafka.Producer
+    ) -> None:
+        """``period_seconds``: how often something is put; what is older than two of these is not worth sending."""
+        self._topic = topic(settings)
+        self._waiting: set[bytes] = set()
+        self._trouble = ""
+        # Not idempotent, not synced to all: the next word comes in a moment, and replaces this one.
+        self._producer = make_producer(
+            client.common(
+                settings,
+                client_id="logflume-status",
+                acks=1,
+                linger_ms=0,
+                message_timeout_ms=max(1000, round(2000 * period_seconds)),
+                max_in_flight_requests_per_connection=1,
+                queue_buffering_max_messages=_QUEUE,
+                log_level=_SILENT,  # the worker's own clients tell of brokers that are away
+            )
+        )
+
+    def put(self, key: bytes, value: bytes | None) -> bool:
+        """Send ``value`` (None: a tombstone) under ``key``; False when it was dropped."""
+        try:
+            self._producer.poll(0)
+            if key in self._waiting:
+                self._failed("the last one is still on its way")
+                return False
+            self._waiting.add(key)
+            self._producer.produce(self._topic, value, key, on_delivery=partial(self._reported, key))
+            self._producer.poll(0)
+        except (KafkaException, BufferError) as error:
+            self._waiting.discard(key)
+            self._failed(str(error))
+            return False
+        return True
+
+    def settle(self, seconds: float) -> bool:
+        """Wait for reports, ``seconds`` at most; True when none is missing."""
+        try:
+            if self._waiting:
+                self._producer.flush(seconds)
+        except KafkaException as error:
+            self._failed(str(error))
+        return not self._waiting
+
+    def _reported(self, key: bytes, error: KafkaError | None, _: object) -> None:
+        self._waiting.discard(key)
+        if error is None:
+            metrics.STATUS_MESSAGES.inc()
+            self._trouble = ""
+        else:
+            self._failed(error.str())
+
+    def _failed(self, trouble: str) -> None:
+        metrics.STATUS_ERRORS.labels("write").inc()
+        if trouble != self._trouble:
+            _LOG.warning("a status was not written to %s, which delays nothing else: %s", self._topic, trouble)
+        self._trouble = trouble

@@ -53,6 +53,11 @@ def deadletter_topic(settings: Settings) -> str:
     return f"{settings.topic_prefix}deadletter"
 
 
+def config_topic(settings: Settings) -> str:
+    """Return the name of the topic of the tenants' configuration; it has one partition."""
+    return f"{settings.topic_prefix}config"
+
+
 def cursors_topic(settings: Settings) -> str:
     """Return the name of the topic of positions, cursors and intents."""
     return f"{settings.topic_prefix}cursors"

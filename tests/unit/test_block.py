@@ -117,6 +117,14 @@ def test_the_headers_are_readable_without_decoding() -> None:
     assert not is_block(None)
 
 
+def test_a_block_may_say_by_which_generation_its_rows_were_taken() -> None:
+    value, headers = encode(batch_of(), replace(HEADER, generation=2**62))
+    assert headers == [*HEADERS, ("generation", str(2**62).encode())]
+    assert decode(value, headers, DS)[0].generation == 2**62
+    assert decode(value, HEADERS, DS)[0].generation == 0
+    assert poison(value, [*HEADERS, ("generation", b"-1")]) == reasons.HEADER
+
+
 def test_a_block_of_version_1_that_was_written_once_is_read_for_ever() -> None:
     headers = [(name, value.encode()) for name, value in orjson.loads((GOLDEN / "block-1.headers.json").read_bytes())]
     header, batch = decode((GOLDEN / "block-1.arrows").read_bytes(), headers, DS)

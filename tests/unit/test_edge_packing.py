@@ -87,6 +87,24 @@ def test_a_block_says_whose_it_is_when_its_rows_came_and_how_many_bytes_they_wer
     assert second.seq == 2
 
 
+def test_a_block_names_the_generation_that_is_in_force_when_it_is_packed() -> None:
+    generations = iter([7, 9])
+    packer = Packer(
+        DATASETS,
+        topic=lambda dataset: dataset,
+        deadletter_topic="dead",
+        edge="here",
+        epoch=5,
+        generation=lambda: next(generations),
+    )
+    buffer = Buffer("events")
+    found = []
+    for number in (1, 2):
+        buffer.add_record("a", b"{}\n", 1000)
+        found += [header.generation for header, _ in blocks(_log(packer.pack(buffer.cut(number))), DATASETS)]
+    assert found == [7, 9]
+
+
 def test_a_bad_record_is_a_letter_with_its_tenant_and_line_and_is_not_counted_in_the_block() -> None:
     buffer = Buffer("events")
     buffer.add_lines("a", b'{"message":"1"}\nnot json\n', 2, 1, np.array([41, 43]))

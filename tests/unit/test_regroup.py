@@ -152,6 +152,23 @@ def test_a_row_of_a_block_whose_tenant_has_no_possible_name_costs_only_itself() 
     assert json.loads(letter.raw) == {"_tenant": "../acme", "message": "b"}
 
 
+def test_a_sorted_block_names_the_newest_generation_of_the_blocks_that_it_was_made_of() -> None:
+    def unit(*generations: int) -> set[int]:
+        records = []
+        for offset, generation in enumerate(generations):
+            header = Header("events", "edge", 1, 1, 1, 100, 1, 1, generation)
+            value, headers = encode(ingest_block(EVENTS, [("acme", "a")]), header)
+            records.append(message(offset, value, None, headers=headers))
+        chunks = [chunk(records)]
+        rounds = regrouper().regroup(gatherer.gather(chunks), covers(chunks), {})
+        return {decode_sorted(piece.value, piece.headers)[0].generation for pieces in rounds for piece in pieces}
+
+    gatherer = Gatherer(EVENTS)
+    assert unit(3, 7, 0) == {7}
+    assert unit(2, 0) == {2}
+    assert unit(0) == {0}
+
+
 def test_a_plain_record_arrived_when_kafka_appended_it() -> None:
     gathered = Gatherer(EVENTS).gather([chunk([message(7, b"{}")])])
     assert gathered.batch.column("_received").cast("int64").to_pylist() == [7_000_000]

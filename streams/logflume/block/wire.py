@@ -42,7 +42,8 @@ class Header:
     """What a block says of itself in its Kafka headers.
 
     ``edge``, ``epoch`` (that edge's start) and ``seq`` (1, 2, 3 …) name it; ``bytes`` are those of the rows as they
-    came; ``first_time`` and ``last_time`` are the range of ``_received``, nanoseconds since 1970 UTC.
+    came; ``first_time`` and ``last_time`` are the range of ``_received``, nanoseconds since 1970 UTC. ``generation`` is
+    the configuration by which the edge took the rows; 0: it does not say.
     """
 
     dataset: str
@@ -53,6 +54,7 @@ class Header:
     bytes: int
     first_time: int
     last_time: int
+    generation: int = 0
 
 
 def encode(batch: pa.RecordBatch, header: Header) -> tuple[bytes, list[tuple[str, bytes]]]:
@@ -110,6 +112,7 @@ def read_header(headers: Headers) -> Header:
         bytes=_number(found, "bytes"),
         first_time=_number(found, "first-time"),
         last_time=_number(found, "last-time"),
+        generation=_number(found, "generation") if "generation" in found else 0,
     )
 
 
@@ -201,7 +204,7 @@ def _conformed(batch: pa.RecordBatch, ds: Dataset) -> pa.RecordBatch:
 
 
 def _headers(header: Header) -> list[tuple[str, bytes]]:
-    return [
+    headers = [
         (VERSION_HEADER, str(VERSION).encode()),
         ("dataset", header.dataset.encode()),
         ("edge", header.edge.encode()),
@@ -212,6 +215,7 @@ def _headers(header: Header) -> list[tuple[str, bytes]]:
         ("first-time", str(header.first_time).encode()),
         ("last-time", str(header.last_time).encode()),
     ]
+    return [*headers, ("generation", str(header.generation).encode())] if header.generation else headers
 
 
 def _text(headers: dict[str, bytes], name: str) -> str:

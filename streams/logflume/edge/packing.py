@@ -86,14 +86,20 @@ class Packer:
         edge: str,
         epoch: int,
         block_bytes: int = BLOCK_BYTES,
+        generation: Callable[[], int] = lambda: 0,
     ) -> None:
-        """``topic`` names a dataset's ingest topic; ``edge`` and ``epoch`` (its start, ns) go into every block."""
+        """``topic`` names a dataset's ingest topic; ``edge`` and ``epoch`` (its start, ns) go into every block.
+
+        ``generation`` tells which configuration is in force; asked for each block, it is no older than the one by which
+        its rows were taken.
+        """
         self._datasets = datasets
         self._topic = topic
         self._deadletter_topic = deadletter_topic
         self._edge = edge
         self._epoch = epoch
         self._block_bytes = block_bytes
+        self._generation = generation
         self._parsers: dict[str, JsonParser] = {}
         self._seq = 0
         self._letters = 0
@@ -173,6 +179,7 @@ class Packer:
             bytes=size,
             first_time=int(rows.received_ns.min()),
             last_time=int(rows.received_ns.max()),
+            generation=self._generation(),
         )
         value, headers = wire.encode(batch, header)
         if len(value) <= self._block_bytes and batch.nbytes <= _MOST_BYTES:

@@ -37,7 +37,7 @@ class Gathered:
 
     ``batch`` has ``_received``, those of the dataset's fields that have a value, and ``_extra``. Beside it, row by
     row: ``codes`` (int32, an index into ``tenants``) and the coordinates ``partitions`` (int32), ``offsets`` (int64)
-    and ``rows`` (int32).
+    and ``rows`` (int32). ``generation`` is the highest one that a block names.
     """
 
     batch: pa.RecordBatch
@@ -47,6 +47,7 @@ class Gathered:
     offsets: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int32]
     letters: list[DeadLetter]
+    generation: int = 0
 
 
 class Gatherer:
@@ -59,6 +60,7 @@ class Gatherer:
         self._schema = pa.schema([column for column in ingest if column.name != "_tenant"], metadata=ingest.metadata)
         self._tenants = Tenants()
         self._schemas = schemas or Schemas(dataset)
+        self._generation = 0
         self._plain = PlainReader(dataset, self._schemas, self._tenants, self._schema)
 
     def gather(self, chunks: Sequence[Chunk]) -> Gathered:
@@ -69,6 +71,7 @@ class Gatherer:
         """
         self._tenants.begin()
         self._schemas.begin()
+        self._generation = 0
         letters: list[DeadLetter] = []
         parts: list[Part] = []
         for chunk in chunks:
@@ -88,6 +91,7 @@ class Gatherer:
             offsets=np.concatenate([part.offsets for part in parts]),
             rows=np.concatenate([part.rows for part in parts]),
             letters=letters,
+            generation=self._generation,
         )
 
     def _runs(self, chunk: Chunk, letters: list[DeadLetter]) -> Iterator[tuple[bool, list[ConsumerRecord]]]:
@@ -104,10 +108,11 @@ class Gatherer:
     def _blocks(self, chunk: Chunk, records: Sequence[ConsumerRecord], letters: list[DeadLetter]) -> Iterator[Part]:
         for record in records:
             try:
-                _, batch = decode(record.value or b"", record.headers, self._dataset)
+                header, batch = decode(record.value or b"", record.headers, self._dataset)
             except Poison as poison:
                 letters.append(self._letter(chunk, record, poison))
                 continue
+            self._generation = max(self._generation, header.generation)
             column = batch.column("_tenant")
             names = [name.encode() for name in column.dictionary.to_pylist()]
             indices = column.indices.to_numpy()

@@ -101,7 +101,7 @@ class Regrouper:
             sorted_rows = SortedRows(batch.slice(start, end - start), order[start:end], runs)
             reached = {cover.partition: previous.get((target, cover.partition)) for cover in covers}
             sources = tuple(cover.source() for cover in covers)
-            pieces = self._pieces(sorted_rows, sources, target, reached, gathered.letters)
+            pieces = self._pieces(sorted_rows, sources, target, reached, gathered)
             for number, piece in enumerate(pieces):
                 if number == len(rounds):
                     rounds.append([])
@@ -140,27 +140,28 @@ class Regrouper:
         sources: tuple[Source, ...],
         target: int,
         ends: dict[int, Coordinate | None],
-        letters: list[DeadLetter],
+        gathered: Gathered,
     ) -> list[Piece]:
         """Encode ``rows`` as one piece, or as several in the order of arrival when one would be too large.
 
         ``ends`` says where the range before ended, by ingest partition, and moves with each piece that is made.
         """
         sources = tuple(replace(source, previous=ends[source.partition]) for source in sources)
-        value, headers = encode_sorted(rows.batch, SortedMeta(self.dataset.name, self.session, sources, rows.runs))
+        meta = SortedMeta(self.dataset.name, self.session, sources, rows.runs, gathered.generation)
+        value, headers = encode_sorted(rows.batch, meta)
         single = rows.batch.num_rows == 1
         if len(value) <= self.largest_bytes or (single and self._alone(rows) <= self.largest_bytes):
             ends.update({source.partition: source.last for source in sources})
             return [Piece(target, value, headers, sources, rows.batch.num_rows)]
         if single:
-            letters.append(self._too_large(rows, self._alone(rows)))
+            gathered.letters.append(self._too_large(rows, self._alone(rows)))
             return []
         middle = np.partition(rows.arrival, len(rows.arrival) // 2)[len(rows.arrival) // 2]
         early = rows.only(rows.arrival < middle)
         late = rows.only(rows.arrival >= middle)
         before, after = _divided(sources, early.batch, late.batch)
-        first = self._pieces(early, before, target, ends, letters)
-        return first + self._pieces(late, after, target, ends, letters)
+        first = self._pieces(early, before, target, ends, gathered)
+        return first + self._pieces(late, after, target, ends, gathered)
 
     def _alone(self, rows: SortedRows) -> int:
         """Return what one row measures by itself. What its neighbours add, their columns and the ranges that the unit

@@ -19,6 +19,7 @@ from logflume.model import (
     Job,
     Owner,
     Rates,
+    Retired,
     Route,
     Scope,
     Target,
@@ -97,7 +98,9 @@ def test_a_tenant_gives_the_same_bytes_whatever_order_its_parts_stand_in() -> No
 
 
 def test_a_manifest_comes_back_equal() -> None:
-    given = Manifest(9, "ab", 1, 2, 3, 4, 5, "who", "why", (Accepted(8, 812, 0, "who", "why"),))
+    accepted = (Accepted(8, 812, 0, "who", "why"),)
+    retired = (Retired("acme", "events", (Route(7, 4, "id", (1, 2, 3)),)),)
+    given = Manifest(9, "ab", 1, 2, 3, 4, 5, "who", "why", accepted, retired)
     codec = manifest.Codec()
     assert codec.decode(codec.encode(given)) == given
 

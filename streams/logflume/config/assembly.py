@@ -76,7 +76,7 @@ class Assembly:
             )
         if self.hash != manifest.hash:
             raise Refused(f"generation {manifest.generation} has another hash than its manifest says: it is not whole")
-        return Configuration(manifest.generation, manifest.hash, self.tenants(), manifest.made_ns)
+        return Configuration(manifest.generation, manifest.hash, self.tenants(), manifest.made_ns, manifest.retired)
 
     def _tenant(self, name: str, entry: _Entry) -> Tenant:
         if entry.tenant is None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from logflume.kafka.single_object import SingleObject
+from logflume.model.route import Retired, Route
 
 KEY = b"manifest"
 """Of the manifest on the topic ``config``. No tenant's name is taken: theirs are behind ``tenant/``."""
@@ -40,6 +41,7 @@ class Manifest:
     who: str
     why: str
     accepted: tuple[Accepted, ...] = ()
+    retired: tuple[Retired, ...] = ()
 
 
 def last(accepted: Iterable[Accepted]) -> tuple[Accepted, ...]:
@@ -70,4 +72,10 @@ class Codec:
     def decode(self, value: bytes) -> Manifest:
         """Read a message's value; raises ``Refused`` when it is no manifest that this version knows."""
         record: Any = self._encoding.decode(value)
-        return Manifest(**(record | {"accepted": tuple(Accepted(**each) for each in record["accepted"])}))
+        accepted = tuple(Accepted(**each) for each in record["accepted"])
+        return Manifest(**(record | {"accepted": accepted, "retired": tuple(map(_read_retired, record["retired"]))}))
+
+
+def _read_retired(record: Any) -> Retired:
+    routes = tuple(Route(**(route | {"starts": tuple(route["starts"])})) for route in record["routes"])
+    return Retired(**(record | {"routes": routes}))

@@ -4,7 +4,7 @@ from logflume.model.dataset import Dataset, Datasets, Field, FieldType, arrow_ty
 from logflume.model.job import FileFormat, Job, Target
 from logflume.model.owner import Owner
 from logflume.model.rates import Rates
-from logflume.model.route import Route
+from logflume.model.route import Retired, Route
 from logflume.model.tenant import Configuration, Outlet, Tenant, TenantDataset, check_tenant_name
 from logflume.model.token import Scope, Token
 
@@ -19,6 +19,7 @@ __all__ = [
     "Outlet",
     "Owner",
     "Rates",
+    "Retired",
     "Route",
     "Scope",
     "Target",

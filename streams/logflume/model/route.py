@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MOST_SHARDS = 64
+"""Of a tenant's dataset; more would take the others' partitions as well."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """A change of routing, which holds from ``starts[p]`` on in ingest partition ``p`` of the topic ``topic_id``.
 
     At each of these offsets stands a marker that names ``generation``, the one that made the change: a sorter does not
-    go past it before it has that generation, so the routing of a record is a pure function of the log.
+    go past it before it has that generation, so the routing of a record is a pure function of the log. In a partition
+    without a marker, added since, the change does not hold.
     """
 
     generation: int
     shards: int
     topic_id: str
     starts: tuple[int, ...]
+
+    def shards_of(self, topic_id: str, partition: int) -> int | None:
+        """Return over how many partitions the newest rows of an ingest partition go by this change; None: not by it."""
+        return self.shards if topic_id == self.topic_id and partition < len(self.starts) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """The routes of a tenant and dataset that nobody wants any more, for as long as the log has rows from then."""
+
+    tenant: str
+    dataset: str
+    routes: tuple[Route, ...]

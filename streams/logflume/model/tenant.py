@@ -12,10 +12,12 @@ from logflume.errors import Misconfigured
 from logflume.model.job import Job
 from logflume.model.owner import Owner
 from logflume.model.rates import NO_RATES, Rates
-from logflume.model.route import Route
+from logflume.model.route import Retired, Route
 from logflume.model.token import Token, id_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+
+_NO_ROUTES: Mapping[str, tuple[Route, ...]] = MappingProxyType({})
 
 
 def check_tenant_name(name: str) -> str:
@@ -72,13 +74,14 @@ class Tenant:
 class Configuration:
     """One whole generation of the configuration; never changed, only replaced.
 
-    ``made_ns``: when it was published; 0 when nobody published it.
+    ``made_ns``: when it was published; 0 when nobody published it. ``retired``: routes of pairs that are no more.
     """
 
     generation: int
     hash: str
     tenants: Mapping[str, Tenant]
     made_ns: int = 0
+    retired: tuple[Retired, ...] = ()
 
     @cached_property
     def pairs(self) -> frozenset[tuple[str, str]]:
@@ -107,6 +110,21 @@ class Configuration:
         """For how many seconds rows may wait for a job's object to be full: no longer than any job says."""
         ages = (job.max_age_seconds for tenant in self.tenants.values() for job in tenant.jobs.values())
         return max(ages, default=0.0)
+
+    def routes(self, dataset: str) -> Mapping[str, tuple[Route, ...]]:
+        """Return the routes of a dataset's tenants, of those only that have some; the same object at every call."""
+        return self._routes.get(dataset, _NO_ROUTES)
+
+    @cached_property
+    def _routes(self) -> Mapping[str, Mapping[str, tuple[Route, ...]]]:
+        found: dict[str, dict[str, tuple[Route, ...]]] = {}
+        for retired in self.retired:
+            found.setdefault(retired.dataset, {})[retired.tenant] = retired.routes
+        for tenant in self.tenants.values():
+            for dataset, wanted in tenant.datasets.items():
+                if wanted.routes:
+                    found.setdefault(dataset, {})[tenant.name] = wanted.routes
+        return found
 
     @cached_property
     def _outlets(self) -> Mapping[tuple[str, str], tuple[Outlet, ...]]:

@@ -88,13 +88,20 @@ class Codec:
 
 
 def read_to_end(
-    settings: Settings, admin: AdminClient, partitions: Collection[int], timeout_seconds: float
+    settings: Settings,
+    admin: AdminClient,
+    partitions: Collection[int],
+    timeout_seconds: float,
+    *,
+    topic: str = "",
+    decided: bool = True,
 ) -> dict[bytes, bytes]:
-    """Return the latest value of each key in these partitions of the cursors topic (K2).
+    """Return the latest value of each key in these partitions of the cursors topic, or of another compacted one (K2).
 
-    Raises ``Retryable`` when Kafka does not answer, or when a transaction stays open, for ``timeout_seconds``.
+    Raises ``Retryable`` when Kafka does not answer, or when a transaction stays open, for ``timeout_seconds``. Without
+    ``decided`` it reads up to the first open transaction, and waits for none.
     """
-    topic = topics.cursors_topic(settings)
+    topic = topic or topics.cursors_topic(settings)
     deadline = time.monotonic() + timeout_seconds
     # The high watermark, not the last stable offset: it lies behind the messages of open transactions too.
     wanted = {p: end for p, end in ends(admin, topic, partitions).items() if end > 0}
@@ -110,7 +117,7 @@ def read_to_end(
             if time.monotonic() > deadline:
                 raise Retryable(
                     f"{topic}{sorted(wanted)} could not be read to the end within {timeout_seconds:.0f} s; "
-                    "a transaction of another sink may still be open"
+                    "a transaction of another process may still be open"
                 )
             message = consumer.poll(_POLL_SECONDS)
             if message is None:
@@ -121,7 +128,7 @@ def read_to_end(
             elif error.code() == KafkaError._PARTITION_EOF:
                 # With read_committed this is the last stable offset: an open transaction keeps it below the end.
                 number, offset = message.partition(), message.offset()
-                if number in wanted and offset is not None and offset >= wanted[number]:
+                if number in wanted and offset is not None and (offset >= wanted[number] or not decided):
                     del wanted[number]
             elif not isinstance(client.typed(error, topic), Retryable):
                 raise client.typed(error, f"reading {topic}[{message.partition()}]")

@@ -453,6 +453,20 @@ SINK_STOPPED = _gauge(
     "Assigned partitions that are not read on, as that could lose, repeat or mix up rows.",
     "The worker's log and /ready say why and what to do: docs/sink.md lists the reasons.",
 )
+SINK_WAITING = _gauge(
+    "logflume_sink_waiting_partitions",
+    "partitions",
+    (),
+    "Partitions whose next block was taken by an edge with a newer configuration than this worker has.",
+    "For more than some seconds: the worker does not get the newer configuration; see its log.",
+)
+SINK_OVERTAKEN = _counter(
+    "logflume_sink_configuration_errors_total",
+    "errors",
+    (),
+    "Configurations that edges had and this worker did not get in time, so that it judged rows by its own.",
+    "Rows that it did not know are dead letters (reason unwanted): replay them when it has the newer one.",
+)
 SINK_LOST = _counter(
     "logflume_sink_lost_messages_total",
     "messages",

@@ -330,6 +330,12 @@ class Settings(BaseSettings):
     sink_behind_bytes: ByteSize = Field(
         _mb(1000), ge=1, description="Most bytes read beyond the commit: what a restart reads again."
     )
+    sink_generation_wait_seconds: float = Field(
+        60.0,
+        ge=0,
+        description="How long a sink waits for the configuration by which an edge took rows, before it judges them by its "
+        "own.",
+    )
     sink_session_timeout_ms: int = Field(
         45_000, ge=1000, description="A sink worker that is silent for this long loses its partitions."
     )

@@ -42,6 +42,7 @@ _TOPICS = "tests/contract/test_topics_yaml.py"
 _TRANSACTION = "tests/integration/test_transaction.py"
 _SINK_WORKER = "tests/integration/test_sink.py"
 _CUTS = "tests/unit/test_cuts.py"
+_GENERATIONS = "tests/unit/test_sink_generations.py"
 
 MUTATIONS = (
     Mutation(
@@ -496,7 +497,7 @@ MUTATIONS = (
     ),
     Mutation(
         "hurry: what lies behind the commit is bounded",
-        _code("sink/worker.py"),
+        _code("sink/flushing.py"),
         "            self._hurry()\n",
         "            pass\n",
         f"{_GUARDS}::test_whoever_holds_the_commit_back_is_flushed_when_too_much_lies_behind_it",
@@ -507,6 +508,27 @@ MUTATIONS = (
         "        self._same.check(partition.topic, partition.topic_id, flush.taken_at)  # R1\n",
         "",
         f"{_GUARDS}::test_of_a_topic_made_again_nothing_is_stored",
+    ),
+    Mutation(
+        "newer-configuration: a block that an edge took by a newer configuration is not judged by an older one",
+        _code("sink/generations.py"),
+        "        if now - self._met.setdefault(generation, now) < self._wait_seconds:\n            return True\n",
+        "        self._met.setdefault(generation, now)\n",
+        f"{_GENERATIONS}::test_g2_a_block_of_a_newer_configuration_waits_for_it_and_is_judged_by_it",
+    ),
+    Mutation(
+        "gone-jobs: rows of a job that is gone hold the commit no more",
+        _code("sink/partition.py"),
+        "            if wanted is None:\n                self._forsake(outlet, pair)",
+        "            if wanted is None:\n                pass",
+        f"{_GENERATIONS}::test_a5_rows_of_a_job_that_is_gone_are_let_go_and_hold_the_commit_no_more",
+    ),
+    Mutation(
+        "gone-and-back: what may be in a job's object comes into no other when the job comes back",
+        _code("sink/cuts.py"),
+        "        line.done = intent.end\n",
+        "",
+        f"{_GENERATIONS}::test_a5_a_stored_cut_that_is_read_again_is_dropped_with_its_job",
     ),
     # --- file jobs: frozen cuts -----------------------------------------------------------------------------------
     Mutation(

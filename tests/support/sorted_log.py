@@ -33,6 +33,7 @@ def sorted_message(
     session: str = "session",
     text: str = "m",
     level: str | None = None,
+    generation: int = 0,
 ) -> tuple[bytes, list[tuple[str, bytes]]]:
     """A sorted block of one ingest message: ``tenants`` says how many rows each has. Row i is ``m<offset>.<i>``."""
     names = sorted(tenants)
@@ -49,7 +50,7 @@ def sorted_message(
     columns["_src_row"] = pa.array(range(rows), pa.int32())
     batch = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
     source = Source(INGEST, ingest_partition, (ingest_offset, 0), (ingest_offset, rows - 1), previous)
-    meta = SortedMeta("events", session, (source,), Runs(names, [tenants[name] for name in names]))
+    meta = SortedMeta("events", session, (source,), Runs(names, [tenants[name] for name in names]), generation)
     return encode_sorted(without_empty(batch, ["_extra"]), meta)
 
 

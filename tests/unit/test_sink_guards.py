@@ -19,6 +19,8 @@ from logflume.sink.budget import Budget
 from logflume.sink.buffers import Lane
 from logflume.sink.commit import Committer
 from logflume.sink.flushes import Flush, FlushPool
+from logflume.sink.flushing import Flushing
+from logflume.sink.generations import Generations
 from logflume.sink.health import Health
 from logflume.sink.held import Run, hold
 from logflume.sink.partition import Partition
@@ -88,18 +90,18 @@ def sink(pool: FlushPool, behind_bytes: int = 1 << 30) -> tuple[Sink, Partition]
     partition = Partition(*PLACE[:1], "id", PLACE[1], EVENTS, SCHEMA, Start(Position(0)), budget)
     configuration = SimpleNamespace(generation=1, outlets=lambda tenant, dataset: (Outlet(tenant),))
     made = object.__new__(Sink)
+    schedule, settings = Schedule(Limits(1e9, 1 << 30, 1 << 30)), Settings(sink_behind_bytes=behind_bytes)
     assigned = Assigned(pool, budget, behind_bytes)
     assigned.open[PLACE] = partition
     vars(made).update(
-        _settings=SimpleNamespace(sink_behind_bytes=behind_bytes),
-        _source=SimpleNamespace(current=lambda: configuration),
+        _generations=Generations(SimpleNamespace(current=lambda: configuration), 60.0),
         _clock=ManualClock(),
         _pool=pool,
         _budget=budget,
-        _schedule=Schedule(Limits(1e9, 1 << 30, 1 << 30)),
+        _schedule=schedule,
         _assigned=assigned,
+        _flushing=Flushing(settings, pool, schedule, budget, assigned, ManualClock(), 1),
         _draining=False,
-        _next_hurry=0.0,
     )
     return made, partition
 
@@ -124,14 +126,14 @@ def test_whoever_holds_the_commit_back_is_flushed_when_too_much_lies_behind_it(
     pool = IdlePool()
     worker, _ = sink(pool, behind_bytes)
     take(worker, 0)
-    worker._launch(0.0)
+    worker._flushing.launch(0.0)
     assert [flush.cause for flush in pool.given] == causes
 
 
 def test_of_a_topic_made_again_nothing_is_stored() -> None:
     worker, partition = sink(pool := IdlePool(), behind_bytes=1)
     take(worker, 0)
-    worker._launch(0.0)
+    worker._flushing.launch(0.0)
     same: Any = MadeAgain()
     with pytest.raises(TopicChanged):
         Rests(Settings(), Store("file:///nowhere"), same, ManualClock()).bring(pool.given[0])
@@ -165,7 +167,7 @@ def test_rows_that_wait_for_their_object_to_be_full_are_no_stall(age: float, tro
     clock = ManualClock()
     vars(worker).update(
         _settings=Settings(stall_seconds=120.0),
-        _source=SimpleNamespace(current=lambda: configuration),
+        _generations=Generations(SimpleNamespace(current=lambda: configuration), 60.0),
         _joined=True,
         _commit_error="",
         health=Health(clock),

@@ -15,10 +15,13 @@ from logflume.errors import Fatal
 from logflume.kafka.identity import TopicChanged
 from logflume.kafka.position import Position
 from logflume.model import Outlet
+from logflume.settings import Settings
 from logflume.sink.assigned import Assigned
 from logflume.sink.budget import Budget
 from logflume.sink.buffers import Pair
 from logflume.sink.flushes import Flush, FlushPool, Rested
+from logflume.sink.flushing import Flushing
+from logflume.sink.generations import Generations
 from logflume.sink.partition import Partition
 from logflume.sink.placing import Start
 from logflume.sink.schedule import Limits, Schedule
@@ -61,8 +64,17 @@ def sink_of(partition: Partition, pool: FlushPool, **more: Any) -> Sink:
     sink = object.__new__(Sink)
     assigned = Assigned(pool, Budget(1 << 30), 1 << 30)
     assigned.open[("sorted", 0)] = partition
-    vars(sink).update(_assigned=assigned, _pool=pool, _source=FixedSource(), _ending=False, _commit_error="", **more)
-    vars(sink).update(_schedule=Schedule(Limits(1e9, 1 << 30, 1 << 30)), _clock=ManualClock())
+    vars(sink).update(
+        _assigned=assigned,
+        _pool=pool,
+        _generations=Generations(FixedSource(), 60.0),
+        _ending=False,
+        _commit_error="",
+        **more,
+    )
+    schedule, clock = Schedule(Limits(1e9, 1 << 30, 1 << 30)), ManualClock()
+    flushing = Flushing(Settings(), pool, schedule, Budget(1 << 30), assigned, clock, 1)
+    vars(sink).update(_schedule=schedule, _clock=clock, _flushing=flushing)
     return sink
 
 

@@ -58,6 +58,10 @@ class Assigned:
             partition.stopped = True
         _log.error("sink.stopped", topic=at[0], partition=at[1], reason=stop.reason, detail=stop.detail)
 
+    def stopped_by(self, reason: str) -> list[Place]:
+        """Return the partitions that are not open for this reason."""
+        return [at for at, stop in self.stops.items() if stop.reason == reason and at not in self.open]
+
     def drop_topic(self, error: TopicChanged) -> None:
         """Forget all that was read of a topic that is not the same any more; nothing of it is committed."""
         for at in [at for at in self.open if at[0] == error.topic]:
@@ -72,9 +76,11 @@ class Assigned:
             self._close(at)
 
     def steer(self, consumer: Consumer, *, draining: bool) -> None:
-        """Pause and resume so that memory, and what a restart reads again, stay bounded."""
+        """Pause and resume so that memory, and what a restart reads again, stay bounded; and who waits for a newer
+        configuration gets nothing more to judge.
+        """
         full = overburdened(self.open.values(), self._budget, self._behind_limit)
-        wanted = {at for at, p in self.open.items() if draining or p in full} | set(self.stops)
+        wanted = {at for at, p in self.open.items() if draining or p.ahead or p in full} | set(self.stops)
         if pause := wanted - self._paused:
             consumer.pause([TopicPartition(*at) for at in pause])
         if resume := self._paused - wanted:

@@ -84,6 +84,8 @@ class Pair:
     """The flight was handed to the pool."""
     waiting: bool = False
     """The flight must not begin: Kafka does not have its intent yet (J1)."""
+    gone: bool = False
+    """The configuration has its job no more: the flight that is under way ends, and nothing is tried again."""
     failures: int = 0
     retry_at: float = 0.0
     trouble: str = ""
@@ -158,7 +160,7 @@ class Buffers:
             pair = self._pairs.get(outlet)
             if pair is None:
                 pair = self._pairs[outlet] = Pair(outlet, gathering=outlet in self._gathering)
-            pair.outlet = outlet  # a job's limits and definition may have changed
+            pair.outlet, pair.gone = outlet, False  # a job's limits and definition may have changed
             if not pair.segments:
                 pair.since, pair.since_ms = now, timestamp_ms
             pair.segments.append(segment)
@@ -215,6 +217,21 @@ class Buffers:
         pair.flying, pair.failures, pair.retry_at, pair.trouble = False, pair.failures + 1, retry_at, trouble
         self._failing.add(pair)
 
+    def drop(self, pair: Pair) -> None:
+        """Release what ``pair`` has, buffered and in a flight that is not under way: its rows are not stored here."""
+        if pair.flying:
+            raise ValueError(f"{pair.tenant} has a flight under way")
+        _release(pair)
+        self._failing.discard(pair)
+        self._gathering.discard(pair.outlet)
+        del self._pairs[pair.outlet]
+
+    def forsake(self, pair: Pair) -> None:
+        """Release the buffered rows of ``pair``, whose flight is under way and ends as it may."""
+        for segment in pair.segments:
+            segment.held.release()
+        pair.segments, pair.rows, pair.bytes, pair.gone = [], 0, 0, True
+
     def failing(self) -> Collection[Pair]:
         """The pairs whose last flush failed."""
         return self._failing
@@ -227,10 +244,7 @@ class Buffers:
     def clear(self) -> None:
         """Forget everything. Rows in flight count no more either: how their flight ends is not heard."""
         for pair in self._pairs.values():
-            for segment in (*pair.segments, *(pair.flight.segments if pair.flight else ())):
-                segment.held.release()
-            # Whoever still waits for the pair's age must not keep its rows in memory.
-            pair.segments, pair.flight, pair.rows, pair.bytes = [], None, 0, 0
+            _release(pair)
         self._pairs.clear()
         self._gathering.clear()
         self._failing.clear()
@@ -242,3 +256,10 @@ class Buffers:
         for pair, (_, segment) in zip(small, merged, strict=True):
             pair.segments = [segment]
             pair.bytes = segment.bytes
+
+
+def _release(pair: Pair) -> None:
+    for segment in (*pair.segments, *(pair.flight.segments if pair.flight else ())):
+        segment.held.release()
+    # Whoever still waits for the pair's age must not keep its rows in memory.
+    pair.segments, pair.flight, pair.rows, pair.bytes = [], None, 0, 0

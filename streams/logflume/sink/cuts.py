@@ -126,6 +126,28 @@ class Cuts:
         line.done, line.intent = self.intent(outlet).end, None
         self._moved[key] = None
 
+    def give_up(self, outlet: Outlet) -> Intent | None:
+        """Forget the frozen cut, if there is one, of a job that the configuration has no more; returns it.
+
+        What may be in its object comes into no other, should the job come back (J3).
+        """
+        key = (outlet.tenant, outlet.name)
+        line = self._lines.get(key)
+        if line is None or line.intent is None:
+            return None
+        intent, line.intent = line.intent, None
+        line.done = intent.end
+        self._moved[key] = None
+        for end, outlets in list(self._ends.items()):
+            left = [each for each in outlets if each != outlet]
+            self._ends.update({end: left}) if left else self._ends.pop(end)
+        return intent
+
+    @property
+    def gathering(self) -> list[Outlet]:
+        """The jobs whose stored cut is not whole yet."""
+        return [outlet for outlets in self._ends.values() for outlet in outlets]
+
     def changes(self, offset: int) -> list[Change]:
         """Return what a commit of the position ``offset`` stores (J4)."""
         while self._ahead and self._ahead[0][0] <= offset:

@@ -10,6 +10,7 @@ LIVE_SECONDS = 240.0
 """The poll loop may block for two minutes to open partitions, and for a transaction; Kafka expels it at 300 s."""
 
 NOT_JOINED = "it has not joined its group yet"
+UNCONFIGURED = "there is no configuration yet: it waits for one before it joins its group"
 
 
 class Health:

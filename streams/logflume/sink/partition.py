@@ -4,6 +4,9 @@ A1  Rows that some outlet wants are buffered for each that does, all others beco
 A2  A dead letter goes out in the transaction whose position passes its offset, and in no other: counted exactly once.
 A3  A stopped partition reads nothing more; what it read before the stop is stored and committed as ever.
 A4  A closed partition holds nothing, and whatever a flight of it still does is not heard.
+A5  A configuration decides about the blocks that are judged after it was taken up. Rows that were taken in for a table
+    are stored, whoever wants them by then; those for a job that is gone are let go (the table has them), but for the
+    object that is just being written: it is finished or, failing, given up.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import pyarrow as pa
 import structlog
@@ -49,6 +53,15 @@ class Letter:
     bytes: int
 
 
+class _Unjudged(NamedTuple):
+    """A message that was read, and whose rows are not taken in."""
+
+    block: SortedBlock | None
+    offset: int
+    timestamp_ms: int
+    wire_bytes: int
+
+
 class Partition:
     """The state between assignment and revocation. Used by the worker's thread alone."""
 
@@ -78,6 +91,7 @@ class Partition:
             self.buffers.gather(outlet)
         self._reader = SortedPartition(topic, topic_id, number, start.position)
         self._position = start.position
+        self._unjudged: _Unjudged | None = None
         self._letters: deque[Letter] = deque()
         self._budget = budget
         # A start that is not stored yet is committed too, with the record of what was lost before it.
@@ -114,17 +128,36 @@ class Partition:
         headers: Sequence[tuple[str, bytes]],
         outlets: Outlets,
         now: float,
+        waits: Callable[[int, float], bool] | None = None,
     ) -> tuple[SortedBlock | None, list[Pair]]:
         """Take the message at ``offset``; returns its new rows, if any, and the pairs that have got some or a flight.
 
-        A stored cut that is whole with this message has its flight then.
+        A stored cut that is whole with this message has its flight then. ``waits`` says whether a block of this
+        generation can't be judged yet: it is kept (``ahead``), and nothing may be read before ``judge``.
 
         Raises ``Hole`` or ``Refused`` and leaves rows and position as they were: the partition must stop.
         """
         block = self._reader.read(offset, timestamp_ms, value, headers)
-        touched: list[Pair] = []
         if block is not None:
             columns.check(block.batch, self._types, f"{self.where}@{offset}")
+        sent = int(dict(headers)["rows"])  # the reader refuses another number than the block's
+        metrics.SINK_REPEATS.labels(self.dataset.name).inc(sent - (block.batch.num_rows if block else 0))
+        self._unjudged = _Unjudged(block, offset, timestamp_ms, len(value))
+        if self.ahead and waits is not None and waits(self.ahead, now):
+            return None, []
+        return self.judge(outlets, now)
+
+    @property
+    def ahead(self) -> int:
+        """The generation that the block waits for which was read and not judged; 0: there is none."""
+        return self._unjudged.block.generation if self._unjudged and self._unjudged.block else 0
+
+    def judge(self, outlets: Outlets, now: float) -> tuple[SortedBlock | None, list[Pair]]:
+        """Take in the block that was read last."""
+        assert self._unjudged is not None
+        (block, offset, timestamp_ms, wire_bytes), self._unjudged = self._unjudged, None
+        touched: list[Pair] = []
+        if block is not None:
             wanted: list[Run] = []
             others: list[Run] = []
             start = 0
@@ -141,9 +174,23 @@ class Partition:
                 metrics.SINK_UNWANTED.labels(block.dataset).inc(run.rows)
         # The reader is ahead of its rows until here: a block that was refused above must not count as taken in.
         self._position = self._reader.position
-        self.progress.read(self._position, len(value), now)
+        self.progress.read(self._position, wire_bytes, now)
         whole = [self._complete(outlet) for outlet in self._cuts.complete(self._position.offset)]
         return block, [*touched, *(pair for pair in whole if pair is not None)]
+
+    def configure(self, outlets: Outlets) -> list[Pair]:
+        """Take up another configuration; returns the pairs of jobs whose definition or limits it changed (A5)."""
+        changed = []
+        jobs = [pair.outlet for pair in self.buffers if pair.outlet.job is not None]
+        for outlet in {*jobs, *self._cuts.gathering}:
+            pair = self.buffers.pair(outlet)
+            wanted = next((each for each in outlets(outlet.tenant, self.dataset.name) if each == outlet), None)
+            if wanted is None:
+                self._forsake(outlet, pair)
+            elif pair is not None:
+                pair.outlet, pair.gone = wanted, False
+                changed.append(pair)
+        return changed
 
     def take(self, pair: Pair) -> Flight:
         """Send what ``pair`` has on its way: to a table at once; of a job the cut is frozen, and waits for a commit."""
@@ -162,6 +209,12 @@ class Partition:
         if pair.flight is not None and pair.flight.intent is not None:
             self._cuts.landed(pair.outlet)
         self.buffers.landed(pair)
+
+    def failed(self, pair: Pair, retry_at: float, trouble: str) -> None:
+        """Note that the flight of ``pair`` is not durable, or not surely; it is tried again (A5: unless it is gone)."""
+        self.buffers.failed(pair, retry_at, trouble)
+        if pair.gone:
+            self._forsake(pair.outlet, pair)
 
     def committable(self) -> Position | None:
         """Return the position to commit now; None when there is nothing new."""
@@ -213,6 +266,24 @@ class Partition:
         self._cuts.landed(outlet)
         _log.warning("sink.cut-dropped", tenant=outlet.tenant, job=outlet.name, name=intent.name, why="it has no rows")
         return None
+
+    def _forsake(self, outlet: Outlet, pair: Pair | None) -> None:
+        """Let go of what a job has that the configuration has no more, but for the flight that is under way (A5)."""
+        if pair is not None and pair.flying:
+            self.buffers.forsake(pair)
+            return
+        rows = 0 if pair is None else pair.rows + (pair.flight.rows if pair.flight else 0)
+        if pair is not None:
+            self.buffers.drop(pair)
+        intent = self._cuts.give_up(outlet)
+        _log.warning(
+            "sink.job-gone",
+            tenant=outlet.tenant,
+            job=outlet.name,
+            rows=rows,
+            partition=self.where,
+            cut=intent and intent.name,
+        )
 
     def _add(self, letter: DeadLetter, offset: int) -> None:
         messages = to_messages(letter)

@@ -12,6 +12,9 @@ from logflume.kafka.cursors import Cursor
 from logflume.kafka.intents import JobCursor
 from logflume.kafka.position import Position
 
+OLD_CONFIGURATION = "old-configuration"
+"""Why a partition is not read that an owner with a newer configuration had: it is, as soon as this one has it too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -67,9 +70,9 @@ def place(found: Found) -> Start | Stop:
         return _first_time(found)
     if stored.generation > found.generation:
         return Stop(
-            "old-configuration",
+            OLD_CONFIGURATION,
             f"its position was stored by configuration {stored.generation}, this worker has {found.generation}: "
-            "tenants that it does not know would be passed over. Give it the newer configuration",
+            "tenants that it does not know would be passed over. It goes on when it has that one",
         )
     position = stored.position
     if stored.topic_id != found.topic_id:

@@ -75,6 +75,13 @@ class Schedule:
             elif pair.bytes >= limits.bytes:
                 self.ripen(partition, pair, "bytes")
 
+    def changed(self, partition: Partition, pairs: Iterable[Pair]) -> None:
+        """Note that the limits of ``pairs`` may be others now."""
+        for pair in pairs:
+            if pair.segments:
+                until = pair.since + self._limits_of(pair).age_seconds
+                heapq.heappush(self._ages, _Waiting(until, next(self._numbers), pair.since, partition, pair))
+
     def landed(self, partition: Partition, pair: Pair, now: float) -> None:
         """Note that the flight of ``pair`` is at rest; what came meanwhile may be due already."""
         limits = self._limits_of(pair)

@@ -14,7 +14,6 @@ I5  The stored position never passes a row that is not durable.
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 
@@ -25,35 +24,37 @@ from logflume import metrics
 from logflume.block.schema import sorted_schema
 from logflume.clock import Clock
 from logflume.config import Source
-from logflume.errors import Fatal, LogflumeError, Refused, Retryable
+from logflume.errors import Fatal, Refused, Retryable
 from logflume.kafka import client, topics
 from logflume.kafka.identity import SameTopics, TopicChanged
 from logflume.kafka.transaction import Stale
 from logflume.model.dataset import Datasets
+from logflume.model.tenant import Configuration
 from logflume.settings import Settings
 from logflume.sink.assigned import Assigned
 from logflume.sink.budget import Budget
 from logflume.sink.commit import Committer
 from logflume.sink.consumer import ABOUT_THE_LOG, consumer, headers_of, place_of
-from logflume.sink.flushes import Flush, FlushPool, Landing
-from logflume.sink.health import NOT_JOINED, Health
+from logflume.sink.cuts import Key
+from logflume.sink.flushes import FlushPool
+from logflume.sink.flushing import Flushing
+from logflume.sink.generations import Generations
+from logflume.sink.health import NOT_JOINED, UNCONFIGURED, Health
 from logflume.sink.opening import Opening, Place
 from logflume.sink.partition import Partition
-from logflume.sink.pausing import again_after
-from logflume.sink.placing import Start, Stop
+from logflume.sink.placing import OLD_CONFIGURATION, Start, Stop
 from logflume.sink.rests import Rests
-from logflume.sink.schedule import Limits, Schedule, largest
+from logflume.sink.schedule import Limits, Schedule
 from logflume.table.store import Store
 
 COMMIT_SECONDS = 1.0
 """A commit costs 12 to 15 ms; what a crash reads again grows with the time between two."""
 
 _TICK_SECONDS = 0.02
-_HURRY_SECONDS = 0.1  # it looks at every pair
+_UNCONFIGURED_SECONDS = 0.5
 _IDLE_SECONDS = 0.1
 _REVOKE_SECONDS = 30.0  # the group waits for us up to max.poll.interval.ms, 300 s
 _DRAIN_SECONDS = 50.0  # supervisors give 60 s and more
-_PRESSING = 0.5  # above this part of the budget the largest are flushed, so that reading need not stop at 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -72,9 +73,8 @@ class Sink:
         adopt: Collection[str] = (),
     ) -> None:
         self._settings = settings
-        self._source = source
+        self._generations = Generations(source, settings.sink_generation_wait_seconds)
         self._clock = clock
-        self._random = random.Random(seed)
         declared = {topic.name: topic for topic in topics.declared(settings)}
         self._datasets = {topics.sorted_topic(settings, name): datasets[name] for name in datasets}
         admin = client.admin(settings)
@@ -87,11 +87,12 @@ class Sink:
         limits = Limits(settings.sink_flush_age_seconds, settings.sink_flush_rows, settings.sink_flush_bytes)
         self._schedule = Schedule(limits)
         self._assigned = Assigned(self._pool, self._budget, settings.sink_behind_bytes)
+        self._flushing = Flushing(settings, self._pool, self._schedule, self._budget, self._assigned, clock, seed)
         self._joined = False
         self._draining = False
         self._ending = False
         self._commit_error = ""
-        self._next_tick = self._next_commit = self._next_hurry = 0.0
+        self._next_tick = self._next_commit = 0.0
         self._failure: BaseException | None = None
         self._consumer = consumer(settings)
         self.health = Health(clock)
@@ -99,6 +100,8 @@ class Sink:
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set; then flush, commit and leave the group. Raises ``Fatal`` when it can't go on."""
         consumer = self._consumer
+        if not self._configured(stop):
+            return
         consumer.subscribe(
             list(self._datasets), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -118,6 +121,15 @@ class Sink:
         """Wait for flushes that still run after ``run``; returns whether there are none left."""
         return self._pool.settle(None, seconds)
 
+    def _configured(self, stop: threading.Event) -> bool:
+        """Wait until there is a configuration; without one nobody's rows can be judged. False: told to stop."""
+        while not self._generations.there:
+            self.health.tick([UNCONFIGURED])
+            if stop.wait(_UNCONFIGURED_SECONDS):
+                self._consumer.close()
+                return False
+        return True
+
     # --- the loop -----------------------------------------------------------------------------------------------------
 
     def _turn(self, take: Callable[[Message], None]) -> None:
@@ -135,8 +147,9 @@ class Sink:
             self._tick(now)
 
     def _tick(self, now: float) -> None:
-        self._land()
-        self._launch(now)
+        self._configure(now)
+        self._flushing.land()
+        self._flushing.launch(now, draining=self._draining)
         if now >= self._next_commit:
             self._next_commit = now + COMMIT_SECONDS
             self._commit(self._assigned.open.values())
@@ -157,15 +170,27 @@ class Sink:
                 at, Stop("gap", f"{lack}; sorted topics have none unless somebody deleted or compacted records")
             )
             return
-        outlets = self._source.current().outlets
+        waits, outlets = self._generations.waits, self._generations.current.outlets
         try:
-            block, pairs = partition.read(offset, message.timestamp()[1], value or b"", headers, outlets, now)
+            pairs = partition.read(offset, message.timestamp()[1], value or b"", headers, outlets, now, waits)[1]
         except Refused as error:
             self._assigned.stop(at, Stop(type(error).__name__.lower(), str(error)))
             return
         self._schedule.added(partition, pairs)
-        sent = int(dict(headers)["rows"])  # the reader refuses another number than the block's
-        metrics.SINK_REPEATS.labels(partition.dataset.name).inc(sent - (block.batch.num_rows if block else 0))
+
+    def _configure(self, now: float) -> None:
+        """Take up a newer generation (G1), and judge the blocks that waited for it, or in vain (G2)."""
+        taken_up = self._generations.take_up()
+        outlets = self._generations.current.outlets
+        for partition in self._assigned.open.values():
+            if taken_up:
+                self._schedule.changed(partition, partition.configure(outlets))
+            if partition.ahead and not self._generations.waits(partition.ahead, now):
+                self._schedule.added(partition, partition.judge(outlets, now)[1])
+        if taken_up and (waiting := self._assigned.stopped_by(OLD_CONFIGURATION)):
+            self._assigned.forget(waiting)
+            self._consumer.incremental_unassign([TopicPartition(*at) for at in waiting])
+            self._assign(self._consumer, waiting)
 
     def _event(self, error: KafkaError, at: Place) -> None:
         """Act on what librdkafka says instead of a message."""
@@ -190,85 +215,12 @@ class Sink:
             detail = f"{where}; a restart records what was lost and goes on: {error.str()}"
             self._assigned.stop((partition.topic, partition.number), Stop("out-of-range", detail))
 
-    # --- flushes ------------------------------------------------------------------------------------------------------
-
-    def _launch(self, now: float) -> None:
-        """Hand out flushes while the pool has use for them."""
-        if now >= self._next_hurry:
-            self._next_hurry = now + _HURRY_SECONDS
-            self._hurry()
-            self._press(now)
-        if self._draining:
-            for partition in self._assigned.open.values():
-                for pair in partition.buffers:
-                    self._schedule.ripen(partition, pair, "drain")
-        for due in self._schedule.due(now, self._pool.room):
-            partition, pair = due.partition, due.pair
-            flight = pair.flight or partition.take(pair)
-            if pair.waiting:  # a cut begins when Kafka has its intent
-                self._schedule.ripen(partition, pair, due.cause)
-                continue
-            pair.flying = True
-            self._pool.submit(Flush(partition, pair, flight, due.cause, now))
-
-    def _hurry(self) -> None:
-        """When too much lies behind the commit, flush who hold it back, partition by partition."""
-        if self._assigned.behind_bytes >= self._settings.sink_behind_bytes:
-            for partition in self._assigned.open.values():
-                for pair in partition.buffers.holders(partition.progress.middle):
-                    self._schedule.ripen(partition, pair, "behind")
-
-    def _press(self, now: float) -> None:
-        """When memory presses, flush the largest."""
-        if (over := self._budget.used - _PRESSING * self._budget.limit_bytes) >= 0:
-            for due in largest(self._assigned.open.values(), now, max(1, over)):
-                self._schedule.ripen(*due)
-
-    def _land(self) -> None:
-        for landing in self._pool.landings():
-            if landing.flush.partition.closed:
-                continue
-            if landing.error is None:
-                self._landed(landing)
-            else:
-                self._failed(landing.flush, landing.error)
-
-    def _landed(self, landing: Landing) -> None:
-        flush = landing.flush
-        flush.partition.landed(flush.pair)
-        self._schedule.landed(flush.partition, flush.pair, self._clock.monotonic())
-        landing.count()
-
-    def _failed(self, flush: Flush, error: Exception) -> None:
-        metrics.SINK_ERRORS.labels(type(error).__name__).inc()
-        if isinstance(error, Fatal):
-            raise error
-        if isinstance(error, TopicChanged):
-            self._assigned.drop_topic(error)
-            return
-        pair, partition = flush.pair, flush.partition
-        pause = again_after(error, pair.failures, self._random)
-        partition.buffers.failed(pair, self._clock.monotonic() + pause, f"{type(error).__name__}: {error}")
-        self._schedule.ripen(partition, pair, "age")
-        _log.warning(
-            "sink.flush-failed",
-            tenant=pair.tenant,
-            dataset=partition.dataset.name,
-            job=pair.outlet.name or None,
-            partition=partition.where,
-            rows=flush.flight.rows,
-            failures=pair.failures,
-            again_seconds=round(pause, 1),
-            error=pair.trouble,
-            exc_info=None if isinstance(error, LogflumeError) else error,
-        )
-
     # --- commits ------------------------------------------------------------------------------------------------------
 
     def _commit(self, partitions: Iterable[Partition]) -> None:
         """Try to commit what is durable; what could not be comes with the next one."""
         try:
-            self._committer.commit(list(partitions), self._consumer, self._source.current().generation)
+            self._committer.commit(list(partitions), self._consumer, self._generations.current.generation)
             self._commit_error = ""
         except TopicChanged as error:
             metrics.SINK_ERRORS.labels(type(error).__name__).inc()
@@ -287,7 +239,7 @@ class Sink:
 
     def _assign(self, consumer: Consumer, assigned: Sequence[Place]) -> None:
         self._joined = True
-        found = self._opening.places(assigned, self._source.current().generation)
+        found = self._opening.places(assigned, self._generations.current.generation)
         where = []
         for at, (topic_id, start) in found.items():
             if isinstance(start, Start):
@@ -309,12 +261,7 @@ class Sink:
             first, end = start.lost
             metrics.SINK_LOST.labels(dataset.name).inc(end - first)
             _log.error("sink.lost-to-retention", topic=topic, partition=number, first=first, end=end)
-        jobs = {
-            (tenant.name, job.key)
-            for tenant in self._source.current().tenants.values()
-            for job in tenant.jobs.values()
-            if job.dataset == dataset.name
-        }
+        jobs = _jobs(self._generations.current, dataset.name)
         return Partition(topic, topic_id, number, dataset, sorted_schema(dataset), start, self._budget, jobs)
 
     def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
@@ -327,7 +274,7 @@ class Sink:
             if not self._ending:
                 raise Fatal(f"{lack}: the process ends, its successors read the rows again")
             _log.warning("sink.straggler", detail=lack)
-        self._land()
+        self._flushing.land()
         self._commit(partition for partition in theirs if not partition.closed)
         self._assigned.forget((p.topic, p.partition) for p in revoked)
         consumer.incremental_unassign(revoked)
@@ -368,9 +315,10 @@ class Sink:
         for stop in parts.stops.values():
             metrics.SINK_STOPPED.labels(stop.reason).inc()
         troubles = [] if self._joined else [NOT_JOINED]
-        if age > self._settings.stall_seconds + self._source.current().longest_wait:
+        if age > self._settings.stall_seconds + self._generations.current.longest_wait:
             troubles.append(f"nothing was committed for {age:.0f} s. {self._commit_error}")
-        self.health.tick(troubles + parts.troubles())
+        metrics.SINK_WAITING.set(sum(bool(partition.ahead) for partition in parts.open.values()))
+        self.health.tick(troubles + self._generations.troubles(now) + parts.troubles())
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -391,3 +339,13 @@ class Sink:
             return True
         self._next_commit = 0.0
         return any(partition.committable() is not None for partition in self._assigned.open.values())
+
+
+def _jobs(configuration: Configuration, dataset: str) -> set[Key]:
+    """The jobs of a dataset."""
+    return {
+        (tenant.name, job.key)
+        for tenant in configuration.tenants.values()
+        for job in tenant.jobs.values()
+        if job.dataset == dataset
+    }

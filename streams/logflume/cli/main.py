@@ -49,6 +49,8 @@ COMMANDS = {
     "find": Entry("find", "Find a tenant's records by their id."),
     "table": Entry("table", "List the tables at rest; probe the object store."),
     "lag": Entry("lag", "Show how far each consumer group is behind."),
+    "status": Entry("status", "Show what each worker says of itself, and the pressure."),
+    "watch": Entry("watch", "Measure how late each stage is, and publish the pressure that edges follow."),
     "deadletter": Entry("deadletter", "List, show, export and replay records that could not be read."),
 }
 

@@ -16,6 +16,7 @@ from logflume.kafka import client, topics
 from logflume.settings import Settings
 
 _Partition = tuple[str, int]
+_Committed = dict[_Partition, int]
 _ANSWER_SECONDS = 10.0  # a broker that has just started loads its groups first: asked again until REQUEST_SECONDS
 
 
@@ -41,29 +42,55 @@ def lag(settings: Settings, admin: AdminClient | None = None) -> list[Lag]:
 
     Topics that are not there are left out. Raises ``Retryable`` when Kafka does not answer.
     """
-    admin = admin or client.admin(settings)
-    declared = topics.declared(settings)
-    read = {
-        settings.sort_group: [topic.name for topic in declared if topic.template == "ingest.<dataset>"],
-        settings.sink_group: [topic.name for topic in declared if topic.template == "sorted.<dataset>"],
-    }
-    present = topics.partitions(admin, [name for names in read.values() for name in names])
-    everything = [(name, partition) for name, count in present.items() for partition in range(count)]
-    # The offsets first and the ends after: the other way round a lag could come out negative.
-    reached = {
-        group: committed(settings, group, [place for place in everything if place[0] in names])
-        for group, names in read.items()
-    }
-    starts = _offsets(admin, everything, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-    ends = _offsets(admin, everything, OffsetSpec.latest())  # type: ignore[no-untyped-call]
-    rows = []
-    for group, names in read.items():
-        for name, partition in everything:
-            if name in names:
-                offset = reached[group].get((name, partition))
-                start, end = starts[name, partition], ends[name, partition]
-                rows.append(_lag(group, name, partition, offset, start, end))
-    return rows
+    lags = Lags(settings, admin)
+    try:
+        return lags.read()
+    finally:
+        lags.close()
+
+
+class Lags:
+    """``lag`` for who asks again and again: it keeps its clients. One thread's."""
+
+    def __init__(self, settings: Settings, admin: AdminClient | None = None) -> None:
+        self._admin = admin or client.admin(settings)
+        declared = topics.declared(settings)
+        self.read_by = {
+            settings.sort_group: [topic.name for topic in declared if topic.template == "ingest.<dataset>"],
+            settings.sink_group: [topic.name for topic in declared if topic.template == "sorted.<dataset>"],
+        }
+        """Topics by the group that reads them."""
+        self._asking = {group: _asking(settings, group) for group in self.read_by}
+
+    def read(self) -> list[Lag]:
+        """See ``lag``."""
+        present = topics.partitions(self._admin, [name for names in self.read_by.values() for name in names])
+        everything = [(name, partition) for name, count in present.items() for partition in range(count)]
+        # The offsets first and the ends after: the other way round a lag could come out negative.
+        reached = {
+            group: _committed(self._asking[group], group, [place for place in everything if place[0] in names])
+            for group, names in self.read_by.items()
+        }
+        starts = _offsets(self._admin, everything, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        ends = _offsets(self._admin, everything, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        rows = []
+        for group, names in self.read_by.items():
+            for name, partition in everything:
+                if name in names:
+                    offset = reached[group].get((name, partition))
+                    start, end = starts[name, partition], ends[name, partition]
+                    rows.append(_lag(group, name, partition, offset, start, end))
+        return rows
+
+    def ends_at(self, places: Collection[_Partition], time_ms: int) -> dict[_Partition, int | None]:
+        """Return where each log ended at that time, by Kafka's time of its records; None: where it ends now."""
+        found = _offsets(self._admin, places, OffsetSpec.for_timestamp(time_ms))
+        return {place: offset if offset >= 0 else None for place, offset in found.items()}
+
+    def close(self) -> None:
+        """Let go of Kafka."""
+        for consumer in self._asking.values():
+            consumer.close()
 
 
 def committed(settings: Settings, group: str, places: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
@@ -75,23 +102,32 @@ def committed(settings: Settings, group: str, places: Collection[tuple[str, int]
     Asked by a consumer that joins nothing: librdkafka 2.16's ``AdminClient.list_consumer_group_offsets`` ends the
     process with a segmentation fault when the coordinator is loading or has moved (it has no group to refresh).
     """
-    if not places:
-        return {}
-    consumer = Consumer(client.consumer_config(settings, group, isolation_level="read_uncommitted"))  # waits for none
-    asked = [TopicPartition(topic, partition) for topic, partition in places]
-    deadline = time.monotonic() + client.REQUEST_SECONDS
+    consumer = _asking(settings, group)
     try:
-        while True:
-            try:
-                found = consumer.committed(asked, timeout=_ANSWER_SECONDS)
-                break
-            except KafkaException as error:
-                typed = client.typed(error, f"group {group}")
-                if not isinstance(typed, Retryable) or time.monotonic() > deadline:
-                    raise typed from error
-                time.sleep(0.2)
+        return _committed(consumer, group, places)
     finally:
         consumer.close()
+
+
+def _asking(settings: Settings, group: str) -> Consumer:
+    """A consumer that joins nothing; it waits for no transaction."""
+    return Consumer(client.consumer_config(settings, group, isolation_level="read_uncommitted"))
+
+
+def _committed(consumer: Consumer, group: str, places: Collection[_Partition]) -> _Committed:
+    if not places:
+        return {}
+    asked = [TopicPartition(topic, partition) for topic, partition in places]
+    deadline = time.monotonic() + client.REQUEST_SECONDS
+    while True:
+        try:
+            found = consumer.committed(asked, timeout=_ANSWER_SECONDS)
+            break
+        except KafkaException as error:
+            typed = client.typed(error, f"group {group}")
+            if not isinstance(typed, Retryable) or time.monotonic() > deadline:
+                raise typed from error
+            time.sleep(0.2)
     for place in found:
         if place.error is not None:
             raise client.typed(place.error, f"group {group}, {place.topic} partition {place.partition}")

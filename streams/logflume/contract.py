@@ -134,6 +134,13 @@ class Section:
             raise self.mistake(key, f"{number} is not within {least} and {most}")
         return number
 
+    def written(self, key: str) -> str:
+        """Return the scalar under ``key`` as it is written, whatever type YAML would give it."""
+        node = self._node(key)
+        if not isinstance(node, yaml.ScalarNode):
+            raise self.mistake(key, "one value is wanted, not a list or a mapping")
+        return str(node.value)
+
     def value(self, key: str) -> str | int | float | bool | None:
         """Return the scalar under ``key``, of whatever type YAML gives it."""
         node = self._node(key)

@@ -8,12 +8,13 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import httpx
 
 from logflume import contract, model
-from logflume.clock import SystemClock
+from logflume.clock import ManualClock, SystemClock
 from logflume.edge import Client
 from logflume.edge.http.exchange import Route
 from logflume.edge.http.gateway import Gateway
@@ -32,11 +33,11 @@ OTHER_TOKEN = text_of("k2", bytes([1]) * 32)
 
 
 class FixedSource:
-    """``acme`` (TOKEN) wants events and http_requests, ``other`` (OTHER_TOKEN) events."""
+    """``acme`` (TOKEN) wants events and http_requests, ``other`` (OTHER_TOKEN) events; until ``now`` is another."""
 
     def __init__(self) -> None:
         tenants = {"acme": ("k1", TOKEN, ("events", "http_requests")), "other": ("k2", OTHER_TOKEN, ("events",))}
-        self._current = Configuration(
+        self.now = Configuration(
             1,
             "hash",
             {
@@ -46,7 +47,13 @@ class FixedSource:
         )
 
     def current(self) -> Configuration:
-        return self._current
+        return self.now
+
+    def change(self, tenant: str, **changes: Any) -> None:
+        """Put a generation in force in which ``tenant`` is another."""
+        tenants = dict(self.now.tenants)
+        tenants[tenant] = replace(tenants[tenant], **changes)
+        self.now = Configuration(self.now.generation + 1, "hash", tenants)
 
 
 def settings(**overrides: Any) -> Settings:
@@ -63,14 +70,18 @@ def settings(**overrides: Any) -> Settings:
 class HttpEdge:
     """A gateway asked without a network; ``producer.log`` is what Kafka holds."""
 
-    def __init__(self, chosen: Settings, producer: FakeProducer, routes: Sequence[Route]) -> None:
+    def __init__(
+        self, chosen: Settings, producer: FakeProducer, routes: Sequence[Route], *, by_hand: bool = False
+    ) -> None:
         self.producer = producer
         self.client = Client(chosen, datasets=DATASETS, make_producer=producer)
         self.runner = asyncio.Runner()
         self.runner.get_loop()
         self._threads = ThreadPoolExecutor(2)
         landing = Landing(self.client, self._threads)
-        self.gateway = Gateway(chosen, DATASETS, FixedSource(), landing, SystemClock())
+        self.source = FixedSource()
+        self.clock = ManualClock() if by_hand else SystemClock()
+        self.gateway = Gateway(chosen, DATASETS, self.source, landing, self.clock)
         transport = httpx.ASGITransport(self.gateway.application(routes))
         self.http = httpx.AsyncClient(transport=transport, base_url="http://edge", timeout=None)
 
@@ -97,10 +108,10 @@ class HttpEdge:
 
 @contextlib.contextmanager
 def http_edge(
-    producer: FakeProducer | None = None, routes: Sequence[Route] = ROUTES, **overrides: Any
+    producer: FakeProducer | None = None, routes: Sequence[Route] = ROUTES, *, by_hand: bool = False, **overrides: Any
 ) -> Iterator[HttpEdge]:
-    """An ``HttpEdge`` with these settings."""
-    edge = HttpEdge(settings(**overrides), producer or FakeProducer(), routes)
+    """An ``HttpEdge`` with these settings; the gateway's clock moves only ``by_hand``."""
+    edge = HttpEdge(settings(**overrides), producer or FakeProducer(), routes, by_hand=by_hand)
     try:
         yield edge
     finally:

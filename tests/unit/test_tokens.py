@@ -10,12 +10,14 @@ from logflume import contract
 from logflume.cli.main import run
 from logflume.config.directory import DirectorySource
 from logflume.errors import Misconfigured
-from logflume.model import Token, load
+from logflume.model import Configuration, Scope, Token, load
 from logflume.model.token import digest, id_of, text_of
 
 DATASETS = load(contract.find())
 MINE = text_of("k1", bytes(32))
 THEIRS = text_of("k2", b"x" * 32)
+GOOD = "{id: k1, sha256: " + "a" * 64
+NOW = 1_700_000_000_000_000_000
 
 
 def file(folder: Path, name: str, *lines: str) -> None:
@@ -23,13 +25,18 @@ def file(folder: Path, name: str, *lines: str) -> None:
     (folder / f"{name}.yaml").write_text(f"name: {name}\ndatasets: {{events: }}\ntokens:\n{tokens}")
 
 
+def holder(found: Configuration, text: str, now_ns: int = NOW) -> str | None:
+    held = found.holder(text, now_ns)
+    return None if held is None else held.tenant
+
+
 def test_a_token_is_its_tenants_and_nobody_elses(tmp_path: Path) -> None:
     file(tmp_path, "acme", f"{{id: k1, sha256: {digest(MINE)}, note: the shop}}")
     file(tmp_path, "other", f"{{id: k2, sha256: {digest(THEIRS)}}}")
     found = DirectorySource(tmp_path, DATASETS).current()
     assert found.tenants["acme"].tokens == (Token("k1", digest(MINE), "the shop"),)
-    assert found.owner(MINE) == "acme"
-    assert found.owner(THEIRS) == "other"
+    assert holder(found, MINE) == "acme"
+    assert holder(found, THEIRS) == "other"
 
 
 @pytest.mark.parametrize(
@@ -38,7 +45,7 @@ def test_a_token_is_its_tenants_and_nobody_elses(tmp_path: Path) -> None:
 )
 def test_what_is_no_token_of_the_configuration_has_no_owner(tmp_path: Path, text: str) -> None:
     file(tmp_path, "acme", f"{{id: k1, sha256: {digest(MINE)}}}")
-    assert DirectorySource(tmp_path, DATASETS).current().owner(text) is None
+    assert holder(DirectorySource(tmp_path, DATASETS).current(), text) is None
 
 
 def test_a_secret_with_an_underscore_is_read_whole() -> None:
@@ -54,6 +61,11 @@ def test_a_secret_with_an_underscore_is_read_whole() -> None:
         ("{id: k1, sha256: abc}", r"acme.yaml:4: tokens\[0\].sha256: 64 hex digits"),
         ("{id: k1}", r"acme.yaml:4: tokens\[0\].sha256: is missing"),
         ("{id: k1, sha256: " + "a" * 64 + ", secret: x}", r"acme.yaml:4: tokens\[0\].secret: is not known"),
+        (GOOD + ", scopes: [write]}", r"acme.yaml:4: tokens\[0\].scopes: 'write' is no scope"),
+        (GOOD + ", scopes: []}", r"acme.yaml:4: tokens\[0\].scopes: name at least one"),
+        (GOOD + ", expires: tomorrow}", r"acme.yaml:4: tokens\[0\].expires: 'tomorrow' is no time"),
+        (GOOD + ", expires: 2027-01-31T12:00:00}", r"tokens\[0\].expires: '2027-01-31T12:00:00' is no time"),
+        (GOOD + ", expires: 3000-01-01}", r"tokens\[0\].expires: '3000-01-01' is no time"),
         ("text", r"acme.yaml:3: tokens: a list of mappings"),
     ],
 )
@@ -88,7 +100,7 @@ def test_what_the_command_prints_goes_into_a_file_as_it_is(tmp_path: Path, capsy
     line = next(line for line in printed.err.splitlines() if line.startswith("  - "))
     (tmp_path / "acme.yaml").write_text(f"name: acme\ndatasets: {{events: }}\ntokens:\n{line}\n")
     found = DirectorySource(tmp_path, DATASETS).current()
-    assert found.owner(printed.out.strip()) == "acme"
+    assert holder(found, printed.out.strip()) == "acme"
     assert found.tenants["acme"].tokens[0].note == 'the "shop": all'
     assert printed.out.strip() not in printed.err
 
@@ -96,3 +108,31 @@ def test_what_the_command_prints_goes_into_a_file_as_it_is(tmp_path: Path, capsy
 def test_an_id_that_no_token_can_have_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["token", "new", "--id", "a_b"]) == 2
     assert "no token's id" in capsys.readouterr().err
+
+
+def test_a_token_allows_what_its_scopes_say_and_without_any_to_send(tmp_path: Path) -> None:
+    file(
+        tmp_path,
+        "acme",
+        f"{{id: k1, sha256: {digest(MINE)}}}",
+        f"{{id: k2, sha256: {digest(THEIRS)}, scopes: [query, admin]}}",
+    )
+    found = DirectorySource(tmp_path, DATASETS).current()
+    allowed = {(text, scope) for text in (MINE, THEIRS) for scope in Scope if found.allowed(text, scope, NOW) == "acme"}
+    assert allowed == {(MINE, Scope.INGEST), (THEIRS, Scope.QUERY), (THEIRS, Scope.ADMIN)}
+
+
+@pytest.mark.parametrize(
+    ("expires", "at_ns"),
+    [
+        ("2027-01-31T12:00:00Z", 1_801_396_800_000_000_000),
+        ("2027-01-31T12:00:00+02:00", 1_801_389_600_000_000_000),
+        ("2027-01-31", 1_801_353_600_000_000_000),
+    ],
+)
+def test_a_token_is_nobodys_from_the_moment_at_which_it_expires(tmp_path: Path, expires: str, at_ns: int) -> None:
+    file(tmp_path, "acme", f"{{id: k1, sha256: {digest(MINE)}, expires: {expires}}}")
+    found = DirectorySource(tmp_path, DATASETS).current()
+    assert holder(found, MINE, at_ns - 1) == "acme"
+    assert holder(found, MINE, at_ns) is None
+    assert found.allowed(MINE, Scope.INGEST, at_ns) is None

@@ -5,7 +5,7 @@ from logflume.model.job import FileFormat, Job, Target
 from logflume.model.owner import Owner
 from logflume.model.rates import Rates
 from logflume.model.route import Retired, Route
-from logflume.model.tenant import Configuration, Outlet, Tenant, TenantDataset, check_tenant_name
+from logflume.model.tenant import Configuration, Holder, Outlet, Tenant, TenantDataset, check_tenant_name
 from logflume.model.token import Scope, Token
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Field",
     "FieldType",
     "FileFormat",
+    "Holder",
     "Job",
     "Outlet",
     "Owner",

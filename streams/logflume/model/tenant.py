@@ -13,7 +13,7 @@ from logflume.model.job import Job
 from logflume.model.owner import Owner
 from logflume.model.rates import NO_RATES, Rates
 from logflume.model.route import Retired, Route
-from logflume.model.token import Token, id_of
+from logflume.model.token import Scope, Token, id_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
@@ -54,6 +54,18 @@ class Outlet:
     job: Job | None = field(default=None, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Whose token somebody showed, and which it is."""
+
+    tenant: str
+    token: Token
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the token allows this."""
+        return scope in self.token.scopes
+
+
 @dataclass(frozen=True)
 class Tenant:
     """A tenant: its datasets by their name, its jobs by their key, and the tokens that its senders may show.
@@ -92,14 +104,21 @@ class Configuration:
         """Whether rows of this tenant and dataset are kept at all."""
         return bool(self.outlets(tenant, dataset))
 
-    def owner(self, token: str) -> str | None:
-        """Return the tenant whose token this text is; None: nobody's."""
-        found = self._tokens.get(id_of(token) or "")
-        return found[0] if found is not None and found[1].matches(token) else None
+    def holder(self, text: str, now_ns: int) -> Holder | None:
+        """Return whose token this text is at that time; None: nobody's, or one that has expired."""
+        found = self._tokens.get(id_of(text) or "")
+        if found is None or not found.token.matches(text) or found.token.has_expired(now_ns):
+            return None
+        return found
+
+    def allowed(self, text: str, scope: Scope, now_ns: int) -> str | None:
+        """Return the tenant whose token this text is if the token allows ``scope`` at that time; else None."""
+        found = self.holder(text, now_ns)
+        return found.tenant if found is not None and found.may(scope) else None
 
     @cached_property
-    def _tokens(self) -> Mapping[str, tuple[str, Token]]:
-        return {token.id: (tenant.name, token) for tenant in self.tenants.values() for token in tenant.tokens}
+    def _tokens(self) -> Mapping[str, Holder]:
+        return {token.id: Holder(tenant.name, token) for tenant in self.tenants.values() for token in tenant.tokens}
 
     def outlets(self, tenant: str, dataset: str) -> tuple[Outlet, ...]:
         """Return where rows of this tenant and dataset go: its table, then its jobs; none: nobody wants them."""

@@ -48,6 +48,10 @@ class Token:
         """Whether ``text`` is this token; takes as long for a near miss as for a far one."""
         return hmac.compare_digest(digest(text), self.sha256)
 
+    def has_expired(self, now_ns: int) -> bool:
+        """Whether it is no token any more at that time."""
+        return 0 < self.expires_ns <= now_ns
+
 
 def text_of(id: str, secret: bytes) -> str:
     """Return the token's text; ``secret`` is ``SECRET_BYTES`` of randomness. ``ValueError`` for an id that can't be."""

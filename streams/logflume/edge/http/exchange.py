@@ -38,7 +38,8 @@ class Exchange(Protocol):
     def tenant(self) -> str:
         """Whose token the request carries: ``Bearer <token>``, ``Splunk <token>`` or Basic with it as the password.
 
-        ``Refusal`` 401 without one, or with one that no tenant has.
+        ``Refusal`` 401 without one, or with one that no tenant has or that has expired; 403 when it lacks the scope
+        ``ingest``.
         """
         ...
 
@@ -74,7 +75,7 @@ class Exchange(Protocol):
         ...
 
     async def take_pieces(self, pieces: Sequence[Piece], *, atomic: bool = False) -> Taken:
-        """``take`` for records that are lines or columns already, of datasets that ``refusal`` allows."""
+        """``take`` for records that are lines or columns already."""
         ...
 
     async def once(self, key: tuple[str, str], digest: bytes, work: Callable[[], Awaitable[Answer]]) -> Answer:

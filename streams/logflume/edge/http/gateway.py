@@ -28,11 +28,11 @@ from logflume.edge.http.landing import Landing
 from logflume.edge.http.once import Answer, Answers
 from logflume.edge.http.portion import LineError, Portion, Taken
 from logflume.edge.http.protocols.record import Targets
-from logflume.edge.http.refusal import Refusal, as_json, busy
+from logflume.edge.http.refusal import LacksScope, Refusal, as_json, busy
 from logflume.edge.http.work import Work
 from logflume.edge.receipt import Piece
 from logflume.errors import Poison
-from logflume.model import Datasets
+from logflume.model import Datasets, Scope
 from logflume.settings import Settings
 
 T = TypeVar("T")
@@ -123,14 +123,21 @@ class _Exchange:
         self._held.release()
 
     def tenant(self) -> str:
+        tenant = self._bearer()
+        self._held.assign(tenant)
+        return tenant
+
+    def _bearer(self) -> str:
+        """Whose token it is, now: asked again before records are taken, as a body may take its time."""
         text = token_of(self.request.headers.get("authorization"))
         if text is None:
             raise Refusal(401, "a token is wanted: Authorization: Bearer lf_…")
-        tenant = self._gateway.source.current().owner(text)
-        if tenant is None:
-            raise Refusal(401, "this token is no tenant's")
-        self._held.assign(tenant)
-        return tenant
+        holder = self._gateway.source.current().holder(text, self._gateway.clock.now_ns())
+        if holder is None:
+            raise Refusal(401, "this token is no tenant's, or has expired")
+        if not holder.may(Scope.INGEST):
+            raise LacksScope(Scope.INGEST, holder.token.scopes)
+        return holder.tenant
 
     def refusal(self, tenant: str, dataset: str) -> Refusal | None:
         if dataset not in self.datasets:
@@ -178,6 +185,10 @@ class _Exchange:
         records = sum(len(piece.content) for piece in pieces)
         if records > self.settings.edge_http_records:
             raise Refusal(413, f"{records} records; a request may have {self.settings.edge_http_records}")
+        self._bearer()
+        for tenant, dataset in dict.fromkeys((piece.tenant, piece.dataset) for piece in pieces):
+            if (refusal := self.refusal(tenant, dataset)) is not None:
+                raise refusal
         landing = self._gateway.landing
         if atomic:
             size = sum(piece.size for piece in pieces)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import orjson
 from starlette.responses import Response
 
 from logflume.edge.http.portion import LineError
 from logflume.errors import LogflumeError
+from logflume.model import Scope
 
 RETRY_SECONDS = 2
 """What ``Retry-After`` says when memory is full: a block lingers 0.2 s and Kafka acknowledges in far less."""
@@ -16,7 +19,8 @@ class Refusal(LogflumeError):
     """Nothing of the request was taken, unless the detail says otherwise.
 
     ``status`` is HTTP's; ``retry_seconds`` goes into ``Retry-After``. Statuses that the edge uses by itself: 400 (can't
-    be read), 401 (no or unknown token), 403 (the tenant does not want that dataset), 404 (no such dataset or path), 408
+    be read), 401 (no token, an unknown or expired one), 403 (the tenant does not want that dataset, the token
+    lacks the scope), 404 (no such dataset or path), 408
     (too slow), 413 (too large), 415 (unknown type or encoding), 422 (refused as a whole), 503 (full, or Kafka away).
     """
 
@@ -44,6 +48,13 @@ class Refusal(LogflumeError):
         if self.status == 415:
             found["Accept-Encoding"] = "gzip, zstd"
         return found
+
+
+class LacksScope(Refusal):
+    """403: the token is the tenant's, and allows other things than this."""
+
+    def __init__(self, scope: Scope, has: Iterable[Scope]) -> None:
+        super().__init__(403, f"this token lacks the scope {scope}; it has: {', '.join(sorted(has))}")
 
 
 def busy(detail: str) -> Refusal:

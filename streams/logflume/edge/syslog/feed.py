@@ -24,11 +24,13 @@ import orjson
 import structlog
 
 from logflume import metrics
+from logflume.clock import Clock
 from logflume.edge.intake import NotAccepted
 from logflume.edge.syslog.framing import Frame
 from logflume.errors import LogflumeError, Unavailable
 from logflume.formats import syslog
 from logflume.model.tenant import Configuration
+from logflume.model.token import Scope
 
 _PIECE_BYTES = 1 << 20
 """Most bytes of messages that become lines in one go: large enough for whole blocks, small enough for memory."""
@@ -83,6 +85,7 @@ class Feed:
         *,
         dataset: str,
         zone: tzinfo,
+        clock: Clock,
         memory_bytes: int,
         pause: Callable[[], None],
         resume: Callable[[], None],
@@ -93,6 +96,7 @@ class Feed:
         self._configuration = configuration
         self._dataset = dataset
         self._zone = zone
+        self._clock = clock
         self._memory_bytes = memory_bytes
         self._pause, self._resume, self._failed = pause, resume, failed
         self._changed = threading.Condition()
@@ -213,8 +217,12 @@ class Feed:
     def _tenant(self, configuration: Configuration, sender: Sender, attributes: dict[str, str]) -> str | None:
         tokens = _take_tokens(attributes)
         if sender.tenant is not None:
-            return sender.tenant
-        owners = {configuration.owner(token) for token in tokens}
+            if configuration.wants(sender.tenant, self._dataset):
+                return sender.tenant
+            metrics.EDGE_SYSLOG_REFUSED_MESSAGES.labels("unwanted").inc()
+            return None
+        now_ns = self._clock.now_ns()
+        owners = {configuration.allowed(token, Scope.INGEST, now_ns) for token in tokens}
         owner = owners.pop() if len(owners) == 1 else None
         if owner is not None and configuration.wants(owner, self._dataset):
             return owner

@@ -84,6 +84,7 @@ class SyslogServer:
             self._configuration,
             dataset=self._settings.edge_syslog_dataset,
             zone=self._zone,
+            clock=self._clock,
             memory_bytes=self._settings.edge_syslog_memory_bytes,
             pause=self._pause,
             resume=lambda: _soon(loop, self._resume),

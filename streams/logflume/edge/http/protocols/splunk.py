@@ -18,7 +18,7 @@ from logflume.block import reasons
 from logflume.edge.http.portion import Portion, Taken
 from logflume.edge.http.protocols import record, splunk_events
 from logflume.edge.http.protocols.gathering import Gathering, Limits
-from logflume.edge.http.refusal import Refusal, json_response
+from logflume.edge.http.refusal import LacksScope, Refusal, json_response
 from logflume.errors import Poison
 from logflume.formats import instants
 
@@ -135,6 +135,8 @@ def refused(refusal: Refusal, *, with_token: bool) -> Response:
         return said(400, NO_DATA)
     if status == 401:
         return said(403, INVALID_TOKEN, more) if with_token else said(401, TOKEN_REQUIRED, more, refusal.headers)
+    if isinstance(refusal, LacksScope):
+        return said(403, INVALID_TOKEN, more)
     if status in (403, 404):  # the dataset, which an index names
         return said(400, INCORRECT_INDEX, more)
     if status in (429, 503):

@@ -360,6 +360,20 @@ SORT_REGISTRY_ERRORS = _counter(
     "Times that the schema registry could not be asked for a schema; the sorter waits and asks again.",
     "Counts up: nothing of the dataset is sorted until the registry answers. The log says what it answered.",
 )
+SORT_CONFIGURATION_WAIT = _gauge(
+    "logflume_sort_configuration_wait_seconds",
+    "seconds",
+    ("dataset",),
+    "How long the dataset's rows have waited for the generation of the configuration that a marker before them names.",
+    "More than some seconds: the worker can't follow the configuration; its log, or logflume_config_refused_total, says.",
+)
+SORT_FORGED_MARKERS = _counter(
+    "logflume_sort_forged_markers_total",
+    "messages",
+    ("dataset",),
+    "Units of messages with a marker of routing that names a generation which nobody published; it is passed over.",
+    "Only `config apply` writes the header logflume-routing: find out who else may write to the ingest topic.",
+)
 SORT_BUFFERED_BYTES = _gauge(
     "logflume_sort_buffered_bytes",
     "bytes",
@@ -595,6 +609,12 @@ CONFIG_PAIRS = _gauge(
     "Tenant and dataset pairs of the configuration in force.",
     "A sudden change that nobody made is an incident: compare the tenants' files with what they were.",
 )
+
+
+def total(metric: Counter | Gauge) -> float:
+    """Return the sum of a metric's values over its labels, for who tells it elsewhere."""
+    samples = (sample for family in metric.collect() for sample in family.samples)
+    return sum(sample.value for sample in samples if not sample.name.endswith("_created"))
 
 
 def page() -> str:

@@ -35,6 +35,7 @@ import pyarrow as pa
 
 from logflume import contract, metrics, model
 from logflume.clock import Clock, SystemClock
+from logflume.edge import telling
 from logflume.edge.buffer import Cut, Format
 from logflume.edge.intake import Intake
 from logflume.edge.lines import Lines
@@ -42,6 +43,7 @@ from logflume.edge.packing import BadRecord, Packer
 from logflume.edge.publisher import Publisher
 from logflume.edge.receipt import Piece, Receipt
 from logflume.edge.records import encode
+from logflume.edge.restraint import Restraint
 from logflume.edge.spool import Message, Spool
 from logflume.edge.spool.lookup import KafkaLookup, Lookup
 from logflume.edge.spooling import Spooling
@@ -82,6 +84,7 @@ class Client:
         datasets: Datasets | None = None,
         on_bad: Callable[[BadRecord], None] | None = None,
         spool: Spool | None = None,
+        tells: bool = True,
         clock: Clock | None = None,
         make_producer: MakeProducer = confluent_kafka.Producer,
         make_lookup: Callable[[Settings], Lookup] = KafkaLookup,
@@ -91,6 +94,7 @@ class Client:
         With ``edge_spool_dir`` it opens the spool there (raises as ``Spool.open``) and closes it at the end; a
         ``spool`` that is given instead stays the caller's to close, after the client.
         ``on_bad`` is told of each record that could not be read, from a background thread: be quick, call no client.
+        With a ``worker_id`` it tells its status, unless ``tells`` says that its process does so.
         """
         settings = settings or Settings()
         clock = clock or SystemClock()
@@ -99,12 +103,15 @@ class Client:
         self._timeout = settings.edge_timeout_seconds
         self._known: set[tuple[str, str]] = set()
         self._closed = False
+        self.restraint = Restraint.of(settings, clock)
+        """What pressure asks of this client; it follows the topic ``status``."""
         self._intake = Intake(
             block_rows=settings.edge_block_rows,
             block_bytes=settings.edge_block_bytes,
             linger_seconds=settings.edge_linger_seconds,
             memory_bytes=settings.edge_memory_bytes,
             clock=clock,
+            restraint=self.restraint,
         )
         self._packer = Packer(
             self._datasets,
@@ -136,6 +143,7 @@ class Client:
             self._threads.append(threading.Thread(target=self._publisher.settle, name="logflume-edge-ask", daemon=True))
         for thread in self._threads:
             thread.start()
+        self._signals = telling.Signals(settings, self, clock, self._intake.press, tells=tells)
         _living.add(self)
 
     @property
@@ -332,6 +340,7 @@ class Client:
     def _end(self) -> None:
         self._closed = True
         self._intake.shut()
+        self._signals.close()
         self._publisher.end()
         for thread in self._threads:
             thread.join()
@@ -344,7 +353,8 @@ class Client:
         """In a fork's child, where no thread of ours lives: refuse every call; touch no lock, it may be copied held."""
         self._closed = True
         clock = SystemClock()
-        self._intake = Intake(block_rows=1, block_bytes=1, linger_seconds=1, memory_bytes=0, clock=clock)
+        none, room = Restraint(clock), {"block_rows": 1, "block_bytes": 1, "linger_seconds": 1, "memory_bytes": 0}
+        self._intake = Intake(**room, clock=clock, restraint=none)
         self._intake.fail(Fatal("this client was made before the fork; make one in each process"))
         if self._spool is not None:
             self._spool.forget()

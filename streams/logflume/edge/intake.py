@@ -12,6 +12,8 @@ I4  ``flush`` returns when every cut with anything taken in before it is settled
 I5  After ``fail`` every call raises its error; after ``shut`` nothing is taken in, and ``next_due`` ends.
 I6  ``offer`` takes all of its pieces or none, and never waits. The receipt of taken ones ends once every cut with a
     part of them is settled, or with the error of ``fail``.
+I7  While pressure asks for restraint (see ``restraint``) the ``add_…`` calls wait as for room, and ``NotAccepted``
+    names its causes; ``offer`` is for those who have asked the restraint themselves.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ from logflume.clock import Clock
 from logflume.edge.buffer import Buffer, Cut, Format, Run
 from logflume.edge.lines import Lines
 from logflume.edge.receipt import Piece, Receipt, end_all
+from logflume.edge.restraint import Restraint
 from logflume.errors import LogflumeError, Refused, Unavailable
+from logflume.kafka.status import Pressure
 
 
 class NotAccepted(Unavailable):
@@ -40,16 +44,24 @@ class NotAccepted(Unavailable):
 
 
 class Intake:
-    """See the promises I1 to I5."""
+    """See the promises I1 to I7."""
 
     def __init__(
-        self, *, block_rows: int, block_bytes: int, linger_seconds: float, memory_bytes: int, clock: Clock
+        self,
+        *,
+        block_rows: int,
+        block_bytes: int,
+        linger_seconds: float,
+        memory_bytes: int,
+        clock: Clock,
+        restraint: Restraint,
     ) -> None:
         """Blocks close at ``block_rows``, at ``block_bytes`` of records as they came, or after ``linger_seconds``."""
         self._block_rows = block_rows
         self._block_bytes = block_bytes
         self._linger_seconds = linger_seconds
         self._clock = clock
+        self._restraint = restraint
         lock = threading.RLock()
         self._lock = lock
         self._work = threading.Condition(lock)  # the packer waits here: for a cut, or for a buffer's age
@@ -107,6 +119,8 @@ class Intake:
         """Take one record: a line of JSON with its newline."""
         size = len(line)
         with self._lock:
+            if self._restraint.active:
+                self._heed(timeout, 0)
             while self._used + size > self._limit and self._wait_for_room(size, timeout, 0):
                 pass
             buffer = self._buffers.get((dataset, Format.NDJSON)) or self._buffer(dataset, Format.NDJSON)
@@ -124,6 +138,8 @@ class Intake:
         at = 0
         while at < len(lines):
             with self._lock:
+                if self._restraint.active:
+                    self._heed(timeout, at)
                 buffer = self._buffer(dataset, format)
                 stop = lines.fitting(at, self._block_rows - buffer.rows, self._block_bytes - buffer.size)
                 if stop == at:
@@ -152,6 +168,8 @@ class Intake:
             part = table.slice(at, rows)
             size = max(1, part.nbytes)
             with self._lock:
+                if self._restraint.active:
+                    self._heed(timeout, at)
                 while self._used + size > self._limit and self._wait_for_room(size, timeout, at):
                     pass
                 self._used += size
@@ -218,6 +236,12 @@ class Intake:
             metrics.EDGE_BUFFERED_BYTES.set(self._used)
             self._room.notify_all()
         end_all(ended)
+
+    def press(self, pressure: Pressure) -> None:
+        """Heed ``pressure`` from now on."""
+        with self._lock:
+            self._restraint.follow(pressure)
+            self._room.notify_all()
 
     def release(self, size: int) -> None:
         """Give back the size of a message that was settled without it."""
@@ -317,6 +341,21 @@ class Intake:
             self._waiting -= 1
         return True
 
+    def _heed(self, timeout: float, accepted: int) -> None:
+        """Wait as long as pressure asks for it (I7)."""
+        began = self._clock.monotonic()
+        try:
+            while delay := self._restraint.delay():
+                self._raise_unless_open()
+                left = began + timeout - self._clock.monotonic()
+                if left <= 0:
+                    metrics.PRESSURE_REFUSED.inc()
+                    because = self._restraint.pressure.because
+                    raise self._unavailable(NotAccepted(f"nothing taken within {timeout:g} s: {because}", accepted))
+                self._room.wait(min(delay, left))
+        finally:
+            metrics.PRESSURE_WAIT.inc(self._clock.monotonic() - began)
+
     def _cut(self, buffer: Buffer) -> None:
         self._queue(buffer.cut(self._next_id()))
 
@@ -329,6 +368,7 @@ class Intake:
         if receipts := [run.receipt for run in cut.runs if run.receipt is not None]:
             self._receipts[cut.id] = receipts
         self._cuts.append(cut)
+        self._restraint.took(cut.size)
         metrics.EDGE_BUFFERED_BYTES.set(self._used)
         self._work.notify()
 

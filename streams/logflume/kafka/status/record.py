@@ -6,13 +6,15 @@ Values from there are foreign bytes: whatever they are, reading them raises ``Re
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, Final
 
-from logflume.errors import Refused
+from logflume.clock import Clock
+from logflume.errors import Refused, Unconfigured
 from logflume.kafka.single_object import SingleObject
+from logflume.model.tenant import Configuration
 from logflume.settings import Settings
 
 PRESSURE_KEY: Final = b"pressure"
@@ -58,13 +60,23 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """How a worker is; None and 0 where it has nothing of the kind. ``rows`` counts those done since its start."""
+class InForce:
+    """Which configuration a worker goes by: 0 for none; how old it is; why the last one offered was refused."""
 
     generation: int = 0
     config_hash: str = ""
     config_seconds: float | None = None
     refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How a worker is; None and 0 where it has nothing of the kind. ``rows`` counts those done since its start.
+
+    ``resident_bytes`` is the reporter's to find out.
+    """
+
+    in_force: InForce = InForce()
     lag_seconds: float | None = None
     lag_records: int | None = None
     resident_bytes: int = 0
@@ -124,9 +136,10 @@ class Codec:
 
     def status(self, status: Status) -> bytes:
         """Return the message's value; long texts and lists are cut, so that it stays some kilobytes."""
-        record = asdict(status.worker) | asdict(status.condition)
+        condition = asdict(status.condition)
+        record = asdict(status.worker) | condition | condition.pop("in_force")
         record |= {
-            "refused": status.condition.refused[:_MOST_TEXT],
+            "refused": status.condition.in_force.refused[:_MOST_TEXT],
             "stopped": list(status.condition.stopped[:_MOST_STOPPED]),
             "troubles": _lines(status.condition.troubles),
             "time_ms": status.time_ms,
@@ -138,11 +151,11 @@ class Codec:
     def read_status(self, key: bytes, value: bytes) -> Status:
         """Read the value under ``key``. ``Refused``: it is no status, or another worker's."""
         record = self._status.decode(value)
-        worker = Identity(**{name: record[name] for name in Identity.__slots__})
+        worker = Identity(**_of(record, Identity))
         if worker.key != key:
             raise Refused(f"a status of {worker.kind}/{worker.id} lies under {key[:_MOST_TEXT]!r}")
-        fields = {name: record[name] for name in Condition.__slots__}
-        condition = Condition(**fields | {"stopped": tuple(record["stopped"]), "troubles": tuple(record["troubles"])})
+        lists = {"stopped": tuple(record["stopped"]), "troubles": tuple(record["troubles"])}
+        condition = Condition(**_of(record, Condition) | lists | {"in_force": InForce(**_of(record, InForce))})
         return Status(worker, condition, record["time_ms"], _period(record), record["rows_a_second"])
 
     def pressure(self, pressure: Pressure) -> bytes:
@@ -174,6 +187,21 @@ def stale_seconds(period_seconds: float) -> float:
 def is_worker(key: bytes) -> bool:
     """Whether a status lies under ``key``."""
     return key.startswith(_WORKER.encode())
+
+
+def in_force(ask: Callable[[], Configuration], clock: Clock, refused: str = "") -> InForce:
+    """Return what ``ask``, a source's ``current``, gives now; ``refused`` as the source tells it."""
+    try:
+        current = ask()
+    except Unconfigured as none:
+        return InForce(refused=refused or str(none))
+    age = max(0.0, (clock.now_ns() - current.made_ns) / 1e9) if current.made_ns else None
+    return InForce(current.generation, current.hash, age, refused)
+
+
+def _of(record: dict[str, Any], kind: type) -> dict[str, Any]:
+    """The fields of a data class, as far as the record has them."""
+    return {each.name: record[each.name] for each in fields(kind) if each.name in record}
 
 
 def _period(record: dict[str, Any]) -> float:

@@ -14,6 +14,8 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import confluent_kafka
 
@@ -106,12 +108,21 @@ class Reporter:
             condition = Condition(troubles=(f"it can't say how it is: {type(failure).__name__}: {failure}",))
             metrics.STATUS_ERRORS.labels("measure").inc()
         now, last = self._clock.monotonic(), self._last
-        same = last is not None and last.condition.generation == condition.generation
+        same = last is not None and last.condition.in_force.generation == condition.in_force.generation
         if same and now - self._last_at < self._period:
             return
         pace = 0.0
         if last is not None and now > self._last_at:
             pace = max(0, condition.rows - last.condition.rows) / (now - self._last_at)
         time_ms = self._clock.now_ns() // 1_000_000
+        condition = replace(condition, resident_bytes=resident_bytes())
         self._last, self._last_at = Status(self._worker, condition, time_ms, self._period, pace), now
         outbox.put(self._worker.key, codec.status(self._last))
+
+
+def resident_bytes() -> int:
+    """Return this process's memory; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0

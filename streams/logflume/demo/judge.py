@@ -8,7 +8,7 @@ tenant makes a ``Verdict`` that is not ``ok``. Nothing here writes.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,10 @@ from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.fs
 from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
 
 from logflume.demo.traffic import Batch, text_ids
 
@@ -73,6 +75,8 @@ class Files:
     rows: int
     """As the table's log says; ``judge`` counts the rows themselves."""
     version: int
+    written_ms: tuple[int, ...] = ()
+    """When each file was written, in ms since 1970."""
 
     @property
     def bytes(self) -> int:
@@ -81,23 +85,34 @@ class Files:
 
 
 def active_files(
-    filesystem: pa.fs.FileSystem, root: str, url: str, options: Mapping[str, str] | None = None
+    filesystem: pa.fs.FileSystem,
+    root: str,
+    url: str,
+    options: Mapping[str, str] | None = None,
+    tenants: Container[str] | None = None,
 ) -> list[Files]:
-    """The active files of every table below ``root``/tables, by tenant and dataset.
+    """The active files of every table below ``root``/tables, by tenant and dataset; ``tenants``: of these only.
 
-    ``filesystem`` and ``root``, ``url`` and ``options`` are two names of the same place: Arrow's and delta-rs's.
+    ``filesystem`` and ``root``, ``url`` and ``options`` are two names of the same place: Arrow's and delta-rs's. A
+    table whose first commit never came has none.
     """
     found = []
     everything = pa.fs.FileSelector(f"{root}/tables", allow_not_found=True)
     for tenant in filesystem.get_file_info(everything):
+        if tenants is not None and tenant.base_name not in tenants:
+            continue
         for table in filesystem.get_file_info(pa.fs.FileSelector(tenant.path)):
             delta_url = f"{url.rstrip('/')}/tables/{tenant.base_name}/{table.base_name}"
-            delta = DeltaTable(delta_url, storage_options=dict(options or {}))
+            try:
+                delta = DeltaTable(delta_url, storage_options=dict(options or {}))
+            except TableNotFoundError:
+                continue
             actions = pa.table(delta.get_add_actions(flatten=True))
             paths = tuple(f"{table.path}/{unquote(path)}" for path in actions["path"].to_pylist())
             sizes = tuple(actions["size_bytes"].to_pylist())
             rows = sum(actions["num_records"].to_pylist())
-            found.append(Files(tenant.base_name, table.base_name, paths, sizes, rows, delta.version()))
+            written = tuple(pc.cast(actions["modification_time"], pa.int64()).to_pylist())
+            found.append(Files(tenant.base_name, table.base_name, paths, sizes, rows, delta.version(), written))
     return sorted(found, key=lambda f: (f.tenant, f.dataset))
 
 

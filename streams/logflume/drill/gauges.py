@@ -1,0 +1,35 @@
+"""Reading a worker's ``/metrics`` and ``/ready``, as Prometheus and whoever runs it would."""
+
+from __future__ import annotations
+
+import re
+import urllib.error
+import urllib.request
+
+_ANSWER_SECONDS = 2.0
+_LINE = re.compile(r"^(logflume_\w+)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
+
+
+def read(health: str) -> dict[str, float]:
+    """Return each metric's value, summed over its labels; empty when nobody answers."""
+    try:
+        with urllib.request.urlopen(f"{health}/metrics", timeout=_ANSWER_SECONDS) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return {}
+    found: dict[str, float] = {}
+    for name, value in _LINE.findall(text):
+        found[name] = found.get(name, 0.0) + float(value)
+    return found
+
+
+def trouble(health: str) -> str | None:
+    """Return why a worker is not ready; None: it is."""
+    try:
+        urllib.request.urlopen(f"{health}/ready", timeout=_ANSWER_SECONDS).close()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.read().decode(errors="replace").strip() or str(error)
+    except OSError as error:
+        return str(error)
+    return None

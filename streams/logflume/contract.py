@@ -19,6 +19,7 @@ from logflume.errors import Misconfigured
 
 _PACKAGE = Path(__file__).parent
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml reads ten thousand tenants ten times as fast
+_TEXT = "tag:yaml.org,2002:str"  # most scalars are: they need no constructor
 _T = TypeVar("_T", str, bool, int)
 _KINDS: dict[type, str] = {str: "text", bool: "true or false", int: "a whole number"}
 
@@ -201,10 +202,9 @@ def _construct(node: yaml.Node) -> Any:
     """Return a scalar as YAML types it; a node that is no scalar comes back as it is."""
     if not isinstance(node, yaml.ScalarNode):
         return node
-    loader = yaml.SafeLoader("")
+    if node.tag == _TEXT:
+        return node.value
     try:
-        return loader.construct_object(node)
+        return yaml.constructor.SafeConstructor().construct_object(node)
     except (ValueError, yaml.YAMLError):
         return node.value
-    finally:
-        loader.dispose()

@@ -104,6 +104,11 @@ class Settings(BaseSettings):
         description="Folder of the credentials that jobs name: `<name>/access_key`, `<name>/secret_key`, and perhaps "
         "`<name>/session_token`.",
     )
+    secret_env_prefix: str = Field(
+        "SECRET_",
+        pattern="^[A-Z][A-Z0-9_]*_$",
+        description="What the names of variables begin with that a job's `env:NAME` may name; no others can be read.",
+    )
     destination_timeout_seconds: float = Field(
         60.0,
         gt=0,
@@ -221,6 +226,14 @@ class Settings(BaseSettings):
     edge_slow_bytes: ByteSize = Field(
         ByteSize(64_000), ge=1, description="Bytes a second that an edge may always take while it slows down."
     )
+
+    edge_tenant_bytes_per_second: int = Field(
+        0,
+        ge=0,
+        description="What a tenant may send to one edge process, as bytes a second, when its file has no `rates`; ten "
+        "seconds' worth may come at once. 0: no limit.",
+    )
+    edge_tenant_records_per_second: int = Field(0, ge=0, description="Likewise, as records a second.")
 
     # Edge, HTTP
     edge_http_host: str = Field("127.0.0.1", description="Address on which `logflume edge serve` takes records.")

@@ -7,8 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from logflume import contract, metrics
-from logflume.config import jobs, tenants, tokens
+from logflume.config import jobs, limits, tenants, tokens
 from logflume.config.assembly import Assembly
+from logflume.config.mistakes import Mistakes
 from logflume.errors import Misconfigured, Refused
 from logflume.model.dataset import Dataset
 from logflume.model.tenant import Configuration, Tenant, TenantDataset, check_tenant_name
@@ -37,26 +38,47 @@ class DirectorySource:
 
 
 def read_all(folder: Path, datasets: Mapping[str, Dataset]) -> dict[str, Tenant]:
-    """Return the tenants of a folder's files, by name. Raises ``Misconfigured``, or ``Refused`` when it is blank."""
+    """Return the tenants of a folder's files, by name.
+
+    Raises ``Misconfigured`` with every mistake that is found (of one dataset, job or token the first), or ``Refused``
+    when nobody wants anything.
+    """
     if not folder.is_dir():
         raise Misconfigured(f"tenants_dir: {folder} is no directory")
     found: dict[str, Tenant] = {}
     owners: dict[str, str] = {}
+    mistakes = Mistakes()
     for path in contract.yaml_files(folder):
-        tenant = _read(path, datasets)
-        if tenant.name in found:
-            raise Misconfigured(f"{path}:1: name: another file declares the tenant {tenant.name} too")
-        tokens.check_distinct(owners, tenant.name, tenant.tokens, path)
-        found[tenant.name] = tenant
+        with mistakes.gathered():
+            tenant = _read(path, datasets, mistakes)
+            if tenant.name in found:
+                raise Misconfigured(f"{path}:1: name: another file declares the tenant {tenant.name} too")
+            tokens.check_distinct(owners, tenant.name, tenant.tokens, path)
+            found[tenant.name] = tenant
+    mistakes.raise_any()
     if not any(tenant.datasets for tenant in found.values()):
         # A blank configuration once dropped everybody's logs: it is a mistake until someone proves the contrary.
         raise Refused(f"{folder}: no tenant wants any dataset, and a blank configuration is refused; add <tenant>.yaml")
     return found
 
 
-def _read(path: Path, datasets: Mapping[str, Dataset]) -> Tenant:
+def place(folder: Path, tenant: str, kind: str = "", name: str = "") -> str:
+    """Return ``file:line`` of a tenant's dataset, job or token (``kind`` is the section's name) as its file has it."""
+    path = next((path for path in contract.yaml_files(folder) if path.stem == tenant), folder / f"{tenant}.yaml")
+    try:
+        section = contract.read_yaml(path)
+        if kind == "tokens":
+            section = next(each for each in section.sections(kind) if each.text("id") == name)
+            return f"{path}:{section.line}: {kind}: {name}"
+        return f"{path}:{section.section(kind).at(name)}: {kind}.{name}" if kind else f"{path}:1"
+    except (Misconfigured, StopIteration):  # the file has changed since it was read
+        return f"{path}:1"
+
+
+def _read(path: Path, datasets: Mapping[str, Dataset], mistakes: Mistakes) -> Tenant:
     root = contract.read_yaml(path)
-    root.only(("name", "datasets", "jobs", "tokens"))
+    with mistakes.gathered():
+        root.only(("name", "datasets", "jobs", "tokens"))
     name = root.text("name")
     try:
         check_tenant_name(name)
@@ -65,9 +87,14 @@ def _read(path: Path, datasets: Mapping[str, Dataset]) -> Tenant:
     if name != path.stem:
         raise root.mistake("name", f"{name!r} is not the file's name {path.stem!r}")
     section = root.section("datasets")
-    wanted = {key: _wanted(section, key, datasets) for key in section}
-    found = jobs.read(root, wanted, datasets)
-    return Tenant(name, MappingProxyType(wanted), MappingProxyType(found), tokens.read(root))
+    wanted: dict[str, TenantDataset] = {}
+    for key in section:
+        with mistakes.gathered():
+            wanted[key] = _wanted(section, key, datasets)
+        if key in datasets:  # mistaken or not, jobs may be of it: that is not another mistake
+            wanted.setdefault(key, TenantDataset(key, 1))
+    found = jobs.read(root, wanted, datasets, mistakes)
+    return Tenant(name, MappingProxyType(wanted), MappingProxyType(found), tokens.read(root, mistakes))
 
 
 def _wanted(section: contract.Section, key: str, datasets: Mapping[str, Dataset]) -> TenantDataset:

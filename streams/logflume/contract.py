@@ -107,18 +107,25 @@ class Section:
     def __contains__(self, key: str) -> bool:
         return key in self._values
 
+    def at(self, key: str) -> int:
+        """Return the line of a key; of the mapping when it lacks that."""
+        return self._lines.get(key, self.line)
+
     def mistake(self, key: str, message: str) -> Misconfigured:
         """Return (not raise) the error that tells ``message`` about ``key`` with its file and line."""
-        return Misconfigured(f"{self.path}:{self._lines.get(key, self.line)}: {self._full(key)}: {message}")
+        return Misconfigured(f"{self.path}:{self.at(key)}: {self._full(key)}: {message}")
 
     def only(self, allowed: Iterable[str]) -> None:
-        """Raise when a key is not one of ``allowed``; a near miss is named."""
+        """Raise when keys are not among ``allowed``, and name each; a near miss is named too."""
         names = list(allowed)
-        for key in self:
-            if key not in names:
-                near = difflib.get_close_matches(key, names, 1)
-                hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(names)}"
-                raise self.mistake(key, f"is not known; {hint}")
+        unknown = [key for key in self if key not in names]
+        if unknown:
+            raise Misconfigured("\n".join(str(self._unknown(key, names)) for key in unknown))
+
+    def _unknown(self, key: str, names: list[str]) -> Misconfigured:
+        near = difflib.get_close_matches(key, names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(names)}"
+        return self.mistake(key, f"is not known; {hint}")
 
     def text(self, key: str, default: str | None = None) -> str:
         """Return the text under ``key``; raise when it is missing and there is no ``default``, or not text."""

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from logflume import contract
 from logflume.block.schema import sorted_schema
+from logflume.config.mistakes import Mistakes
 from logflume.model.dataset import Dataset
 from logflume.model.job import MAX_AGE_SECONDS, MAX_BYTES, MAX_ROWS, FileFormat, Job, Target
 from logflume.model.tenant import TenantDataset
@@ -23,13 +24,18 @@ _LIMITS = ("max_rows", "max_bytes", "max_age_seconds")
 
 
 def read(
-    root: contract.Section, wanted: Mapping[str, TenantDataset], datasets: Mapping[str, Dataset]
+    root: contract.Section, wanted: Mapping[str, TenantDataset], datasets: Mapping[str, Dataset], mistakes: Mistakes
 ) -> Mapping[str, Job]:
-    """Return the jobs under ``jobs``, by key; ``wanted`` are the tenant's datasets. Raises ``Misconfigured``."""
-    if "jobs" not in root:
-        return {}
-    section = root.section("jobs")
-    return {key: _job(section, key, wanted, datasets) for key in section}
+    """Return the jobs under ``jobs``, by key; ``wanted`` are the tenant's datasets. What is wrong is gathered."""
+    found: dict[str, Job] = {}
+    with mistakes.gathered():
+        if "jobs" not in root:
+            return found
+        section = root.section("jobs")
+        for key in section:
+            with mistakes.gathered():
+                found[key] = _job(section, key, wanted, datasets)
+    return found
 
 
 def _job(

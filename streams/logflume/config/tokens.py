@@ -5,22 +5,23 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from logflume import contract
+from logflume.config.mistakes import Mistakes
 from logflume.errors import Misconfigured
 from logflume.model.token import Scope, Token, check_id, check_sha256
 
 _DEFAULT = frozenset({Scope.INGEST})
 
 
-def read(root: contract.Section) -> tuple[Token, ...]:
-    """Return the tokens in their order. Raises ``Misconfigured``."""
-    if "tokens" not in root:
-        return ()
+def read(root: contract.Section, mistakes: Mistakes) -> tuple[Token, ...]:
+    """Return the tokens in their order. What is wrong is gathered."""
     found: dict[str, Token] = {}
-    for section in root.sections("tokens"):
-        token = _token(section)
-        if token.id in found:
-            raise section.mistake("id", f"the token {token.id} stands twice")
-        found[token.id] = token
+    with mistakes.gathered():
+        for section in root.sections("tokens") if "tokens" in root else ():
+            with mistakes.gathered():
+                token = _token(section)
+                if token.id in found:
+                    raise section.mistake("id", f"the token {token.id} stands twice")
+                found[token.id] = token
     return tuple(found.values())
 
 

@@ -365,7 +365,7 @@ SORT_CONFIGURATION_WAIT = _gauge(
     "seconds",
     ("dataset",),
     "How long the dataset's rows have waited for the generation of the configuration that a marker before them names.",
-    "More than some seconds: the worker can't follow the configuration; its log, or logflume_config_refused_total, says.",
+    "Seconds: the worker can't follow the configuration; its log (or logflume_config_refused_total) tells why.",
 )
 SORT_FORGED_MARKERS = _counter(
     "logflume_sort_forged_markers_total",

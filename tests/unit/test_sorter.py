@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from logflume import contract, metrics
+from logflume.block.marker import headers as marker_headers
 from logflume.block.sorted import decode_sorted
 from logflume.errors import Fatal, Retryable
 from logflume.kafka.deliveries import Deliveries
@@ -19,10 +20,12 @@ from logflume.kafka.registry import Registered
 from logflume.model import load
 from logflume.sort.gather import Gatherer
 from logflume.sort.regroup import Regrouper
+from logflume.sort.routes import RoutesInForce
 from logflume.sort.routing import Routing
 from logflume.sort.schemas import Schemas
 from logflume.sort.sorter import Limits, Sorter, size_of
 from logflume.sort.transport import Chunk
+from tests.support.generations import Generations, generation
 from tests.support.ingest import TOPIC_ID, chunk, message
 
 EVENTS = load(contract.find())["events"]
@@ -81,6 +84,7 @@ def start(
     same_topic: Any = it_is,
     schemas: Schemas | None = None,
     stopping: Any = lambda: False,
+    source: Any = None,
 ) -> Running:
     deliveries = HeldDeliveries()
     failures: list[BaseException] = []
@@ -92,6 +96,7 @@ def start(
         deadletter_topic="dead",
         limits=Limits(held_bytes, unit_bytes, linger_seconds, retry_seconds=0.01),
         same_topic=same_topic,
+        routes=RoutesInForce("events", source or Generations(), lambda: 99, stopping),
         fail=failures.append,
         stopping=stopping,
     )
@@ -341,3 +346,38 @@ def test_a_sorter_that_is_to_stop_waits_for_no_schema_registry_and_acknowledges_
 
 def test_a_flood_of_empty_messages_weighs_what_their_objects_do() -> None:
     assert size_of(chunk([message(offset, b"") for offset in range(1000)])) >= 320_000
+
+
+def test_b8_rows_behind_a_marker_wait_for_its_generation_and_go_by_its_routes() -> None:
+    marker = message(1, b"", headers=marker_headers(7))
+    source = Generations(generation(6))
+
+    async def play(running: Running) -> None:
+        told = FakeEvent(chunk([message(0, b'{"message": "m"}'), marker, message(2, b'{"message": "m"}')]))
+        await running.sorter.submit(told)
+        await settle()
+        assert running.deliveries.sent == []
+        source.present = generation(8)
+        await until(running.blocks)
+        running.deliveries.reports.release(1)
+        await until(lambda: told.acked)
+        assert told.value.routing == 7, "what a commit behind it notes"
+        _, batch = decode_sorted(running.blocks()[0][2], [("logflume-block", b"1"), ("rows", b"2")])
+        assert batch.column("_src_offset").to_pylist() == [0, 2]
+
+    scenario(play, source=source)
+
+
+def test_b8_who_goes_on_behind_a_marker_that_another_passed_waits_as_well() -> None:
+    source = Generations()
+
+    async def play(running: Running) -> None:
+        told = event(3, 4)
+        told.value.routing = 7
+        await running.sorter.submit(told)
+        await settle()
+        assert running.deliveries.sent == []
+        source.present = generation(7)
+        await until(running.blocks)
+
+    scenario(play, source=source)

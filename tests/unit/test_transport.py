@@ -77,6 +77,7 @@ def held() -> tuple[Consumer, HeldThread]:
         rule=CommitRule(),
         stopped={},
         lost={},
+        routing={},
         joined=False,
         _topic_ids={HERE.topic: "id"},
         _seeks=0,
@@ -238,6 +239,59 @@ def test_a_block_is_weighed_by_what_it_says_and_never_below_its_value() -> None:
     assert weight(b"12345", ("bytes", b"1")) == 5
     assert weight(b"12345", ("bytes", b"-1")) == 5
     assert weight(b"12345", ("bytes", b"9" * 11)) == MOST_BYTES
+
+
+class Acked:
+    """Stands for Faust's message when its chunk is done."""
+
+    acked = False
+    tp = HERE
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def routing(committed: OffsetAndMetadata | None, place: int, newest: Any = None) -> int:
+    consumer, _ = held()
+    answers = iter(newest or ())
+
+    def asked() -> Any:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    vars(consumer)["newest"] = asked
+    thread = object.__new__(ConsumerThread)
+    vars(thread)["consumer"] = consumer
+    return asyncio.run(thread._routing(committed, place))
+
+
+def test_t8_who_goes_on_at_a_commit_asks_for_the_configuration_that_it_notes() -> None:
+    assert routing(OffsetAndMetadata(7, "id 12"), 7) == 12
+    assert routing(OffsetAndMetadata(7, "id"), 7) == 0
+    assert routing(None, 0) == 0
+
+
+def test_t8_where_retention_may_have_removed_markers_the_newest_configuration_is_asked_for() -> None:
+    assert routing(OffsetAndMetadata(7, "id 12"), 20, [15]) == 15
+    assert routing(None, 20, [15]) == 15
+    assert routing(None, 20, [None]) == 0
+
+
+def test_t8_what_a_chunk_asked_for_is_noted_with_its_commit_and_asked_for_by_the_next_one() -> None:
+    async def play() -> None:
+        consumer, thread = held()
+        consumer.routing[HERE] = 5
+        thread.fetches = [fetched(0, 9), fetched(10, 19)]
+        first = (await consumer._getmany({HERE}, 1.0))[HERE][0]
+        assert first.routing == 5
+        first.routing = 7
+        consumer.ack(Acked(first))
+        assert consumer.note(HERE) == "id 7"
+        assert (await consumer._getmany({HERE}, 1.0))[HERE][0].routing == 7
+
+    asyncio.run(play())
 
 
 class RecordingKafka:

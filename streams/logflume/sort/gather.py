@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from aiokafka.structs import ConsumerRecord
 
-from logflume.block import extra, reasons
+from logflume.block import extra, marker, reasons
 from logflume.block.schema import EXTRA, RECEIVED, ingest_schema, without_empty
 from logflume.block.wire import decode, is_barrier, is_block
 from logflume.errors import Poison
@@ -37,7 +37,8 @@ class Gathered:
 
     ``batch`` has ``_received``, those of the dataset's fields that have a value, and ``_extra``. Beside it, row by
     row: ``codes`` (int32, an index into ``tenants``) and the coordinates ``partitions`` (int32), ``offsets`` (int64)
-    and ``rows`` (int32). ``generation`` is the highest one that a block names.
+    and ``rows`` (int32). ``generation`` is the highest one that a block names; ``marked`` are those whose markers of
+    routing stand among the messages.
     """
 
     batch: pa.RecordBatch
@@ -48,6 +49,7 @@ class Gathered:
     rows: npt.NDArray[np.int32]
     letters: list[DeadLetter]
     generation: int = 0
+    marked: frozenset[int] = frozenset()
 
 
 class Gatherer:
@@ -61,6 +63,7 @@ class Gatherer:
         self._tenants = Tenants()
         self._schemas = schemas or Schemas(dataset)
         self._generation = 0
+        self._marked: set[int] = set()
         self._plain = PlainReader(dataset, self._schemas, self._tenants, self._schema)
 
     def gather(self, chunks: Sequence[Chunk]) -> Gathered:
@@ -72,6 +75,7 @@ class Gatherer:
         self._tenants.begin()
         self._schemas.begin()
         self._generation = 0
+        self._marked = set()
         letters: list[DeadLetter] = []
         parts: list[Part] = []
         for chunk in chunks:
@@ -92,6 +96,7 @@ class Gatherer:
             rows=np.concatenate([part.rows for part in parts]),
             letters=letters,
             generation=self._generation,
+            marked=frozenset(self._marked),
         )
 
     def _runs(self, chunk: Chunk, letters: list[DeadLetter]) -> Iterator[tuple[bool, list[ConsumerRecord]]]:
@@ -101,9 +106,16 @@ class Gatherer:
             yield False, chunk.records
             return
         letters += [self._unreadable(chunk, each) for each in odd if type(each.value) is Unreadable]
-        told = [each for each in chunk.records if type(each.value) is not Unreadable and not is_barrier(each.headers)]
+        told = [each for each in chunk.records if type(each.value) is not Unreadable and not self._is_note(each)]
         for blocks, records in groupby(told, key=lambda record: is_block(record.headers)):
             yield blocks, list(records)
+
+    def _is_note(self, record: ConsumerRecord) -> bool:
+        """Whether a message has no rows by intent: an edge's barrier, or a marker of routing, which is noted."""
+        if generation := marker.generation_of(record.value, record.headers):
+            self._marked.add(generation)
+            return True
+        return is_barrier(record.headers)
 
     def _blocks(self, chunk: Chunk, records: Sequence[ConsumerRecord], letters: list[DeadLetter]) -> Iterator[Part]:
         for record in records:

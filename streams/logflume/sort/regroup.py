@@ -20,7 +20,7 @@ from logflume.formats import to_records
 from logflume.kafka.deadletters import DeadLetter
 from logflume.model import Dataset
 from logflume.sort.gather import Gathered
-from logflume.sort.routing import Routing
+from logflume.sort.routing import NO_ROUTES, Routes, Routing
 
 WHOLE_MESSAGE = 2**31 - 1
 """Row number past every row of a message: a range that ends with a whole message covers up to here."""
@@ -81,14 +81,18 @@ class Regrouper:
     routing: Routing
     largest_bytes: int
 
-    def regroup(self, gathered: Gathered, covers: Sequence[Cover], previous: Previous) -> list[list[Piece]]:
+    def regroup(
+        self, gathered: Gathered, covers: Sequence[Cover], previous: Previous, routes: Routes = NO_ROUTES
+    ) -> list[list[Piece]]:
         """Return rounds of pieces, at most one a partition in each; a round may be sent once the one before is safe.
+
+        ``routes`` must be those of a configuration that is new enough for these rows (``RoutesInForce``).
 
         A row that alone exceeds ``largest_bytes`` is added to ``gathered.letters`` instead.
         """
         if not len(gathered.codes):
             return []
-        ranks, tenants, targets = self._ranked(gathered)
+        ranks, tenants, targets = self._ranked(gathered, routes)
         order = np.argsort(ranks, kind="stable")
         batch = self._with_coordinates(gathered, order)
         counts = np.bincount(ranks, minlength=len(tenants))
@@ -108,19 +112,34 @@ class Regrouper:
                 rounds[number].append(piece)
         return rounds
 
-    def _ranked(self, gathered: Gathered) -> tuple[npt.NDArray[Any], list[str], npt.NDArray[np.int64]]:
+    def _ranked(self, gathered: Gathered, routes: Routes) -> tuple[npt.NDArray[Any], list[str], npt.NDArray[np.int64]]:
         """Return each row's rank by (partition, tenant), the tenants by rank, and their partitions (ascending)."""
-        present = np.bincount(gathered.codes, minlength=len(gathered.tenants)) > 0
-        placed = sorted(
-            (self.routing.partition(tenant), tenant, code)
-            for code, tenant in enumerate(gathered.tenants)
-            if present[code]
-        )
+        codes = gathered.codes
+        present = np.bincount(codes, minlength=len(gathered.tenants)) > 0
+        placed = []
+        routed = []
+        for code, tenant in enumerate(gathered.tenants):
+            if present[code]:
+                if tenant in routes:
+                    routed.append((code, tenant))
+                else:
+                    placed.append((self.routing.partition(tenant), tenant, code))
+        count = len(gathered.tenants)
+        if routed:  # their rows get codes of their own, one for each partition that they go to
+            codes = codes.copy()
+            for code, tenant in routed:
+                rows = np.flatnonzero(gathered.codes == code)
+                places = gathered.partitions[rows], gathered.offsets[rows]
+                targets = self.routing.partitions_of(tenant, routes[tenant], self.topic_id, *places)
+                for target in np.unique(targets).tolist():
+                    codes[rows[targets == target]] = count
+                    placed.append((target, tenant, count))
+                    count += 1
+        placed.sort()
         # 16 bits or less are sorted by radix, five times as fast as by merging.
-        rank_of = np.zeros(len(gathered.tenants), np.uint16 if len(placed) < 2**16 else np.uint32)
+        rank_of = np.zeros(count, np.uint16 if len(placed) < 2**16 else np.uint32)
         rank_of[[code for _, _, code in placed]] = np.arange(len(placed))
-        targets = np.array([target for target, _, _ in placed], np.int64)
-        return rank_of[gathered.codes], [tenant for _, tenant, _ in placed], targets
+        return rank_of[codes], [tenant for _, tenant, _ in placed], np.array([t for t, _, _ in placed], np.int64)
 
     def _with_coordinates(self, gathered: Gathered, order: npt.NDArray[np.int64]) -> pa.RecordBatch:
         taken = gathered.batch.take(pa.array(order))

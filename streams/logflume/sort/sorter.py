@@ -18,6 +18,8 @@ B6  Each block names the session and the end of the session's range before it fo
 B7  A unit's dead letters are safe before any of its blocks is produced. Blocks cover the places of its letters: if the
     unit is read again and what was poison is none any more (its schema was registered since), its row is passed over
     as one that was read, and only the letter has it.
+B8  No row is routed by a configuration older than the log asks for: the unit waits, and a commit behind it notes what
+    it asked for (``sort.routes``).
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ from logflume.kafka import deadletters
 from logflume.kafka.deliveries import Deliveries
 from logflume.sort.gather import Gathered, Gatherer
 from logflume.sort.regroup import Cover, Piece, Regrouper
+from logflume.sort.routes import RoutesInForce
 from logflume.sort.transport import Chunk
 
 log = structlog.get_logger(__name__)
@@ -110,6 +113,7 @@ class Sorter:
         deadletter_topic: str,
         limits: Limits,
         same_topic: Callable[[float], None],
+        routes: RoutesInForce,
         fail: Callable[[BaseException], None],
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -124,6 +128,7 @@ class Sorter:
         self._deadletter_topic = deadletter_topic
         self._limits = limits
         self._same_topic = same_topic
+        self._routes = routes
         self._fail = fail
         self._stopping = stopping
         self._dataset = regrouper.dataset.name
@@ -138,6 +143,11 @@ class Sorter:
     def start(self) -> list[asyncio.Task[None]]:
         """Start working; the tasks run until they are cancelled or fail."""
         return [asyncio.create_task(self._guarded(work)) for work in (self._sort_units, self._produce_units)]
+
+    @property
+    def waiting(self) -> str:
+        """For what configuration it has waited a while; empty: for none."""
+        return self._routes.waiting
 
     async def submit(self, event: Event) -> None:
         """Take over ``event``; waits while more than the budget is held. The event is acknowledged when it is safe."""
@@ -183,7 +193,10 @@ class Sorter:
         gathered = self._gathered(unit)
         metrics.SORT_SECONDS.labels("decode").observe(time.monotonic() - started)
         started = time.monotonic()
-        rounds = self._regrouper.regroup(gathered, unit.covers, self._previous)
+        in_force = self._routes.at_least(max(chunk.routing for chunk in unit.chunks), gathered.marked)
+        for chunk in unit.chunks:
+            chunk.routing = in_force.passed
+        rounds = self._regrouper.regroup(gathered, unit.covers, self._previous, in_force.routes)
         self._promise(rounds)
         metrics.SORT_SECONDS.labels("sort").observe(time.monotonic() - started)
         # Packed here: a letter as an object takes many times its bytes, and units wait for the one before them.
@@ -257,12 +270,16 @@ class Sorter:
         try:
             await work()
         except asyncio.CancelledError:
-            self._ended.set()
+            self._end()
             raise
         except BaseException as error:  # the stage's outermost loop: whatever it was, nothing more may be committed
-            self._ended.set()
+            self._end()
             self._fail(error)
             raise
+
+    def _end(self) -> None:
+        self._ended.set()
+        self._routes.end()
 
 
 def size_of(chunk: Chunk) -> int:

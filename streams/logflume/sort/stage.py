@@ -24,15 +24,17 @@ from confluent_kafka import Producer
 
 from logflume import contract, health, memory, metrics
 from logflume.clock import SystemClock
-from logflume.errors import Fatal, Misconfigured, Retryable
-from logflume.kafka import client, topics
+from logflume.config import Source, manifest
+from logflume.errors import Fatal, Misconfigured, Refused, Retryable, Unconfigured
+from logflume.kafka import client, cursors, topics
 from logflume.kafka.deliveries import Deliveries
 from logflume.kafka.identity import SameTopics
 from logflume.kafka.registry import connect
-from logflume.model import Dataset, Datasets, load
+from logflume.model import Configuration, Dataset, Datasets, load
 from logflume.settings import Settings
 from logflume.sort.gather import Gatherer
 from logflume.sort.regroup import Regrouper
+from logflume.sort.routes import RoutesInForce
 from logflume.sort.routing import Routing
 from logflume.sort.schemas import Schemas, of_contract
 from logflume.sort.sorter import Limits, Sorter
@@ -47,6 +49,7 @@ _VALUE_SHARE = 0.95
 """Of a topic's ``max.message.bytes``; the rest is for headers and framing."""
 
 _REQUEST_SECONDS = 90.0
+_CONFIG_SECONDS = 30.0
 _CHUNK_BYTES = 4 << 20
 _CHUNKS_BUFFERED = 8
 _CHECK_SECONDS = 5.0
@@ -63,8 +66,8 @@ class _Chunks(faust.Schema[Any, Any]):
         return message.value
 
 
-def build(settings: Settings, datasets: Datasets | None = None) -> App:
-    """Return the app that sorts every dataset of the contract.
+def build(settings: Settings, datasets: Datasets | None = None, source: Source | None = None) -> App:
+    """Return the app that sorts every dataset of the contract. It asks ``source`` for routes, of shards; None: none.
 
     Raises:
         Misconfigured: a setting or a topic is missing.
@@ -92,8 +95,16 @@ def build(settings: Settings, datasets: Datasets | None = None) -> App:
         broker_request_timeout=max(_REQUEST_SECONDS, settings.sort_session_timeout_seconds),
         broker_max_poll_interval=settings.sort_session_timeout_seconds * 10,
     )
-    Stage(app, settings, datasets)
+    Stage(app, settings, datasets, source or _Unrouted())
     return app
+
+
+class _Unrouted:
+    """The source of a worker that follows no configuration: rows before the first marker of routing need none."""
+
+    def current(self) -> Configuration:
+        """Raise ``Unconfigured``."""
+        raise Unconfigured("this worker follows no configuration")
 
 
 def _refuse_secured(settings: Settings) -> None:
@@ -119,11 +130,12 @@ class App(faust.App):
 class Stage:
     """Sorters, agents and health, tied together over the life of the app."""
 
-    def __init__(self, app: App, settings: Settings, datasets: Datasets) -> None:
+    def __init__(self, app: App, settings: Settings, datasets: Datasets, source: Source) -> None:
         app.stage = self
         self._app = app
         self._settings = settings
         self._datasets = datasets
+        self._source = source
         self._session = uuid.uuid4().hex
         self._sorters: dict[str, Sorter] = {}
         self._ids: dict[str, str] = {}
@@ -197,9 +209,22 @@ class Stage:
                 self._settings.sort_linger_seconds,
             ),
             same_topic=partial(self._same.check, topic, self._ids[topic]),
+            routes=RoutesInForce(dataset.name, self._source, self.newest, lambda: self._app.should_stop),
             fail=end_process,
             stopping=lambda: self._app.should_stop,
         )
+
+    def newest(self) -> int | None:
+        """Return the generation that the configuration's log ends with; None: there is none, or none that can be read.
+
+        Blocks; raises ``Retryable`` when Kafka does not answer.
+        """
+        try:
+            name = topics.config_topic(self._settings)
+            values = cursors.read_to_end(self._settings, self._admin, [0], _CONFIG_SECONDS, topic=name)
+            return manifest.Codec(self._settings.topics_dir).decode(values[manifest.KEY]).generation
+        except (KeyError, Misconfigured, Refused):
+            return None
 
     def _schemas(self, dataset: Dataset) -> Schemas:
         url = self._settings.sort_schema_registry
@@ -225,7 +250,7 @@ class Stage:
         while not self._app.should_stop:
             self._turned = time.monotonic()
             metrics.SORT_COMMIT_AGE.set(self._stalled_seconds())
-            if self._stalled_seconds() > 3 * self._settings.stall_seconds:
+            if self._stalled_seconds() > 3 * self._settings.stall_seconds and not self._waiting():
                 end_process(Fatal(f"nothing was committed for {self._stalled_seconds():.0f} s though there is work"))
             await self._check_topics()
             await asyncio.sleep(_CHECK_SECONDS)
@@ -239,6 +264,10 @@ class Stage:
         if present != self._ids:
             changed = sorted(name for name, topic_id in present.items() if topic_id != self._ids[name])
             end_process(Fatal(f"topics were deleted and made again, starting anew with them: {', '.join(changed)}"))
+
+    def _waiting(self) -> str:
+        """Say for what configuration a dataset's rows wait: a restart would not bring it."""
+        return next((f"{name}: {why}" for name, each in self._sorters.items() if (why := each.waiting)), "")
 
     def _stalled_seconds(self) -> float:
         oldest = self.consumer.rule.oldest()
@@ -266,6 +295,8 @@ class Stage:
             return "it has not joined its group yet"
         for partition, reason in self.consumer.stopped.items():
             return f"{partition.topic}[{partition.partition}] is stopped: {reason}"
+        if waiting := self._waiting():
+            return waiting
         stalled = self._stalled_seconds()
         if stalled > self._settings.stall_seconds:
             return f"the oldest message in work is {stalled:.0f} s old and not committed"

@@ -18,10 +18,13 @@ T6  A batch may hold anything: see ``sort.batches``. One that can't be unpacked 
     one whose checksum is wrong stops its partition before it; aiokafka fails on both, and skips what it had read.
 T7  A chunk covers the ends of transactions behind its last message: nobody ever reads these, and a commit before one
     would look like a message of lag until the next one comes.
+T8  Commits carry the newest generation of the configuration that the rows before them asked for: who goes on there must
+    not route by an older one. Where retention may have removed the markers that say so, it is the newest of all.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -44,7 +47,7 @@ from mode.utils.futures import notify
 
 from logflume import metrics
 from logflume.block.wire import MOST_BYTES
-from logflume.errors import Fatal
+from logflume.errors import Fatal, Retryable
 from logflume.sort.batches import BoundedRecords, CountedResult, Fetched, Torn
 from logflume.sort.commit import CommitRule, Range
 
@@ -67,6 +70,8 @@ class Chunk:
     range: Range
     lost: tuple[int, int] | None = None
     """First and last offset of what retention removed right before it."""
+    routing: int = 0
+    """The generation of the configuration that the rows before it asked for; once it is sorted, its own rows too."""
 
     @property
     def first(self) -> int:
@@ -109,9 +114,22 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
         places: dict[TP, int] = {}
         for partition in partitions:
             place = self._place(partition, committed.get(partition), beginnings[partition], ends[partition])
+            self._owner.routing[TP(*partition)] = await self._routing(committed.get(partition), place)
             kafka.seek(partition, place)
             places[TP(*partition)] = place
         return places
+
+    async def _routing(self, committed: OffsetAndMetadata | None, place: int) -> int:
+        """Return the generation that was asked for by the rows before ``place`` (T8)."""
+        if committed is not None and (place == committed.offset or place == 0):
+            return _read_note(committed.metadata)[1]
+        while place:  # what lay before was not read, or is not there any more
+            try:
+                return await asyncio.to_thread(self._owner.newest) or 0
+            except Retryable as error:
+                log.warning("the configuration's log can't be read", error=str(error))
+                await asyncio.sleep(1.0)
+        return 0
 
     def _place(self, partition: TopicPartition, committed: OffsetAndMetadata | None, beginning: int, end: int) -> int:
         topic_id = self._owner.topic_id(partition.topic)
@@ -121,8 +139,9 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
         if committed is None or committed.offset < 0:
             log.debug("group placed at the beginning of a partition", offset=beginning, **where)
             return beginning
-        if committed.metadata and committed.metadata != topic_id:
-            log.warning("topic was made again: starting at its beginning", old_topic_id=committed.metadata, **where)
+        noted = _read_note(committed.metadata)[0]
+        if noted and noted != topic_id:
+            log.warning("topic was made again: starting at its beginning", old_topic_id=noted, **where)
             return beginning
         if committed.offset > end:
             reason = f"committed offset {committed.offset} lies beyond the log's end {end}"
@@ -139,7 +158,7 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         kafka = self._ensure_consumer()
         mine = {
-            TopicPartition(*tp): OffsetAndMetadata(offset, self._owner.topic_id(tp.topic))
+            TopicPartition(*tp): OffsetAndMetadata(offset, self._owner.note(tp))
             for tp, offset in offsets.items()
             if tp in self.assignment()
         }
@@ -167,6 +186,8 @@ class Consumer(stock.Consumer):
         """Partitions that are not read any further, and why."""
         self.lost: dict[TP, tuple[int, int]] = {}
         """What retention removed unread; the next chunk takes it along, to be recorded before the commit passes it."""
+        self.routing: dict[TP, int] = {}
+        """The generation that a partition's rows ask for, as far as they are sorted (T8)."""
         self.joined = False
         self._topic_ids: dict[str, str] = {}
         self._seeks = 0
@@ -180,6 +201,16 @@ class Consumer(stock.Consumer):
         if topic not in self._topic_ids:
             raise Fatal(f"the id of topic {topic} is not known: it was made after this worker had started")
         return self._topic_ids[topic]
+
+    def note(self, tp: TP) -> str:
+        """Return what a commit says beside its offset (T4, T8)."""
+        topic_id, routing = self.topic_id(tp.topic), self.routing.get(tp, 0)
+        return f"{topic_id} {routing}" if routing else topic_id
+
+    def newest(self) -> int | None:
+        """Return the generation that the configuration's log ends with; blocks."""
+        found: int | None = cast(Any, self.app).stage.newest()
+        return found
 
     async def on_start(self) -> None:
         """Learn the topics' ids before the first message is read; they stay for the life of this consumer."""
@@ -227,7 +258,8 @@ class Consumer(stock.Consumer):
         last = records.last if isinstance(records, Fetched) else records[-1].offset
         fetched = self.rule.fetched(tp, records[0].offset, last, time.monotonic())
         size = sum(_raw_bytes(record) for record in records)
-        return Chunk(tp.topic, self.topic_id(tp.topic), tp.partition, records, size, fetched, self.lost.pop(tp, None))
+        lost, routing = self.lost.pop(tp, None), self.routing.get(tp, 0)
+        return Chunk(tp.topic, self.topic_id(tp.topic), tp.partition, records, size, fetched, lost, routing)
 
     def _to_message(self, tp: TP, chunk: Chunk) -> ConsumerMessage:
         newest = chunk.records[-1]
@@ -277,6 +309,7 @@ class Consumer(stock.Consumer):
         if message.acked:
             return False
         message.acked = True
+        self.routing[message.tp] = max(self.routing.get(message.tp, 0), message.value.routing)
         message.value.range.done = True
         self._unacked_messages.discard(message)
         notify(self._waiting_for_ack)
@@ -309,6 +342,12 @@ class Transport(stock.Transport):
     """``logflume://host:port`` as a Faust broker URL."""
 
     Consumer = Consumer
+
+
+def _read_note(metadata: str) -> tuple[str, int]:
+    """Read ``Consumer.note``: a topic's id, and a generation."""
+    topic_id, _, routing = metadata.partition(" ")
+    return topic_id, int(routing) if routing.isdigit() else 0
 
 
 def _raw_bytes(record: ConsumerRecord) -> int:

@@ -13,6 +13,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -21,11 +22,13 @@ import structlog
 from logflume import contract, health, model
 from logflume.clock import SystemClock
 from logflume.config.directory import DirectorySource
+from logflume.edge import telling
 from logflume.edge.client import Client
-from logflume.edge.http.gateway import NEARLY_FULL
+from logflume.edge.http.landing import NEARLY_FULL
 from logflume.edge.http.server import HttpListener
 from logflume.edge.syslog.server import SyslogServer
 from logflume.errors import LogflumeError
+from logflume.kafka.status import in_force
 from logflume.settings import Settings
 
 _LOOK_SECONDS = 0.5
@@ -65,7 +68,7 @@ async def serve(settings: Settings, *, http: bool = True) -> None:
         failures.append(failure)
         stop.set()
 
-    client = Client(settings, datasets=datasets, clock=clock)
+    client = Client(settings, datasets=datasets, clock=clock, tells=False)
     listeners: list[Listener] = [HttpListener(settings, datasets, source, client, clock)] if http else []
     if settings.edge_syslog_listen:
         listeners.append(SyslogServer(settings, client, source.current, failed=failed, clock=clock))
@@ -74,6 +77,8 @@ async def serve(settings: Settings, *, http: bool = True) -> None:
         if settings.http_port:
             server = health.serve(settings.http_host, settings.http_port, state.live, state.ready)
             opened.callback(server.close)
+        configured = partial(in_force, source.current, clock)
+        opened.enter_context(telling.reporter(settings, client, clock, configured, state.ready))
         try:
             await _listen(listeners, state, failures)
         finally:
@@ -117,7 +122,7 @@ class _State:
         if self._client.fill > NEARLY_FULL:
             return f"memory for records is nearly full, requests are answered 503. {self._client.trouble}".strip()
         spool = self._client.spool
-        if spool is not None and spool.share > NEARLY_FULL:
+        if spool is not None and self._client.restraint.spool_full(spool.share):
             return f"the spool is nearly full, requests are answered 503. {self._client.trouble}".strip()
         return self.live()
 

@@ -28,7 +28,7 @@ from logflume.edge.http.landing import Landing
 from logflume.edge.http.once import Answer, Answers
 from logflume.edge.http.portion import LineError, Portion, Taken
 from logflume.edge.http.protocols.record import Targets
-from logflume.edge.http.refusal import LacksScope, Refusal, as_json, busy
+from logflume.edge.http.refusal import LacksScope, Refusal, as_json
 from logflume.edge.http.work import Work
 from logflume.edge.receipt import Piece
 from logflume.errors import Poison
@@ -37,8 +37,8 @@ from logflume.settings import Settings
 
 T = TypeVar("T")
 
-NEARLY_FULL: Final = 0.9
-"""Share of the client's memory, or spool, above which a body is not even received: so 503 comes before the end."""
+PRESSURE_HEADER: Final = "Logflume-Pressure"
+"""On every answer: none, slow, or stop."""
 _RECORD_BYTES: Final = 64
 """What a record costs while its request is in work, beside its bytes: places in arrays, and perhaps an error."""
 _RATIO: Final = 10  # by which logs are packed, about
@@ -83,6 +83,7 @@ class Gateway:
             response = await self._answered(route, exchange)
         finally:
             exchange.end()
+        response.headers[PRESSURE_HEADER] = str(self.landing.pressure.level)
         metrics.EDGE_HTTP_REQUESTS.labels(route.protocol, str(response.status_code)).inc()
         metrics.EDGE_HTTP_SECONDS.labels(route.protocol).observe(self.clock.monotonic() - begun)
         return response
@@ -147,8 +148,7 @@ class _Exchange:
         return None
 
     async def body(self) -> bytes:
-        if self._gateway.landing.fill > NEARLY_FULL:
-            raise busy("the memory, or the spool, for records that Kafka does not hold yet is nearly full")
+        await self._gateway.landing.admit()
         codec = body.codec_of(self.request)
         limits, reserve = self._gateway.limits, self.reserve
         sent = await body.receive(self.request, limits, reserve)

@@ -2,6 +2,7 @@
 
 L1  The loop never waits for a lock that a thread holds for long, for memory, or for Kafka.
 L2  What ``land`` returns is durable; a ``Refusal`` says whether anything was taken.
+L3  No body is received while memory or spool are nearly full, or the pipeline asks to stop: 503 comes before the end.
 """
 
 from __future__ import annotations
@@ -14,18 +15,27 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
+from logflume import metrics
 from logflume.edge.http.refusal import Refusal, busy
 from logflume.edge.receipt import BadPlace, Piece, Receipt
+from logflume.edge.restraint import Restraint
 from logflume.edge.spool import Spool
 from logflume.errors import LogflumeError
+from logflume.kafka.status import Pressure
 
 T = TypeVar("T")
 
+NEARLY_FULL: Final = 0.9
+"""Share of the client's memory above which a body is not even received: so 503 comes before the end."""
 _AT_ONCE: Final = 16_384
 """Bytes below which work is done on the loop: it takes less than the way to a thread and back, 0.1 ms."""
 _ROOM_SECONDS: Final = 5.0
 """How long a request waits for memory of the client; blocks become durable in far less."""
 _LOOK_SECONDS: Final = 0.05
+_SLOW_SECONDS: Final = 2.0
+"""How long a request waits at most because of pressure: senders have time-outs of their own."""
+_AGAIN_SECONDS: Final = 10
+"""The most that ``Retry-After`` says because of pressure; at ``stop`` nobody knows how long it lasts."""
 
 
 class Core(Protocol):
@@ -50,6 +60,11 @@ class Core(Protocol):
         """What Kafka last complained of."""
         ...
 
+    @property
+    def restraint(self) -> Restraint:
+        """What pressure asks of it."""
+        ...
+
 
 class Landing:
     """See L1 and L2. Made and used on one event loop."""
@@ -59,10 +74,24 @@ class Landing:
         self._threads = threads
 
     @property
-    def fill(self) -> float:
-        """Share of the client's memory in use, or of its spool: whichever is nearer to its end."""
-        spool = self._core.spool
-        return self._core.fill if spool is None else max(self._core.fill, spool.share)
+    def pressure(self) -> Pressure:
+        """What the pipeline asks of this edge."""
+        return self._core.restraint.pressure
+
+    async def admit(self) -> None:
+        """Return when a body may be received, perhaps after a moment at ``slow``; ``Refusal`` 503 if not (L3)."""
+        spool, restraint = self._core.spool, self._core.restraint
+        if self._core.fill > NEARLY_FULL:
+            raise busy("the memory for records that Kafka does not hold yet is nearly full")
+        if spool is not None and restraint.spool_full(spool.share):
+            raise busy("the spool for records that Kafka does not hold yet is nearly full")
+        if restraint.active and (delay := restraint.delay()):
+            if delay > _SLOW_SECONDS:
+                metrics.PRESSURE_REFUSED.inc()
+                again = math.ceil(min(delay, _AGAIN_SECONDS))
+                raise Refusal(503, f"nothing is taken now, {self.pressure.because}", retry_seconds=again)
+            metrics.PRESSURE_WAIT.inc(delay)
+            await asyncio.sleep(delay)
 
     async def call(self, function: Callable[[], T], size: int) -> T:
         """Call a pure function on ``size`` bytes: here when they are few, else in a thread."""

@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from logflume.clock import Clock
+from logflume.edge import telling
 from logflume.edge.client import Client
 from logflume.edge.packing import Packer
 from logflume.edge.spool import Spool
@@ -86,7 +87,8 @@ class Tail:
         folder = Path(self._settings.edge_spool_dir or self._settings.state_dir / "tail")
         with (
             Spool.open(folder, cap_bytes=self._settings.edge_spool_bytes, clock=self._clock) as spool,
-            Client(self._settings, datasets=self._datasets, spool=spool, clock=self._clock) as client,
+            Client(self._settings, datasets=self._datasets, spool=spool, tells=False, clock=self._clock) as client,
+            telling.reporter(self._settings, client, self._clock, ready=self.ready),
         ):
             packer = Packer(
                 self._datasets,
@@ -124,7 +126,12 @@ class Tail:
                 fresh = True
                 took = self._clock.monotonic() - now
                 scan_at = now + min(_MOST_SCAN_SECONDS, max(_SCAN_SECONDS, _SCAN_SHARE * took))
+            if client.restraint.active and (delay := client.restraint.delay()):
+                self._why_not = client.restraint.pressure.because
+                stop.wait(min(delay, _PAUSE_SECONDS))  # files wait as they are
+                continue
             put = follower.turn()
+            client.restraint.took(put)
             self._why_not = follower.full
             if self._once and fresh and not put and follower.idle:
                 return True

@@ -7,11 +7,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 from logflume import contract, metrics
-from logflume.config import jobs, limits, tenants, tokens
+from logflume.config import jobs, tenants, tokens
 from logflume.config.assembly import Assembly
 from logflume.config.mistakes import Mistakes
+from logflume.config.state import Origin, State
 from logflume.errors import Misconfigured, Refused
 from logflume.model.dataset import Dataset
+from logflume.model.rates import NO_RATES
 from logflume.model.tenant import Configuration, Tenant, TenantDataset, check_tenant_name
 
 _MOST_RETENTION_DAYS = 3650
@@ -36,6 +38,10 @@ class DirectorySource:
         """Return the one generation that this source has."""
         return self._current
 
+    def state(self) -> State:
+        """Say which it is."""
+        return State(self._current.generation, self._current.hash, origin=Origin.FILES)
+
 
 def read_all(folder: Path, datasets: Mapping[str, Dataset]) -> dict[str, Tenant]:
     """Return the tenants of a folder's files, by name.
@@ -47,6 +53,7 @@ def read_all(folder: Path, datasets: Mapping[str, Dataset]) -> dict[str, Tenant]
         raise Misconfigured(f"tenants_dir: {folder} is no directory")
     found: dict[str, Tenant] = {}
     owners: dict[str, str] = {}
+    principals: dict[str, str] = {}
     mistakes = Mistakes()
     for path in contract.yaml_files(folder):
         with mistakes.gathered():
@@ -54,6 +61,7 @@ def read_all(folder: Path, datasets: Mapping[str, Dataset]) -> dict[str, Tenant]
             if tenant.name in found:
                 raise Misconfigured(f"{path}:1: name: another file declares the tenant {tenant.name} too")
             tokens.check_distinct(owners, tenant.name, tenant.tokens, path)
+            limits.check_principal(principals, tenant.name, tenant.principal, path)
             found[tenant.name] = tenant
     mistakes.raise_any()
     if not any(tenant.datasets for tenant in found.values()):
@@ -78,7 +86,7 @@ def place(folder: Path, tenant: str, kind: str = "", name: str = "") -> str:
 def _read(path: Path, datasets: Mapping[str, Dataset], mistakes: Mistakes) -> Tenant:
     root = contract.read_yaml(path)
     with mistakes.gathered():
-        root.only(("name", "datasets", "jobs", "tokens"))
+        root.only(("name", "datasets", "jobs", "tokens", "rates", "principal"))
     name = root.text("name")
     try:
         check_tenant_name(name)
@@ -94,7 +102,13 @@ def _read(path: Path, datasets: Mapping[str, Dataset], mistakes: Mistakes) -> Te
         if key in datasets:  # mistaken or not, jobs may be of it: that is not another mistake
             wanted.setdefault(key, TenantDataset(key, 1))
     found = jobs.read(root, wanted, datasets, mistakes)
-    return Tenant(name, MappingProxyType(wanted), MappingProxyType(found), tokens.read(root, mistakes))
+    rates, principal = NO_RATES, ""
+    with mistakes.gathered():
+        rates = limits.read_rates(root)
+    with mistakes.gathered():
+        principal = limits.read_principal(root)
+    held = tokens.read(root, mistakes)
+    return Tenant(name, MappingProxyType(wanted), MappingProxyType(found), held, rates, principal)
 
 
 def _wanted(section: contract.Section, key: str, datasets: Mapping[str, Dataset]) -> TenantDataset:

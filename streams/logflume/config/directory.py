@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from logflume import contract, metrics
-from logflume.config import jobs, tenants, tokens
+from logflume.config import jobs, limits, tenants, tokens
 from logflume.config.assembly import Assembly
 from logflume.config.mistakes import Mistakes
 from logflume.config.state import Origin, State

@@ -19,6 +19,7 @@ from logflume.config.directory import DirectorySource
 from logflume.errors import LogflumeError
 from logflume.model import dataset
 from logflume.settings import Settings
+from logflume.sink import telling
 from logflume.sink.worker import Sink
 from logflume.table.probe import probe
 from logflume.table.store import Store
@@ -43,12 +44,14 @@ def command(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    sink = Sink(settings, datasets, source, store, SystemClock(), seed=time.time_ns(), adopt=adopt or ())
+    clock = SystemClock()
+    sink = Sink(settings, datasets, source, store, clock, seed=time.time_ns(), adopt=adopt or ())
     server = None
     if settings.http_port:
         server = health.serve(settings.http_host, settings.http_port, sink.health.live, sink.health.ready)
     log = structlog.get_logger("logflume.sink")
     log.info("sink.started", pid=os.getpid(), group=settings.sink_group, http=server.address if server else None)
+    tells = telling.reporter(settings, source, sink.health, clock).start()
     try:
         sink.run(stop)
     except Exception as error:
@@ -56,6 +59,7 @@ def command(
         _leave(sink, 1)
         raise
     finally:
+        tells.close()
         if server is not None:
             server.close()
     log.info("sink.ended")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from logflume.clock import Clock
 
@@ -20,11 +20,14 @@ class Health:
         self._clock = clock
         self._seen = clock.monotonic()
         self._troubles: Sequence[str] = (NOT_JOINED,)
+        self.stopped: Sequence[str] = ()
+        """The partitions that it reads no more, ``topic[number]``."""
 
-    def tick(self, troubles: Sequence[str]) -> None:
-        """Say that the loop runs, and what is wrong with the work (nothing: ready)."""
+    def tick(self, troubles: Sequence[str], stopped: Iterable[tuple[str, int]] = ()) -> None:
+        """Say that the loop runs, what is wrong with the work (nothing: ready), and which partitions are stopped."""
         self._seen = self._clock.monotonic()
         self._troubles = tuple(troubles)
+        self.stopped = tuple(f"{topic}[{number}]" for topic, number in stopped)
 
     def live(self) -> str | None:
         """Return why the process should be restarted, or None."""

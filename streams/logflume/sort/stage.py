@@ -32,6 +32,7 @@ from logflume.kafka.identity import SameTopics
 from logflume.kafka.registry import connect
 from logflume.model import Configuration, Dataset, Datasets, load
 from logflume.settings import Settings
+from logflume.sort import telling
 from logflume.sort.gather import Gatherer
 from logflume.sort.regroup import Regrouper
 from logflume.sort.routes import RoutesInForce
@@ -247,6 +248,15 @@ class Stage:
         threading.Thread(target=self._watch_the_loop, name="sort-watch", daemon=True).start()
         if self._settings.http_port:
             health.serve(self._settings.http_host, self._settings.http_port, live=self.not_live, ready=self.not_ready)
+        tells = telling.reporter(
+            self._settings, self._source, SystemClock(), ready=self.not_ready, stopped=self._stopped
+        ).start()
+        try:
+            await self._look()
+        finally:
+            await asyncio.to_thread(tells.close)
+
+    async def _look(self) -> None:
         while not self._app.should_stop:
             self._turned = time.monotonic()
             metrics.SORT_COMMIT_AGE.set(self._stalled_seconds())
@@ -279,6 +289,9 @@ class Stage:
             time.sleep(_CHECK_SECONDS)
             if time.monotonic() - self._turned > 3 * self._settings.stall_seconds:
                 end_process(Fatal(self.not_live() or "the event loop hangs"))
+
+    def _stopped(self) -> list[str]:
+        return [f"{place.topic}[{place.partition}]" for place in list(self.consumer.stopped)]
 
     def not_live(self) -> str | None:
         """Say why this worker should be restarted, or None."""

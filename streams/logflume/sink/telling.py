@@ -1,0 +1,28 @@
+"""What a sink says of itself on the topic ``status``: its metrics and its health, so that its loop has nothing to do."""
+
+from __future__ import annotations
+
+from logflume import metrics
+from logflume.clock import Clock
+from logflume.config import Source
+from logflume.kafka.status import Condition, Reporter, in_force
+from logflume.settings import Settings
+from logflume.sink.health import Health
+
+
+def reporter(settings: Settings, source: Source, health: Health, clock: Clock) -> Reporter:
+    """Return what tells the status of this sink."""
+
+    def measure() -> Condition:
+        return Condition(
+            in_force=in_force(source.current, clock),
+            lag_seconds=metrics.total(metrics.SINK_COMMIT_AGE),
+            held_bytes=round(metrics.total(metrics.SINK_BUFFERED_BYTES)),
+            budget_bytes=settings.sink_memory_bytes,
+            rows=round(metrics.total(metrics.SINK_ROWS) + metrics.total(metrics.JOB_ROWS)),
+            paused_share=metrics.total(metrics.SINK_PAUSED),
+            stopped=tuple(health.stopped),
+            troubles=tuple((health.ready() or "").splitlines()),
+        )
+
+    return Reporter(settings, "sink", measure, clock=clock)

@@ -1,0 +1,35 @@
+"""What a sorter says of itself on the topic ``status``, and when it begins and ends to do so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from logflume import metrics
+from logflume.clock import Clock
+from logflume.config import Source
+from logflume.kafka.status import Condition, Reporter, in_force
+from logflume.settings import Settings
+
+
+def reporter(
+    settings: Settings,
+    source: Source,
+    clock: Clock,
+    *,
+    ready: Callable[[], str | None],
+    stopped: Callable[[], Sequence[str]],
+) -> Reporter:
+    """Return what tells the status of this sorter; ``stopped``: the partitions that it reads no more."""
+
+    def measure() -> Condition:
+        return Condition(
+            in_force=in_force(source.current, clock),
+            lag_seconds=metrics.total(metrics.SORT_COMMIT_AGE),
+            held_bytes=round(metrics.total(metrics.SORT_BUFFERED_BYTES)),
+            budget_bytes=settings.sort_memory_bytes,
+            rows=round(metrics.total(metrics.SORT_ROWS)),
+            stopped=tuple(stopped()),
+            troubles=tuple((ready() or "").splitlines()),
+        )
+
+    return Reporter(settings, "sort", measure, clock=clock)

@@ -104,7 +104,7 @@ def test_a_setting_names_another_contract(wheel: Installed, editable: Installed,
 @pytest.mark.parametrize("name", COMMANDS)
 def test_without_the_extra_each_command_works_or_names_the_extra(wheel: Installed, name: str) -> None:
     done = wheel.run("-m", "logflume", name, "--help")
-    if name in ("local", "demo"):
+    if name in ("local", "demo", "drill"):
         assert done.returncode == 2
         assert "pip install 'logflume[local]'" in done.stderr
     else:

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from logflume.drill.verdict import Verdict
+from logflume.drill.verdict import Finding, Verdict
 
 Points = Sequence[tuple[float, float]]
 """Seconds after the start, and a value."""
+
+LIMIT = "of limit"
+"""Unit of what is a part of some limit: 1.0 is all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +66,12 @@ class Report:
     def plain(self) -> dict[str, Any]:
         """Return it as JSON's types."""
         return asdict(self) | {"ok": self.ok}
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Report:
+        """Return the report that ``plain`` made; whether it is good is judged by its findings again."""
+        values = {name: value for name, value in plain.items() if name != "ok"}
+        values["events"] = tuple(Event(**event) for event in values["events"])
+        values["charts"] = tuple(Chart(**chart) for chart in values["charts"])
+        values["verdict"] = Verdict(tuple(Finding(**finding) for finding in values["verdict"]["findings"]))
+        return cls(**values)

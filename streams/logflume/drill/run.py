@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,9 +26,9 @@ from logflume.demo.traffic import text_ids
 from logflume.drill import book, gauges, timeline, verdict
 from logflume.drill.drill import Drill, Scale, Size
 from logflume.drill.ground import Ground, Say, budget, kind
-from logflume.drill.report import Chart, Event, Points, Report
+from logflume.drill.report import LIMIT, Chart, Points, Report
 from logflume.drill.sampler import Sampler
-from logflume.drill.scene import Scene, Sending
+from logflume.drill.scene import Scene
 from logflume.drill.tenant import DATASET, DrillTenant, make
 from logflume.drill.verdict import Facts, Promise, Rates
 from logflume.errors import Retryable
@@ -60,9 +59,11 @@ class Cast:
         return (*self.steady, *self.more)
 
 
-def run(drill: Drill, ground: Ground, scale: Scale, cast: Cast, folder: Path, say: Say, command: str) -> Report:
+def run(
+    drill: Drill, ground: Ground, size: Size, scale: Scale, cast: Cast, folder: Path, say: Say, command: str
+) -> Report:
     """Run ``drill`` on a stack that is up and knows its cast; ``folder`` takes books and logs of the senders."""
-    size = drill.sizes[scale]
+    restarted = {part.name: part.restarts for part in ground.workers()}
     since = witness.marks(ground.settings, [DATASET])
     with Sampler(ground) as sampler, Scene(ground, size, cast.steady, cast.more, folder, say) as scene:
         steady = scene.send("steady", cast.steady, size.rows_a_second)
@@ -83,7 +84,7 @@ def run(drill: Drill, ground: Ground, scale: Scale, cast: Cast, folder: Path, sa
         scene.did("everything is at rest, by what Kafka says" if rested is None else rested)
         series = sampler.series()
         most = sampler.most()
-        restarts = {part.name: part.restarts for part in ground.workers()}
+        restarts = {part.name: part.restarts - restarted.get(part.name, 0) for part in ground.workers()}
     say("counting …")
     sums, files, examples, counts = _count(ground, scene, cast, since)
     groups = {tenant.name: STEADY for tenant in cast.steady} | {tenant.name: MORE for tenant in cast.more}
@@ -290,7 +291,7 @@ def _charts(
         Chart("Rows by the second of their arrival, and of their rest", "rows/s", rates),
         Chart("How long 95 % of the rows that came in a second waited until at rest", "s", waits),
         Chart("Lag", "messages", since_start(series["lag"])),
-        Chart("Pressure: parts of a limit", "of limit", since_start(series["pressure"])),
+        Chart("Pressure: parts of a limit", LIMIT, since_start(series["pressure"])),
         Chart("Memory", "MB", since_start(memory)),
     )
 
@@ -301,14 +302,6 @@ def _machine() -> str:
     return f"{os.cpu_count()} cores, {memory:.0f} GB, {system}"
 
 
-def command(drill: Drill, scale: Scale) -> str:
-    """Return the command line that runs this."""
-    return shlex.join(["logflume", "drill", "run", drill.name, "--scale", scale])
-
-
 def shortened(size: Size, seconds: float | None) -> Size:
     """Return ``size`` with its harm lasting ``seconds``, when that is given."""
     return size if seconds is None else replace(size, harm_seconds=seconds)
-
-
-__all__ = ["Cast", "Event", "Sending", "booked", "command", "run", "shortened", "troubles"]

@@ -41,10 +41,10 @@ class Sampler:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._stop = threading.Event()
-        # Two: a Kafka that is down holds whoever asks it for half a minute.
+        # One each: a Kafka that is down holds whoever asks it for half a minute, a worker for two seconds.
         self._threads = [
             threading.Thread(target=self._run, args=(look,), name="drill-sampler", daemon=True)
-            for look in (self._look_at_processes, self._look_at_kafka)
+            for look in (self._look_at_processes, self._look_at_gauges, self._look_at_kafka)
         ]
         self._lock = threading.Lock()
         self._memory: Series = defaultdict(list)
@@ -108,15 +108,14 @@ class Sampler:
                 continue
             with self._lock:
                 self._memory[part.name].append((at, memory))
-            if part.health:
-                self._note_gauges(part.name, part.health, at)
 
-    def _note_gauges(self, name: str, health: str, at: float) -> None:
-        found = gauges.read(health)
-        with self._lock:
-            for (of, metric), line in GAUGES.items():
-                if of == kind(name) and metric in found:  # every process exports every metric
-                    self._pressure[line].append((at, found[metric] / self._budgets.get(line, 1)))
+    def _look_at_gauges(self, at: float) -> None:
+        for part in self._ground.workers():
+            found = gauges.read(part.health)
+            with self._lock:
+                for (of, metric), line in GAUGES.items():
+                    if of == kind(part.name) and metric in found:  # every process exports every metric
+                        self._pressure[line].append((at, found[metric] / self._budgets.get(line, 1)))
 
     def _look_at_kafka(self, at: float) -> None:
         settings = self._ground.settings

@@ -28,6 +28,8 @@ UNITS = (
     "errors",
     "partitions",
     "pairs",
+    "generation",
+    "generations",
     "workers",
     "ratio",
     "info",
@@ -124,6 +126,21 @@ EDGE_ERRORS = _counter(
     ("reason",),
     "Sends that ended in an error that the caller was told.",
     "Unavailable: is Kafka up, are enough replicas in sync? Otherwise the error's text says what to do.",
+)
+
+EDGE_DROPPED_ROWS = _counter(
+    "logflume_edge_dropped_rows_total",
+    "rows",
+    ("dataset", "reason"),
+    "Records dropped because no table and no job wants them: unwanted (not this dataset), unknown-tenant.",
+    "The log names the tenants once a minute: add the dataset to the tenant's file, or let the sender send less.",
+)
+EDGE_OVER_RATE = _counter(
+    "logflume_edge_over_rate_rows_total",
+    "rows",
+    ("way",),
+    "Records that had to wait, or were answered 429, as their tenant sent more than its rates; by udp they are lost.",
+    "The log names the tenants once a minute: raise the tenant's rates, or let it send less.",
 )
 
 EDGE_SPOOL_BYTES = _gauge(
@@ -488,6 +505,27 @@ SINK_LOST = _counter(
     "Sorted messages that retention deleted before they were read.",
     "A dead letter (reason retention) has the exact offsets. Raise the sorted topic's retention, or add sinks.",
 )
+SINK_PARKED = _gauge(
+    "logflume_sink_parked_pairs",
+    "pairs",
+    ("reason",),
+    "Tables and jobs that wait at a cursor in the log: failing, or new ones for which a cap has no room.",
+    "docs/parking.md. failing: /ready names destinations and reasons. new: sink_active_pairs, sink_new_pairs_a_minute.",
+)
+SINK_PARKED_LOST = _counter(
+    "logflume_sink_parked_lost_messages_total",
+    "messages",
+    ("dataset",),
+    "Sorted messages that retention deleted before a parked table or job had its rows of them, counted for each.",
+    "Dead letters (reason retention) have tenant, job and exact offsets. Mend the destination, raise the retention.",
+)
+SINK_CAUGHT_UP = _counter(
+    "logflume_sink_caught_up_messages_total",
+    "messages",
+    ("dataset",),
+    "Sorted messages that catch-up scans read.",
+    "Grows while parked pairs catch up; each scan reads its partition once for all of them.",
+)
 SINK_ERRORS = _counter(
     "logflume_sink_errors_total",
     "errors",
@@ -615,6 +653,34 @@ def total(metric: Counter | Gauge) -> float:
     """Return the sum of a metric's values over its labels, for who tells it elsewhere."""
     samples = (sample for family in metric.collect() for sample in family.samples)
     return sum(sample.value for sample in samples if not sample.name.endswith("_created"))
+CONFIG_GENERATION = _gauge(
+    "logflume_config_generation",
+    "generation",
+    (),
+    "Generation of the configuration in force here; 0: none yet.",
+    "Differs between workers for longer than 5 s: one of them does not follow; `logflume status` says why.",
+)
+CONFIG_AGE = _gauge(
+    "logflume_config_age_seconds",
+    "seconds",
+    (),
+    "How long ago the configuration in force was last known to be the newest one.",
+    "Alert above 60: Kafka does not answer, or logflume_config_refused_generations_total says what is wrong.",
+)
+CONFIG_REFUSED = _counter(
+    "logflume_config_refused_generations_total",
+    "generations",
+    ("reason",),
+    "Configurations that were offered and did not come in force; the last good one did its work on.",
+    "Alert on any: the log line config.refused says what is wrong; `logflume config apply` makes a good one.",
+)
+CONFIG_DISK_ERRORS = _counter(
+    "logflume_config_last_good_errors_total",
+    "errors",
+    ("doing",),
+    "Times that the last good configuration could not be read from this host's disk, or not be written there.",
+    "A start without Kafka would have no configuration from this host: look at config_dir's disk and rights.",
+)
 
 
 def page() -> str:

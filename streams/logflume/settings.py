@@ -83,6 +83,11 @@ class Settings(BaseSettings):
         description="Part of the active (tenant, dataset) pairs that one generation may take away unless their number "
         "is named.",
     )
+    config_dir: OptionalFolder = Field(
+        "",
+        description="Folder where a worker keeps the last good configuration, for a start without Kafka; shared by the "
+        "workers of a host and of one Kafka. Empty: one in `state_dir` for each Kafka and `topic_prefix`.",
+    )
     config_growth: float = Field(
         2.0, ge=1, description="How many times as many of them it may have unless the number of new ones is named."
     )

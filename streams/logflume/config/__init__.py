@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
+from logflume.config.state import Origin, State
+from logflume.model import Datasets
 from logflume.model.tenant import Configuration
+from logflume.settings import Settings
+
+__all__ = ["Origin", "Source", "State", "opened"]
 
 
 class Source(Protocol):
@@ -19,3 +27,25 @@ class Source(Protocol):
     def current(self) -> Configuration:
         """Return the generation in force. Raises ``Unconfigured`` when there has been none yet."""
         ...
+
+    def state(self) -> State:
+        """Say what is in force, for status and people."""
+        ...
+
+
+@contextmanager
+def opened(settings: Settings, datasets: Datasets) -> Iterator[Source]:
+    """Give the source that the settings ask for: the files of ``tenants_dir``, else Kafka, followed until the end.
+
+    Raises ``Misconfigured``, and for files ``Refused``; nothing waits for Kafka here.
+    """
+    if settings.tenants_dir:
+        from logflume.config.directory import DirectorySource
+
+        yield DirectorySource(Path(settings.tenants_dir), datasets)
+        return
+    from logflume.clock import SystemClock
+    from logflume.config.follow import Follower
+
+    with Follower(settings, SystemClock()) as follower:
+        yield follower

@@ -14,6 +14,7 @@ from logflume.config.state import Origin, State
 from logflume.errors import Misconfigured, Refused
 from logflume.model.dataset import Dataset
 from logflume.model.rates import NO_RATES
+from logflume.model.route import MOST_SHARDS
 from logflume.model.tenant import Configuration, Tenant, TenantDataset, check_tenant_name
 
 _MOST_RETENTION_DAYS = 3650
@@ -117,9 +118,9 @@ def _wanted(section: contract.Section, key: str, datasets: Mapping[str, Dataset]
         raise section.mistake(key, f"there is no such dataset; the contract has: {', '.join(datasets)}")
     if not section.is_section(key):
         if section.value(key) is not None:
-            raise section.mistake(key, "nothing (the dataset's own retention) or retention_days: N is wanted below it")
+            raise section.mistake(key, "nothing (the dataset's own retention), or retention_days: N and shards: N")
         return TenantDataset(key, dataset.retention_days)
     options = section.section(key)
-    options.only(("retention_days",))
+    options.only(("retention_days", "shards"))
     days = options.integer("retention_days", dataset.retention_days, least=1, most=_MOST_RETENTION_DAYS)
-    return TenantDataset(key, days)
+    return TenantDataset(key, days, options.integer("shards", 1, least=1, most=MOST_SHARDS))

@@ -100,6 +100,10 @@ class Configuration:
         """The active (tenant, dataset) pairs: whose rows are wanted."""
         return frozenset(self._outlets)
 
+    def prepare(self) -> None:
+        """Make ready what is often asked for: with thousands of tenants the first to ask would wait for it."""
+        _ = self.pairs, self._tokens, self.longest_wait, self._routes
+
     def wants(self, tenant: str, dataset: str) -> bool:
         """Whether rows of this tenant and dataset are kept at all."""
         return bool(self.outlets(tenant, dataset))

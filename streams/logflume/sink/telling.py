@@ -1,4 +1,4 @@
-"""What a sink says of itself on the topic ``status``: its metrics and its health, so that its loop has nothing to do."""
+"""What a sink says of itself on the topic ``status``: its metrics and its health; its loop has nothing to do for it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ from logflume.settings import Settings
 MakeProducer = Callable[[dict[str, Any]], Any]
 
 _QUEUE = 16  # messages
-_SILENT = 0
+SILENT = {"log_level": 0}
+"""The worker's own clients tell of brokers that are away."""
 _LOG = logging.getLogger("logflume.status")
 
 
@@ -46,8 +47,8 @@ class Outbox:
                 message_timeout_ms=max(1000, round(2000 * period_seconds)),
                 max_in_flight_requests_per_connection=1,
                 queue_buffering_max_messages=_QUEUE,
-                log_level=_SILENT,  # the worker's own clients tell of brokers that are away
             )
+            | SILENT
         )
 
     def put(self, key: bytes, value: bytes | None) -> bool:

@@ -21,6 +21,7 @@ from logflume import metrics
 from logflume.clock import Clock
 from logflume.errors import Refused, Retryable
 from logflume.kafka import client
+from logflume.kafka.status.outbox import SILENT
 from logflume.kafka.status.record import (
     NO_PRESSURE,
     PRESSURE_KEY,
@@ -68,9 +69,8 @@ class Reader:
             fetch_message_max_bytes=_FETCH_BYTES,
             queued_max_messages_kbytes=1024,
             fetch_wait_max_ms=1000,
-            log_level=0,  # the worker's own clients tell of brokers that are away
         )
-        self._consumer = make_consumer(config)
+        self._consumer = make_consumer(config | SILENT)
         self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING if from_start else OFFSET_END)])
 
     def poll(self, seconds: float) -> Iterator[Entry]:

@@ -19,6 +19,18 @@ class Unavailable(Retryable):
     """Kafka did not take the records within the time given; they were not accepted."""
 
 
+class OverLimit(Retryable):
+    """A tenant sent more than its rate allows; the first ``accepted`` records of the call did go in, the rest did not.
+
+    In ``retry_seconds`` there may be room.
+    """
+
+    def __init__(self, message: str, retry_seconds: float, accepted: int = 0) -> None:
+        super().__init__(message)
+        self.retry_seconds = retry_seconds
+        self.accepted = accepted
+
+
 class Unconfigured(Retryable):
     """This process has no configuration yet, and so can't tell who wants what: it waits, or keeps what comes."""
 

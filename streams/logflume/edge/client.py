@@ -25,7 +25,6 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -35,12 +34,17 @@ import pyarrow as pa
 
 from logflume import contract, metrics, model
 from logflume.clock import Clock, SystemClock
+from logflume.config import Source
 from logflume.edge import telling
+from logflume.edge.admission import Accepted, Admission
 from logflume.edge.buffer import Cut, Format
+from logflume.edge.forwarding import Forwarding
 from logflume.edge.intake import Intake
 from logflume.edge.lines import Lines
 from logflume.edge.packing import BadRecord, Packer
+from logflume.edge.producing import producer_config
 from logflume.edge.publisher import Publisher
+from logflume.edge.rates import Pacing, allowances
 from logflume.edge.receipt import Piece, Receipt
 from logflume.edge.records import encode
 from logflume.edge.restraint import Restraint
@@ -50,7 +54,6 @@ from logflume.edge.spooling import Spooling
 from logflume.edge.tables import conformed
 from logflume.errors import Fatal, LogflumeError, Unavailable
 from logflume.formats import combined
-from logflume.kafka import client as kafka_client
 from logflume.kafka import topics
 from logflume.model import Datasets, check_tenant_name
 from logflume.settings import Settings
@@ -61,13 +64,6 @@ _KNOWN = 100_000
 """Tenant names and datasets that are remembered as checked: a bound on memory, no limit on tenants."""
 
 MakeProducer = Callable[[dict[str, Any]], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """What a call took in: ``rows`` records. Bad ones among them are told to ``on_bad`` when they are read."""
-
-    rows: int
 
 
 class Client:
@@ -84,6 +80,8 @@ class Client:
         datasets: Datasets | None = None,
         on_bad: Callable[[BadRecord], None] | None = None,
         spool: Spool | None = None,
+        source: Source | None = None,
+        limited: bool = True,
         tells: bool = True,
         clock: Clock | None = None,
         make_producer: MakeProducer = confluent_kafka.Producer,
@@ -94,6 +92,8 @@ class Client:
         With ``edge_spool_dir`` it opens the spool there (raises as ``Spool.open``) and closes it at the end; a
         ``spool`` that is given instead stays the caller's to close, after the client.
         ``on_bad`` is told of each record that could not be read, from a background thread: be quick, call no client.
+        With a ``source`` it drops what no configuration wants, and tenants' rates are those of the configuration.
+        Not ``limited`` is a server's client: it asks for rates itself.
         With a ``worker_id`` it tells its status, unless ``tells`` says that its process does so.
         """
         settings = settings or Settings()
@@ -113,6 +113,8 @@ class Client:
             clock=clock,
             restraint=self.restraint,
         )
+        pacing = Pacing(allowances(settings, source, clock), clock) if limited else Pacing.free(clock)
+        self._admission = Admission(self._intake, Forwarding(source, clock), pacing)
         self._packer = Packer(
             self._datasets,
             topic=lambda dataset: topics.ingest_topic(settings, dataset),
@@ -134,7 +136,7 @@ class Client:
             spooling=None if spool is None else Spooling(spool, make_lookup(settings), clock),
             direct_bytes=settings.edge_memory_bytes // 2,
         )
-        self._publisher.start(make_producer(_producer_config(settings, self._publisher.on_error)))
+        self._publisher.start(make_producer(producer_config(settings, self._publisher.on_error)))
         self._threads = [
             threading.Thread(target=self._pack_forever, name="logflume-edge-pack", daemon=True),
             threading.Thread(target=self._publisher.run, name="logflume-edge-report", daemon=True),
@@ -154,12 +156,13 @@ class Client:
     def log(self, tenant: str, dataset: str, record: Mapping[str, Any], *, timeout: float | None = None) -> None:
         """Accept one record. Blocks while memory is full, ``timeout`` (``edge_timeout_seconds``) at most.
 
-        Raises ``NotAccepted`` (an ``Unavailable``) when there is no room in time, ``Poison`` for a record that can't be
-        written as JSON, ``Misconfigured`` for an unknown dataset or a bad tenant name.
+        Raises ``NotAccepted`` (an ``Unavailable``) when there is no room in time, ``OverLimit`` when the tenant's rate
+        lets nothing in in that time, ``Poison`` for a record that can't be written as JSON, ``Misconfigured`` for an
+        unknown dataset or a bad tenant name. What a configuration in force does not want is dropped and counted.
         """
         if (tenant, dataset) not in self._known:
             self._check(tenant, dataset)
-        self._intake.add_record(tenant, dataset, encode(record), self._timeout if timeout is None else timeout)
+        self._admission.add_record(tenant, dataset, encode(record), self._timeout if timeout is None else timeout)
 
     def log_many(
         self, tenant: str, dataset: str, records: Iterable[Mapping[str, Any]], *, timeout: float | None = None
@@ -194,7 +197,7 @@ class Client:
         """
         self._check(tenant, dataset)
         ready = conformed(table, self._datasets.named(dataset))
-        return Accepted(self._intake.add_table(tenant, dataset, ready, self._timeout if timeout is None else timeout))
+        return self._admission.add_table(tenant, dataset, ready, self._timeout if timeout is None else timeout)
 
     def offer(self, pieces: Sequence[Piece], receipt: Receipt) -> bool:
         """Accept all of ``pieces``, or none and return False: there is no room now. Never waits; for servers.
@@ -276,7 +279,7 @@ class Client:
     ) -> Accepted:
         self._check(tenant, dataset)
         seconds = self._timeout if timeout is None else timeout
-        return Accepted(self._intake.add_lines(tenant, dataset, lines, format, seconds, numbered=numbered))
+        return self._admission.add_lines(tenant, dataset, lines, format, seconds, numbered=numbered)
 
     # --- the packer's thread -----------------------------------------------------------------------------------------
 
@@ -356,22 +359,10 @@ class Client:
         none, room = Restraint(clock), {"block_rows": 1, "block_bytes": 1, "linger_seconds": 1, "memory_bytes": 0}
         self._intake = Intake(**room, clock=clock, restraint=none)
         self._intake.fail(Fatal("this client was made before the fork; make one in each process"))
+        self._admission = Admission(self._intake, Forwarding(None, clock), Pacing.free(clock))
         if self._spool is not None:
             self._spool.forget()
         _unusable.append(self)
-
-
-def _producer_config(settings: Settings, error_cb: Callable[[Any], None]) -> dict[str, Any]:
-    """No time-out for messages: librdkafka goes on trying, and only then can a message be stored exactly once."""
-    config = kafka_client.producer_config(
-        settings,
-        message_timeout_ms=0,
-        partitioner="random",
-        sticky_partitioning_linger_ms=0,
-        linger_ms=5,
-        queue_buffering_max_kbytes=2_097_151,  # our own budget is smaller: this one never bites
-    )
-    return config | {"error_cb": error_cb}
 
 
 _living: weakref.WeakSet[Client] = weakref.WeakSet()

@@ -57,5 +57,13 @@ class Lines:
         """Return the records from ``start`` up to and without ``stop``, each with its newline."""
         return self.data[self._end(start) : self._end(stop)]
 
+    def part(self, start: int, stop: int) -> Lines:
+        """Return the records from ``start`` up to and without ``stop``, with their numbers."""
+        found = Lines.__new__(Lines)
+        found.data = self.piece(start, stop)
+        found.numbers = self.numbers[start:stop]
+        found._ends = self._ends[start:stop] - self._end(start)
+        return found
+
     def _end(self, count: int) -> int:
         return int(self._ends[count - 1]) if count else 0

@@ -26,13 +26,14 @@ def source(folder: Path, **files: str) -> Source:
 def test_a_tenant_gets_what_its_file_says_and_nothing_else(tmp_path: Path) -> None:
     found = source(
         tmp_path,
-        acme="name: acme\ndatasets:\n  events: {retention_days: 7}\n  audit_logs:\n",
+        acme="name: acme\ndatasets:\n  events: {retention_days: 7, shards: 4}\n  audit_logs:\n",
         idle="name: idle\ndatasets: {}\n",
     ).current()
     assert found.generation == 1
     assert metrics.REGISTRY.get_sample_value("logflume_config_active_pairs") == 2
     assert set(found.tenants) == {"acme", "idle"}
     assert found.tenants["acme"].datasets["events"].retention_days == 7
+    assert [found.tenants["acme"].datasets[each].shards for each in ("events", "audit_logs")] == [4, 1]
     assert found.tenants["acme"].datasets["audit_logs"].retention_days == DATASETS["audit_logs"].retention_days
     assert found.wants("acme", "events")
     assert not found.wants("acme", "http_requests")
@@ -145,6 +146,7 @@ def test_a_missing_directory_is_a_mistake_and_not_a_blank_configuration(tmp_path
         ("name: acme\ndatasets:\n", "acme.yaml:2: datasets: a mapping"),
         ("name: acme\ndatasets:\n  event: \n", "acme.yaml:3: datasets.event: there is no such dataset"),
         ("name: acme\ndatasets:\n  events: 30\n", "acme.yaml:3: datasets.events: nothing"),
+        ("name: acme\ndatasets:\n  events: {shards: 65}\n", "acme.yaml:3: datasets.events.shards: 65"),
         ("name: acme\ndatasets:\n  events: {days: 3}\n", "acme.yaml:3: datasets.events.days: is not known"),
         (
             "name: acme\ndatasets:\n  events:\n    retention_days: -1\n",

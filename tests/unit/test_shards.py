@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
 
-from logflume.block import marker
 from logflume.config import shards
 from logflume.config.shards import Ingest, Plan, planned
-from logflume.errors import LogflumeError, Misconfigured, Retryable
+from logflume.errors import Misconfigured
 from logflume.model import Configuration, Retired, Route, Tenant, TenantDataset
 from tests.support.generations import generation
 
@@ -110,48 +108,6 @@ def test_who_has_no_shards_costs_no_question_to_kafka() -> None:
 def test_more_shards_than_partitions_are_a_mistake() -> None:
     with pytest.raises(Misconfigured, match=r"acme: datasets\.events\.shards: 17 is more than the 16"):
         planned(None, wanting(acme=17), ingest(0))
-
-
-class Reporting:
-    """A producer whose reports are as a test says: an offset, an error, or none."""
-
-    def __init__(self, *outcomes: Any) -> None:
-        self._outcomes = list(outcomes)
-        self._reports: list[Callable[[], None]] = []
-        self.sent: list[tuple[str, int, bytes | None, Any]] = []
-
-    def produce(self, topic: str, value: Any = None, key: Any = None, partition: int = -1, **more: Any) -> None:
-        self.sent.append((topic, partition, value, more["headers"]))
-        outcome = self._outcomes.pop(0)
-        if isinstance(outcome, KafkaError):
-            self._reports.append(lambda: more["on_delivery"](outcome, _Message(topic, partition, -1)))
-        elif outcome is not None:
-            self._reports.append(lambda: more["on_delivery"](None, _Message(topic, partition, outcome)))
-
-    def poll(self, timeout: float) -> int:
-        if self._reports:
-            self._reports.pop(0)()
-        return 0
-
-
-class _Message:
-    def __init__(self, topic: str, partition: int, offset: int) -> None:
-        self.topic, self.partition, self.offset = lambda: topic, lambda: partition, lambda: offset
-
-
-def test_the_markers_offsets_are_those_of_their_reports() -> None:
-    producer = Reporting(7, 9)
-    assert shards.mark(producer, [("t", 0), ("t", 1)], 5, 1.0) == {("t", 0): 7, ("t", 1): 9}
-    assert producer.sent == [("t", p, b"", marker.headers(5)) for p in (0, 1)]
-    assert [marker.generation_of(value, headers) for _, _, value, headers in producer.sent] == [5, 5]
-
-
-@pytest.mark.parametrize(
-    ("outcome", "error"), [(None, Retryable), (KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), LogflumeError)]
-)
-def test_a_marker_that_is_not_known_to_be_there_is_an_error(outcome: Any, error: type[Exception]) -> None:
-    with pytest.raises(error):
-        shards.mark(Reporting(7, outcome), [("t", 0), ("t", 1)], 5, 0.5)
 
 
 def test_a_plan_leaves_the_tenants_that_it_was_given_as_they_are() -> None:

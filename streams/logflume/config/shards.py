@@ -10,27 +10,21 @@ H4  A route begins, in each ingest partition, at the marker that was put there b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Any
 
-from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
-from logflume.block import marker
-from logflume.errors import LogflumeError, Misconfigured, Retryable
-from logflume.kafka import client, cursors, topics
-from logflume.kafka.deliveries import Producing
+from logflume.errors import Misconfigured
+from logflume.kafka import cursors, topics
 from logflume.model.route import Retired, Route
 from logflume.model.tenant import Configuration, Tenant, TenantDataset
 from logflume.settings import Settings
 
 _ONE = 1
 """Shards of whoever has no routes."""
-
-_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,35 +121,6 @@ def ingest(settings: Settings, admin: AdminClient, dataset: str) -> Ingest:
         raise Misconfigured(f"Kafka has no topic {', '.join(sorted(missing))}; `logflume topics apply` makes it")
     begins = cursors.starts(admin, name, range(found[name].partitions))
     return Ingest(name, found[name].id, tuple(begins[p] for p in sorted(begins)), found[sorted_name].partitions)
-
-
-def mark(
-    producer: Producing, places: Collection[tuple[str, int]], generation: int, seconds: float
-) -> Mapping[tuple[str, int], int]:
-    """Produce a marker to each (topic, partition) within the open transaction, and return their offsets.
-
-    Raises what became of one, or ``Retryable`` when a report does not come: the transaction must be aborted.
-    """
-    offsets: dict[tuple[str, int], int] = {}
-    failures: list[LogflumeError] = []
-
-    def report(error: KafkaError | None, message: Any) -> None:
-        if error is None:
-            offsets[message.topic(), message.partition()] = message.offset()
-        else:
-            failures.append(client.typed(error, f"the marker of {message.topic()}[{message.partition()}]"))
-
-    for topic, partition in places:
-        producer.produce(topic, b"", partition=partition, headers=marker.headers(generation), on_delivery=report)
-    left = seconds
-    while len(offsets) < len(places) and not failures and left > 0:
-        producer.poll(_POLL_SECONDS)
-        left -= _POLL_SECONDS
-    if failures:
-        raise failures[0]
-    if len(offsets) < len(places):
-        raise Retryable(f"{len(places) - len(offsets)} markers have no delivery report after {seconds:g} s")
-    return offsets
 
 
 def _kept(routes: Sequence[Route], ingest: Ingest) -> tuple[Route, ...]:

@@ -14,6 +14,9 @@ _passages = 0
 
 POINTS = frozenset(
     {
+        "config.claimed",
+        "config.committed",
+        "config.transaction",
         "edge.produced",
         "replay.produced",
         "spool.landed",

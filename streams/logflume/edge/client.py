@@ -39,6 +39,7 @@ from logflume.edge import telling
 from logflume.edge.admission import Accepted, Admission
 from logflume.edge.buffer import Cut, Format
 from logflume.edge.forwarding import Forwarding
+from logflume.edge.holding import Holding
 from logflume.edge.intake import Intake
 from logflume.edge.lines import Lines
 from logflume.edge.packing import BadRecord, Packer
@@ -92,7 +93,8 @@ class Client:
         With ``edge_spool_dir`` it opens the spool there (raises as ``Spool.open``) and closes it at the end; a
         ``spool`` that is given instead stays the caller's to close, after the client.
         ``on_bad`` is told of each record that could not be read, from a background thread: be quick, call no client.
-        With a ``source`` it drops what no configuration wants, and tenants' rates are those of the configuration.
+        With a ``source`` it sends nothing before that has a configuration (what comes is kept, in the spool if there is
+        one), drops what no configuration wants, and tenants' rates are those of the configuration.
         Not ``limited`` is a server's client: it asks for rates itself.
         With a ``worker_id`` it tells its status, unless ``tells`` says that its process does so.
         """
@@ -115,12 +117,14 @@ class Client:
         )
         pacing = Pacing(allowances(settings, source, clock), clock) if limited else Pacing.free(clock)
         self._admission = Admission(self._intake, Forwarding(source, clock), pacing)
+        holding = Holding(source)
         self._packer = Packer(
             self._datasets,
             topic=lambda dataset: topics.ingest_topic(settings, dataset),
             deadletter_topic=topics.deadletter_topic(settings),
             edge=settings.edge_id,
             epoch=clock.now_ns(),
+            generation=holding.generation,
         )
         self._own_spool = spool is None and bool(settings.edge_spool_dir)
         if self._own_spool:
@@ -135,6 +139,7 @@ class Client:
             clock=clock,
             spooling=None if spool is None else Spooling(spool, make_lookup(settings), clock),
             direct_bytes=settings.edge_memory_bytes // 2,
+            held=lambda: holding.why,
         )
         self._publisher.start(make_producer(producer_config(settings, self._publisher.on_error)))
         self._threads = [

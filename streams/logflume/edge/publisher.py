@@ -9,6 +9,7 @@ P2  A message is produced again only after a report that says it was *not* store
     drops the repeats. So within one process no message is stored twice.
 P3  Any other failed report may hide a stored message: ``failed`` is called and nothing is produced any more.
 P4  ``publish`` keeps nothing back: what it was given is in flight, in the spool, or waiting to be produced again.
+P9  As long as ``held`` gives a reason, nothing is produced: what ``publish`` is given goes to the spool, or waits.
 
 With a spool:
 
@@ -84,7 +85,7 @@ class Purging(Producing, Protocol):
 
 
 class Publisher:
-    """See the promises P1 to P8. ``publish`` is one thread's, ``run`` another's, ``settle`` a third's, with a spool."""
+    """See the promises P1 to P9. ``publish`` is one thread's, ``run`` another's, ``settle`` a third's, with a spool."""
 
     def __init__(
         self,
@@ -97,13 +98,14 @@ class Publisher:
         clock: Clock,
         spooling: Spooling | None = None,
         direct_bytes: int = 1 << 62,
+        held: Callable[[], str] = str,
     ) -> None:
         """``stored(ticket, message)`` and ``failed(error)`` are called from any of the threads, outside our locks.
 
         ``troubled`` hears the last refusal or connection error, and "" once something is stored again.
         ``kept`` is called instead of ``stored`` when the spool took a message that was in flight, and
         ``released(size)`` once Kafka's client has let go of its bytes, too. With a spool no more than ``direct_bytes``
-        are in flight past it.
+        are in flight past it. ``held`` is asked often: why nothing may be sent yet, or nothing.
         """
         self._troubled = troubled
         self._stored = stored
@@ -113,12 +115,14 @@ class Publisher:
         self._clock = clock
         self._spooling = spooling
         self._direct_bytes = direct_bytes
+        self._held = held
+        self._why_held = ""
         self._producer: Purging | None = None
         self._flights = Flights()
         self._lock = threading.Lock()
         self._again: list[int] = []
         self._again_at = 0.0
-        self._parked: list[tuple[int, Message]] = []  # neither a way to Kafka is known, nor does the spool take them
+        self._parked: list[tuple[int, Message]] = []  # there is no way to Kafka now, nor does the spool take them
         self._parked_at = 0.0
         self._rescue_at = float("-inf")
         self._landed_at = float("-inf")
@@ -133,15 +137,17 @@ class Publisher:
 
     def publish(self, ticket: int, message: Message) -> None:
         """Send ``message`` on its way; returns at once, but waits for the disk, or for room in the producer's queue."""
-        if self._spooling is None:
+        if self._holds():
+            if self._spooling is None or not self._spooled(ticket, message):
+                self._park(ticket, message)
+        elif self._spooling is None:
             self._launch(Flight(ticket, message, message.topic, len(message.value), self._clock.monotonic()))
         elif not (
             self._direct(ticket, message, willing=False)
             or self._spooled(ticket, message)
             or self._direct(ticket, message, willing=True)
         ):
-            with self._lock:
-                self._parked.append((ticket, message))
+            self._park(ticket, message)
 
     def run(self) -> None:
         """Serve delivery reports until ``end``."""
@@ -150,9 +156,9 @@ class Publisher:
             while not self._ended.is_set():
                 self._producer.poll(_POLL_SECONDS)
                 self._relaunch()
+                self._unpark()
                 if self._spooling is not None:
                     self._rescue()
-                    self._unpark()
                     self._drain(self._spooling)
                     self._spooling.measure()
         except Exception as failure:  # the outermost loop: P1 can't be kept, and callers must hear
@@ -269,6 +275,14 @@ class Publisher:
             if flight.held:
                 self._released(flight.size)
 
+    def _holds(self) -> bool:
+        """Whether nothing may be sent now (P9)."""
+        why = self._held()
+        if why != self._why_held:
+            self._why_held = why
+            self._note(why)
+        return bool(why)
+
     def _note(self, trouble: str) -> None:
         if trouble != self._trouble:
             self._trouble = trouble
@@ -331,6 +345,10 @@ class Publisher:
                 elif before.ticket is not None and before.message is not None:
                     self._kept(before.ticket, before.message)
 
+    def _park(self, ticket: int, message: Message) -> None:
+        with self._lock:
+            self._parked.append((ticket, message))
+
     def _unpark(self) -> None:
         now = self._clock.monotonic()
         with self._lock:
@@ -343,6 +361,8 @@ class Publisher:
 
     def _drain(self, spooling: Spooling) -> None:
         """Send the oldest of the spool (P8); while Kafka is away one at a time, to see whether it is back."""
+        if self._holds():
+            return
         now = self._clock.monotonic()
         stuck = self._flights.stuck(now - AWAY_SECONDS)
         room = _DRAINING - self._flights.spooled

@@ -29,7 +29,9 @@ from logflume.edge.http.once import Answer, Answers
 from logflume.edge.http.portion import LineError, Portion, Taken
 from logflume.edge.http.protocols.record import Targets
 from logflume.edge.http.refusal import LacksScope, Refusal, as_json
+from logflume.edge.http.toll import Toll
 from logflume.edge.http.work import Work
+from logflume.edge.rates import Pacing, allowances
 from logflume.edge.receipt import Piece
 from logflume.errors import Poison
 from logflume.model import Datasets, Scope
@@ -50,13 +52,23 @@ _log = structlog.get_logger(__name__)
 class Gateway:
     """See the promises G1 to G3. One event loop's."""
 
-    def __init__(self, settings: Settings, datasets: Datasets, source: Source, landing: Landing, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        datasets: Datasets,
+        source: Source,
+        landing: Landing,
+        clock: Clock,
+        pacing: Pacing | None = None,
+    ) -> None:
+        """``pacing`` is shared with other ways into this process; else requests have the tenants' rates to themselves."""
         self.settings = settings
         self.datasets = datasets
         self.targets = Targets(datasets, settings.edge_http_dataset)
         self.source = source
         self.landing = landing
         self.clock = clock
+        self.toll = Toll(pacing or Pacing(allowances(settings, source, clock), clock))
         self.limits = BodyLimits(
             most_sent=settings.edge_http_body_bytes,
             most_unpacked=settings.edge_http_unpacked_bytes,
@@ -108,6 +120,7 @@ class _Exchange:
         self._gateway = gateway
         self._protocol = protocol
         self._patience: float | None = gateway.settings.edge_timeout_seconds
+        self._tenant = ""
         self._size = 0  # of the body, unpacked
         self._held = gateway.work.reservation()
         self.request = request
@@ -124,9 +137,9 @@ class _Exchange:
         self._held.release()
 
     def tenant(self) -> str:
-        tenant = self._bearer()
-        self._held.assign(tenant)
-        return tenant
+        self._tenant = self._bearer()
+        self._held.assign(self._tenant)
+        return self._tenant
 
     def _bearer(self) -> str:
         """Whose token it is, now: asked again before records are taken, as a body may take its time."""
@@ -148,6 +161,7 @@ class _Exchange:
         return None
 
     async def body(self) -> bytes:
+        self._gateway.toll.look_ahead(self._tenant, self.request.headers.get("content-length", ""))
         await self._gateway.landing.admit()
         codec = body.codec_of(self.request)
         limits, reserve = self._gateway.limits, self.reserve
@@ -195,7 +209,8 @@ class _Exchange:
             bad = await landing.call(partial(self._gateway.parsers.bad, pieces), size)
             if bad:
                 raise Refusal(422, f"{len(bad)} of {records} records are bad; none was taken", errors=_errors(bad))
-        bad = await landing.land(pieces, self._patience)
+        with self._gateway.toll.pay(pieces):
+            bad = await landing.land(pieces, self._patience)
         metrics.EDGE_HTTP_ROWS.labels(self._protocol).inc(records - len(bad))
         return Taken(records - len(bad), _errors(bad))
 

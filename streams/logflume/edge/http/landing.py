@@ -119,9 +119,11 @@ class Landing:
                 f"Kafka has not acknowledged these records within {seconds:g} s; they are still on their way. Sent "
                 f"again they may be stored twice, unless both times with an Idempotency-Key.{self._because()}",
                 retry_seconds=math.ceil(seconds),
+                in_doubt=True,
             ) from None
         if failure is not None:
-            raise Refusal(503, f"whether these records are stored is not known: {failure}", retry_seconds=10)
+            told = f"whether these records are stored is not known: {failure}"
+            raise Refusal(503, told, retry_seconds=10, in_doubt=True)
         return receipt.bad
 
     async def _offered(self, pieces: Sequence[Piece], receipt: Receipt) -> None:

@@ -31,6 +31,7 @@ class Refusal(LogflumeError):
         *,
         retry_seconds: int | None = None,
         errors: tuple[LineError, ...] = (),
+        in_doubt: bool = False,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -38,6 +39,8 @@ class Refusal(LogflumeError):
         self.retry_seconds = retry_seconds
         self.errors = errors
         """The bad records for which all were refused."""
+        self.in_doubt = in_doubt
+        """Whether records may have been taken all the same."""
 
     @property
     def headers(self) -> dict[str, str]:

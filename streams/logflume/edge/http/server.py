@@ -24,6 +24,7 @@ from logflume.edge.http.exchange import Route
 from logflume.edge.http.gateway import Gateway
 from logflume.edge.http.landing import Core, Landing
 from logflume.edge.http.routes import ROUTES
+from logflume.edge.rates import Pacing
 from logflume.errors import Fatal, Misconfigured
 from logflume.model import Datasets
 from logflume.settings import Settings
@@ -43,10 +44,11 @@ class HttpListener:
         core: Core,
         clock: Clock,
         routes: Sequence[Route] = ROUTES,
+        pacing: Pacing | None = None,
     ) -> None:
-        """Read the certificate; ``Misconfigured`` when it won't do."""
+        """Read the certificate; ``Misconfigured`` when it won't do. ``pacing`` as ``Gateway``."""
         self._threads = ThreadPoolExecutor(settings.edge_http_threads, thread_name_prefix="logflume-http-read")
-        self.gateway = Gateway(settings, datasets, source, Landing(core, self._threads), clock)
+        self.gateway = Gateway(settings, datasets, source, Landing(core, self._threads), clock, pacing)
         self._settings = settings
         self._server = _Server(_config(settings, self.gateway, routes))
         self._task: asyncio.Task[None] | None = None

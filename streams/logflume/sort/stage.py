@@ -24,7 +24,8 @@ from confluent_kafka import Producer
 
 from logflume import contract, health, memory, metrics
 from logflume.clock import SystemClock
-from logflume.config import Source, manifest
+from logflume.config import Origin, Source, State, manifest
+from logflume.config.follow import Follower
 from logflume.errors import Fatal, Misconfigured, Refused, Retryable, Unconfigured
 from logflume.kafka import client, cursors, topics
 from logflume.kafka.deliveries import Deliveries
@@ -68,7 +69,7 @@ class _Chunks(faust.Schema[Any, Any]):
 
 
 def build(settings: Settings, datasets: Datasets | None = None, source: Source | None = None) -> App:
-    """Return the app that sorts every dataset of the contract. It asks ``source`` for routes, of shards; None: none.
+    """Return the app that sorts every dataset of the contract. ``source``: whom it asks for routes; None: as it is set.
 
     Raises:
         Misconfigured: a setting or a topic is missing.
@@ -96,16 +97,22 @@ def build(settings: Settings, datasets: Datasets | None = None, source: Source |
         broker_request_timeout=max(_REQUEST_SECONDS, settings.sort_session_timeout_seconds),
         broker_max_poll_interval=settings.sort_session_timeout_seconds * 10,
     )
-    Stage(app, settings, datasets, source or _Unrouted())
+    if source is None:
+        source = _Unrouted() if settings.tenants_dir else Follower(settings, SystemClock())
+    Stage(app, settings, datasets, source)
     return app
 
 
 class _Unrouted:
-    """The source of a worker that follows no configuration: rows before the first marker of routing need none."""
+    """The source of a worker that is configured by files. They have no routes, and it needs nothing else of them."""
 
     def current(self) -> Configuration:
-        """Raise ``Unconfigured``."""
-        raise Unconfigured("this worker follows no configuration")
+        """Raise ``Unconfigured``: rows before the first marker of routing need no configuration."""
+        raise Unconfigured("this worker is configured by the files of tenants_dir, and follows no configuration")
+
+    def state(self) -> State:
+        """There is none."""
+        return State(origin=Origin.FILES)
 
 
 def _refuse_secured(settings: Settings) -> None:
@@ -137,6 +144,7 @@ class Stage:
         self._settings = settings
         self._datasets = datasets
         self._source = source
+        self._following = False
         self._session = uuid.uuid4().hex
         self._sorters: dict[str, Sorter] = {}
         self._ids: dict[str, str] = {}
@@ -161,6 +169,7 @@ class Stage:
     async def prepare(self) -> dict[str, str]:
         """Learn the topics' ids and partition counts, make the sorters, and return the ids of the ingest topics."""
         if not self._ids:
+            self._follow()
             names = self._ingest_topics()
             self._ids = await asyncio.to_thread(topics.topic_ids, self._admin, names)
             counts = await asyncio.to_thread(self._sorted_partitions)
@@ -169,6 +178,11 @@ class Stage:
                 self._working += sorter.start()
             log.info("sorting", session=self._session, datasets=list(self._datasets))
         return self._ids
+
+    def _follow(self) -> None:
+        if isinstance(self._source, Follower) and not self._following:
+            self._following = True
+            self._source.start()
 
     def _ingest_topics(self) -> list[str]:
         return [topics.ingest_topic(self._settings, name) for name in self._datasets]
@@ -255,6 +269,8 @@ class Stage:
             await self._look()
         finally:
             await asyncio.to_thread(tells.close)
+            if isinstance(self._source, Follower):
+                await asyncio.to_thread(self._source.close)
 
     async def _look(self) -> None:
         while not self._app.should_stop:

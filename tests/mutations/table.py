@@ -555,7 +555,7 @@ MUTATIONS = (
     Mutation(
         "cursor-kept: a job that is ahead of the position has a record",
         _code("sink/cuts.py"),
-        "told = line.intent is not None or line.done > offset",
+        "told = line.intent is not None or line.done > said",
         "told = line.intent is not None",
         f"{_CUTS}::test_a_jobs_record_stands_only_while_it_says_more_than_the_position",
     ),

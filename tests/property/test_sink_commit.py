@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from logflume.block.schema import sorted_schema
 from logflume.kafka.intents import JobCursor
+from logflume.kafka.parked import ParkedCursor
 from logflume.kafka.position import Position
 from logflume.model import FileFormat, Job, Outlet, Target
 from logflume.sink.budget import Budget
@@ -99,6 +100,7 @@ class SinkMachine(RuleBasedStateMachine):
         self.destinations = {job: FakeDestination() for job in JOBS}
         self.stored = Position(0)
         self.stored_jobs: dict[Key, JobCursor] = {}
+        self.stored_parked: dict[Outlet, ParkedCursor] = {}
         self.letters: Counter[int] = Counter()
         self.flying: list[Flying] = []
         self.budget = Budget(1 << 40)
@@ -110,8 +112,11 @@ class SinkMachine(RuleBasedStateMachine):
         self.partition = self._opened()
 
     def _opened(self) -> Partition:
-        start = Start(self.stored, stored=self.stored.offset > 0, jobs=tuple(self.stored_jobs.values()))
-        return Partition("sorted", "id", 0, EVENTS, sorted_schema(EVENTS), start, self.budget, self.jobs)
+        jobs, parked = tuple(self.stored_jobs.values()), tuple(self.stored_parked.values())
+        start = Start(self.stored, stored=self.stored.offset > 0, jobs=jobs, parked=parked)
+        made = Partition("sorted", "id", 0, EVENTS, sorted_schema(EVENTS), start, self.budget, self.jobs)
+        made.configure(partial(outlets, self.jobs))
+        return made
 
     @rule(
         rows=st.dictionaries(st.sampled_from(TENANTS), st.integers(1, 6), min_size=1),
@@ -195,6 +200,7 @@ class SinkMachine(RuleBasedStateMachine):
         if position is None:
             return
         letters, changes = self.partition.letters(position), self.partition.changes(position)
+        parkings = self.partition.parkings()
         if not aborted:
             self.letters.update(letter.offset for letter in letters)
             self.stored = position
@@ -205,7 +211,13 @@ class SinkMachine(RuleBasedStateMachine):
                     del self.stored_jobs[key]
                 else:
                     self.stored_jobs[key] = change.cursor
-            self.partition.commit(position, changes)
+            for parking in parkings:
+                assert self.stored_parked.get(parking.outlet) == parking.before
+                if parking.cursor is None:
+                    del self.stored_parked[parking.outlet]
+                else:
+                    self.stored_parked[parking.outlet] = parking.cursor
+            self.partition.commit(position, changes, parkings)
 
     @precondition(lambda self: self.partition.position.offset > self.stored.offset)
     @rule(revoked=st.booleans())
@@ -230,21 +242,31 @@ class SinkMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_behind_the_position_is_missing_and_nothing_is_stored_twice(self) -> None:
         first_time = {self.ingest[o]: o for o in range(len(self.log) - 1, -1, -1)}
-        rests: dict[str, list[Counter[str]]] = {tenant: [self.tables[tenant].rows] for tenant in WANTED}
+        rests: dict[str, list[tuple[Counter[str], int]]] = {
+            tenant: [(self.tables[tenant].rows, self._upto(Outlet(tenant)))] for tenant in WANTED
+        }
         for job, destination in self.destinations.items():
             assert not destination.rows or max(destination.rows.values()) == 1
             if job not in self.once_gone:
-                rests[job[0]].append(destination.rows)
+                rests[job[0]].append((destination.rows, self._upto(Outlet(*job))))
         for block, rows in enumerate(self.blocks):
             row = 0
             for tenant in sorted(rows):
                 for _ in range(rows[tenant]):
-                    for found in rests.get(tenant, ()):
+                    for found, upto in rests.get(tenant, ()):
                         times = found[f"m{block}.{row}"]
                         assert times <= 1
-                        assert times == 1 or first_time[block] >= self.stored.offset
+                        assert times == 1 or first_time[block] >= upto
                     row += 1
         assert set(self.letters.values()) <= {1}
+
+    def _upto(self, outlet: Outlet) -> int:
+        """To where Kafka says that all rows of ``outlet`` are durable."""
+        parked = self.stored_parked.get(outlet)
+        return self.stored.offset if parked is None else parked.position.offset
+
+    def _catch_up(self) -> None:
+        """Have everybody live."""
 
     def teardown(self) -> None:
         """Let everything come to rest: each row is there once in each place, and so is each dead letter."""
@@ -256,6 +278,7 @@ class SinkMachine(RuleBasedStateMachine):
         self.partition.close()
         self.partition = self._opened()
         self.sink_reads(len(self.log))
+        self._catch_up()
         while self.partition.buffers.busy:
             for pair in self._ready():
                 self._begin(pair)
@@ -267,6 +290,7 @@ class SinkMachine(RuleBasedStateMachine):
         self.nothing_behind_the_position_is_missing_and_nothing_is_stored_twice()
         assert self.stored.offset == len(self.log)
         assert self.stored_jobs == {}
+        assert self.stored_parked == {}
         wanted = Counter({t: sum(rows.get(t, 0) for rows in self.blocks) for t in WANTED})
         assert Counter({tenant: table.rows.total() for tenant, table in self.tables.items()}) == wanted
         for job, destination in self.destinations.items():

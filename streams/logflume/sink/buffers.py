@@ -30,6 +30,9 @@ _WORTH_SEGMENTS = 4
 _MERGE_ROWS = 64
 """Segments of fewer rows than this on average cost more than a copy (about 10 µs a segment against 0.6 µs a row)."""
 
+NEVER = 1 << 62
+"""An offset that no log reaches."""
+
 
 class Lane(Enum):
     """Flushes that don't wait for those of other lanes: whoever's destination hangs takes no table's turn."""
@@ -86,7 +89,13 @@ class Pair:
     """The flight must not begin: Kafka does not have its intent yet (J1)."""
     gone: bool = False
     """The configuration has its job no more: the flight that is under way ends, and nothing is tried again."""
+    floor: int = 0
+    """Rows below need not hold the commit back: a parked cursor stands for them (Q4 in ``parking``)."""
     failures: int = 0
+    failing_since: float = 0.0
+    """When the first of these failures was."""
+    refused: bool = False
+    """The last of them was no matter of the destination being away."""
     retry_at: float = 0.0
     trouble: str = ""
     """What the last flush failed with."""
@@ -115,6 +124,11 @@ class Pair:
         """The lowest sorted offset that is not durable."""
         return self.flight.segments[0].first if self.flight else self.segments[0].first
 
+    @property
+    def holds(self) -> int:
+        """The sorted offset that the commit must not pass for it."""
+        return max(self.first, self.floor)
+
     def small(self, segments: int) -> bool:
         """Whether there are that many segments, so small that a copy of them all comes cheaper."""
         return len(self.segments) >= segments and self.rows < _MERGE_ROWS * len(self.segments)
@@ -127,7 +141,9 @@ class Buffers:
         self._budget = budget
         self._pairs: dict[Outlet, Pair] = {}
         self._gathering: set[Outlet] = set()
+        self._catching: set[Outlet] = set()
         self._failing: set[Pair] = set()
+        self._landed_bytes = 0
 
     def __iter__(self) -> Iterator[Pair]:
         return iter(self._pairs.values())
@@ -143,7 +159,7 @@ class Buffers:
     @property
     def held(self) -> int | None:
         """The lowest sorted offset whose rows are not all durable; None when nothing is held."""
-        return min((pair.first for pair in self._pairs.values()), default=None)
+        return min((pair.holds for pair in self._pairs.values()), default=None)
 
     def pair(self, outlet: Outlet) -> Pair | None:
         """Return what ``outlet`` has, if it has anything."""
@@ -151,7 +167,7 @@ class Buffers:
 
     def holders(self, offset: int) -> list[Pair]:
         """The pairs that hold the commit below ``offset``."""
-        return [pair for pair in self._pairs.values() if pair.first < offset]
+        return [pair for pair in self._pairs.values() if pair.holds < offset]
 
     def add(self, segments: Iterable[tuple[Outlet, Segment]], now: float, timestamp_ms: int = 0) -> list[Pair]:
         """Buffer rows of one block, which Kafka took at ``timestamp_ms``; returns the pairs that have rows now."""
@@ -159,8 +175,11 @@ class Buffers:
         for outlet, segment in segments:
             pair = self._pairs.get(outlet)
             if pair is None:
-                pair = self._pairs[outlet] = Pair(outlet, gathering=outlet in self._gathering)
-            pair.outlet, pair.gone = outlet, False  # a job's limits and definition may have changed
+                floor = NEVER if outlet in self._catching else 0
+                pair = self._pairs[outlet] = Pair(outlet, gathering=outlet in self._gathering, floor=floor)
+            if pair.gone:
+                pair.gone, pair.floor = False, 0
+            pair.outlet = outlet  # a job's limits and definition may have changed
             if not pair.segments:
                 pair.since, pair.since_ms = now, timestamp_ms
             pair.segments.append(segment)
@@ -181,6 +200,20 @@ class Buffers:
             pair.gathering = False
         return pair
 
+    def catch_up(self, outlet: Outlet) -> None:
+        """Let the rows that ``outlet`` gets hold no commit: they come from behind the position, and are read again."""
+        self._catching.add(outlet)
+
+    def catch_up_no_more(self, outlet: Outlet) -> None:
+        """Take that back, for what it has not got yet."""
+        self._catching.discard(outlet)
+
+    def hand_over(self, outlet: Outlet, offset: int) -> None:
+        """Let the rows of ``outlet`` from ``offset`` on hold the commit."""
+        self._catching.discard(outlet)
+        if (pair := self._pairs.get(outlet)) is not None:
+            pair.floor = offset
+
     def take(self, pair: Pair, upto: int, intent: Intent | None = None, *, again: bool = False) -> Flight:
         """Take all buffered rows of ``pair``; it must have some, and none in flight."""
         if pair.flight is not None or not pair.segments:
@@ -196,6 +229,7 @@ class Buffers:
         """Note that the flight of ``pair`` is durable."""
         if pair.flight is None:
             raise ValueError(f"{pair.tenant} has no flight")
+        self._landed_bytes += pair.flight.bytes
         for segment in pair.flight.segments:
             segment.held.release()
         pair.flight, pair.flying, pair.failures, pair.retry_at = None, False, 0, 0.0
@@ -203,7 +237,7 @@ class Buffers:
         if not pair.segments:
             del self._pairs[pair.outlet]
 
-    def failed(self, pair: Pair, retry_at: float, trouble: str) -> None:
+    def failed(self, pair: Pair, retry_at: float, trouble: str, now: float = 0.0, *, refused: bool = False) -> None:
         """Put a table's rows back before those that came since; the next flight takes them all. A cut stays (F4)."""
         flight = pair.flight
         if flight is None:
@@ -214,7 +248,12 @@ class Buffers:
             pair.bytes += flight.bytes
             pair.since = flight.since
             pair.flight = None
-        pair.flying, pair.failures, pair.retry_at, pair.trouble = False, pair.failures + 1, retry_at, trouble
+        if not pair.failures:
+            pair.failing_since = now
+        if not self._failing:
+            self._landed_bytes = 0
+        pair.flying, pair.failures, pair.retry_at = False, pair.failures + 1, retry_at
+        pair.trouble, pair.refused = trouble, refused
         self._failing.add(pair)
 
     def drop(self, pair: Pair) -> None:
@@ -230,7 +269,7 @@ class Buffers:
         """Release the buffered rows of ``pair``, whose flight is under way and ends as it may."""
         for segment in pair.segments:
             segment.held.release()
-        pair.segments, pair.rows, pair.bytes, pair.gone = [], 0, 0, True
+        pair.segments, pair.rows, pair.bytes, pair.gone, pair.floor = [], 0, 0, True, NEVER
 
     def failing(self) -> Collection[Pair]:
         """The pairs whose last flush failed."""
@@ -241,12 +280,19 @@ class Buffers:
         """What the failing pairs hold."""
         return sum(pair.bytes + (pair.flight.bytes if pair.flight else 0) for pair in self._failing)
 
+    @property
+    def failing_share(self) -> float:
+        """Which part of all bytes that came since flushes fail belongs to those that fail."""
+        held = sum(pair.bytes + (pair.flight.bytes if pair.flight else 0) for pair in self._pairs.values())
+        return self.failing_bytes / max(1, held + self._landed_bytes)
+
     def clear(self) -> None:
         """Forget everything. Rows in flight count no more either: how their flight ends is not heard."""
         for pair in self._pairs.values():
             _release(pair)
         self._pairs.clear()
         self._gathering.clear()
+        self._catching.clear()
         self._failing.clear()
 
     def _merge(self) -> None:

@@ -1,7 +1,7 @@
 """One commit: what was done to the partitions since the last, put together as one transaction.
 
-Positions, the jobs' cursors and intents, the dead letters below them, the configuration's generation and the group's
-offsets move together or not at all (DESIGN §6c).
+Positions, the jobs' cursors and intents, the cursors of who is parked, the dead letters below them, the configuration's
+generation and the group's offsets move together or not at all (DESIGN §6c).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from logflume import crash, metrics
 from logflume.clock import Clock
-from logflume.kafka import cursors, intents, topics
+from logflume.kafka import cursors, intents, parked, topics
 from logflume.kafka.cursors import Cursor
 from logflume.kafka.identity import SameTopics
 from logflume.kafka.position import Position
@@ -20,6 +20,7 @@ from logflume.kafka.topics import Topic
 from logflume.kafka.transaction import Outgoing, Transactions, membership
 from logflume.settings import Settings
 from logflume.sink.cuts import Change
+from logflume.sink.parking.parked import ParkedChange
 from logflume.sink.partition import Partition
 
 
@@ -32,6 +33,7 @@ class Committer:
         self._letters = topics.deadletter_topic(settings)
         self._codec = cursors.Codec(settings)
         self._job_codec = intents.Codec(settings)
+        self._parked_codec = parked.Codec(settings)
         self._transactions = Transactions(settings)
         self._same = same
         self._clock = clock
@@ -41,22 +43,22 @@ class Committer:
 
         Raises what ``Transactions.commit`` does, and ``TopicChanged``: nothing was committed then.
         """
-        moved = [(p, at, p.changes(at)) for p in partitions if (at := p.committable()) is not None]
+        moved = [(p, at, p.changes(at), p.parkings()) for p in partitions if (at := p.committable()) is not None]
         if not moved:
             return False
         began = self._clock.monotonic()
-        for partition, _, _ in moved:
+        for partition, *_ in moved:
             self._same.check(partition.topic, partition.topic_id, began)
         messages = [
             message
-            for partition, position, changes in moved
-            for message in self._messages(partition, position, changes, generation)
+            for partition, position, changes, parkings in moved
+            for message in self._messages(partition, position, changes, parkings, generation)
         ]
-        offsets = [TopicPartition(partition.topic, partition.number, at.offset) for partition, at, _ in moved]
+        offsets = [TopicPartition(partition.topic, partition.number, at.offset) for partition, at, *_ in moved]
         crash.point("sink.before-transaction")
         self._transactions.commit(messages, offsets, lambda: membership(consumer))
-        for partition, position, changes in moved:
-            partition.commit(position, changes)
+        for partition, position, changes, parkings in moved:
+            partition.commit(position, changes, parkings)
         metrics.SINK_TRANSACTION_SECONDS.observe(self._clock.monotonic() - began)
         return True
 
@@ -65,7 +67,12 @@ class Committer:
         self._transactions.close()
 
     def _messages(
-        self, partition: Partition, position: Position, changes: Iterable[Change], generation: int
+        self,
+        partition: Partition,
+        position: Position,
+        changes: Iterable[Change],
+        parkings: Iterable[ParkedChange],
+        generation: int,
     ) -> list[Outgoing]:
         of = cursors.key(self._group, partition.topic, partition.number)
         cursor = Cursor(partition.topic, partition.topic_id, partition.number, position, generation)
@@ -74,10 +81,16 @@ class Committer:
         return [
             Outgoing(self._cursors.name, home, of, self._codec.encode(cursor)),
             *(self._job(home, change) for change in changes),
+            *(self._parked(home, change) for change in parkings),
             *(Outgoing(self._letters, None, *message) for letter in letters for message in letter.messages),
         ]
 
     def _job(self, home: int, change: Change) -> Outgoing:
         of = intents.key(self._group, change.about)
         value = None if change.cursor is None else self._job_codec.encode(change.cursor)
+        return Outgoing(self._cursors.name, home, of, value)
+
+    def _parked(self, home: int, change: ParkedChange) -> Outgoing:
+        of = parked.key(self._group, change.about)
+        value = None if change.cursor is None else self._parked_codec.encode(change.cursor)
         return Outgoing(self._cursors.name, home, of, value)

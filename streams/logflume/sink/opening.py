@@ -16,9 +16,10 @@ import structlog
 from confluent_kafka.admin import AdminClient
 
 from logflume.errors import Fatal, Refused, Retryable
-from logflume.kafka import cursors, groups, intents, topics
+from logflume.kafka import cursors, groups, intents, parked, topics
 from logflume.kafka.cursors import Cursor
 from logflume.kafka.intents import JobCursor
+from logflume.kafka.parked import ParkedCursor
 from logflume.kafka.topics import Present, Topic
 from logflume.settings import Settings
 from logflume.sink.placing import Found, Start, Stop, place
@@ -35,6 +36,11 @@ _ABORT_SLACK_SECONDS = 15.0
 _PAUSE_SECONDS = 0.5
 
 _T = TypeVar("_T")
+_Stored = tuple[
+    dict[Place, Cursor | Stop | None],
+    dict[Place, tuple[JobCursor, ...] | Stop],
+    dict[Place, tuple[ParkedCursor, ...] | Stop],
+]
 _log = structlog.get_logger(__name__)
 
 
@@ -48,6 +54,7 @@ class Opening:
         self._adopt = frozenset(adopt)
         self._codec = cursors.Codec(settings)
         self._job_codec = intents.Codec(settings)
+        self._parked_codec = parked.Codec(settings)
 
     def places(self, assigned: Sequence[Place], generation: int) -> dict[Place, tuple[str, Start | Stop]]:
         """Return for each assigned partition its topic's id and where to start, or why not.
@@ -58,7 +65,7 @@ class Opening:
             return {}
         present = self._patiently(lambda: topics.present(self._admin, {topic for topic, _ in assigned}))
         # The cursors before the ends of the logs: a position read first can't lie beyond an end looked up later.
-        stored, jobs = self._patiently(lambda: self._stored(assigned))
+        stored, jobs, waiting = self._patiently(lambda: self._stored(assigned))
         starts = self._patiently(lambda: self._by_topic(cursors.starts, assigned, present))
         ends = self._patiently(lambda: self._by_topic(cursors.ends, assigned, present))
         unknown = [at for at in assigned if not isinstance(stored[at], Cursor)]
@@ -85,17 +92,21 @@ class Opening:
                     generation=generation,
                     adopted=at[0] in self._adopt,
                 )
-                start = place(facts)
+                start, of_jobs, of_parked = place(facts), jobs[at], waiting[at]
                 if isinstance(start, Start):
-                    of_jobs = jobs[at]
-                    start = of_jobs if isinstance(of_jobs, Stop) else replace(start, jobs=of_jobs)
+                    if isinstance(of_jobs, Stop):
+                        start = of_jobs
+                    elif isinstance(of_parked, Stop):
+                        start = of_parked
+                    else:
+                        start = replace(start, jobs=of_jobs, parked=of_parked, first=starts[at])
                 found[at] = (topic.id, start)
         return found
 
-    def _stored(
-        self, assigned: Sequence[Place]
-    ) -> tuple[dict[Place, Cursor | Stop | None], dict[Place, tuple[JobCursor, ...] | Stop]]:
-        """Return what the cursors topic has of each partition and of its jobs, all open transactions decided (K2)."""
+    def _stored(self, assigned: Sequence[Place]) -> _Stored:
+        """Return what the cursors topic has of each partition, of its jobs and of who is parked there; all open
+        transactions are decided (K2).
+        """
         name = topics.cursors_topic(self._settings)
         there = topics.present(self._admin, [name]).get(name)
         if there is None:
@@ -110,20 +121,13 @@ class Opening:
         patience = self._settings.sink_transaction_timeout_ms / 1000 + _ABORT_SLACK_SECONDS
         homes = {cursors.home(key, declared) for key in keys.values()}
         values = cursors.read_to_end(self._settings, self._admin, homes, patience)
-        of_jobs = {
-            at: [values[key] for key in values if key.startswith(intents.prefix(self._settings.sink_group, *at))]
-            for at in assigned
-        }
+        group = self._settings.sink_group
+        of_jobs, of_parked = _by_prefix(values, intents.prefix, group), _by_prefix(values, parked.prefix, group)
         return (
             {at: self._decoded(values.get(key)) for at, key in keys.items()},
-            {at: self._jobs(found) for at, found in of_jobs.items()},
+            {at: _each(self._job_codec.decode, of_jobs(at)) for at in assigned},
+            {at: _each(self._parked_codec.decode, of_parked(at)) for at in assigned},
         )
-
-    def _jobs(self, values: Sequence[bytes]) -> tuple[JobCursor, ...] | Stop:
-        try:
-            return tuple(self._job_codec.decode(value) for value in values)
-        except Refused as error:
-            return Stop("position-unreadable", str(error))
 
     def _decoded(self, value: bytes | None) -> Cursor | Stop | None:
         try:
@@ -153,3 +157,20 @@ class Opening:
                     raise Fatal(f"partitions could not be opened: {error}") from error
                 _log.warning("sink.opening-waits", error=str(error))
                 time.sleep(_PAUSE_SECONDS)
+
+
+def _by_prefix(
+    values: Mapping[bytes, bytes], prefix: Callable[[str, str, int], bytes], group: str
+) -> Callable[[Place], Sequence[bytes]]:
+    """Return what gives the values of a place whose keys are its prefix, a tenant, a slash and a job."""
+    found: dict[bytes, list[bytes]] = {}
+    for key, value in values.items():
+        found.setdefault(b"/".join(key.split(b"/")[:-2]) + b"/", []).append(value)
+    return lambda at: found.get(prefix(group, *at), ())
+
+
+def _each(decode: Callable[[bytes], _T], values: Sequence[bytes]) -> tuple[_T, ...] | Stop:
+    try:
+        return tuple(decode(value) for value in values)
+    except Refused as error:
+        return Stop("position-unreadable", str(error))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -32,6 +32,8 @@ from logflume.sink.budget import Budget
 from logflume.sink.buffers import Buffers, Flight, Pair
 from logflume.sink.cuts import Change, Cuts, Key, object_name
 from logflume.sink.held import Run, hold
+from logflume.sink.parking.behind import Behind, Lost
+from logflume.sink.parking.parked import ParkedChange
 from logflume.sink.placing import Start
 from logflume.sink.progress import Progress
 
@@ -87,8 +89,10 @@ class Partition:
         self.buffers = Buffers(budget)
         self.progress = Progress(start.position)
         self._cuts = Cuts(topic, topic_id, number)
-        for outlet in self._cuts.restore(start.jobs, jobs, start.position.offset):
+        parked = {(each.tenant, each.job) for each in start.parked if each.topic_id == topic_id}
+        for outlet in self._cuts.restore(start.jobs, jobs, start.position.offset, parked):
             self.buffers.gather(outlet)
+        self.behind = Behind(topic, topic_id, number, self.buffers, self._cuts, self.progress)
         self._reader = SortedPartition(topic, topic_id, number, start.position)
         self._position = start.position
         self._unjudged: _Unjudged | None = None
@@ -98,6 +102,7 @@ class Partition:
         self._stored = start.position.offset if start.stored else -1
         if start.lost is not None:
             self._record_loss(*start.lost)
+        self._record_losses(self.behind.restore(start, jobs))
 
     @property
     def app_id(self) -> str:
@@ -163,9 +168,12 @@ class Partition:
             start = 0
             for tenant, rows in zip(block.runs.tenants, block.runs.rows, strict=True):
                 go = outlets(tenant, block.dataset)
-                if not go:
+                away = self.behind.left_out(tenant)
+                if not go and (away is None or "" not in away):
                     others.append(Run(tenant, start, rows))
-                elif taking := self._cuts.taking(go, offset):
+                elif taking := self._cuts.taking(
+                    go if away is None else tuple(outlet for outlet in go if outlet.name not in away), offset
+                ):
                     wanted.append(Run(tenant, start, rows, taking))
                 start += rows
             touched = self.buffers.add(hold(block.batch, offset, wanted, self._budget), now, timestamp_ms)
@@ -178,23 +186,47 @@ class Partition:
         whole = [self._complete(outlet) for outlet in self._cuts.complete(self._position.offset)]
         return block, [*touched, *(pair for pair in whole if pair is not None)]
 
+    def read_behind(
+        self, offset: int, timestamp_ms: int, value: bytes, headers: Sequence[tuple[str, bytes]], now: float
+    ) -> list[Pair]:
+        """Take the scan's message at ``offset``; returns the pairs that have got rows or a flight.
+
+        Raises ``Hole`` or ``Refused``, as ``read`` does.
+        """
+        block, wanted = self.behind.read(offset, timestamp_ms, value, headers)
+        touched: list[Pair] = []
+        if block is not None:
+            columns.check(block.batch, self._types, f"{self.where}@{offset}")
+            runs = [Run("", start, rows, go) for start, rows, go in wanted]
+            touched = self.buffers.add(hold(block.batch, offset, runs, self._budget), now, timestamp_ms)
+        whole = [self._complete(outlet) for outlet in self._cuts.complete(offset + 1, behind=True)]
+        return [*touched, *(pair for pair in whole if pair is not None)]
+
+    def lose(self, first: int) -> None:
+        """Note that the log begins at ``first`` now: what parked outlets lacked before is recorded as lost."""
+        self._record_losses(self.behind.lose(first))
+
     def configure(self, outlets: Outlets) -> list[Pair]:
         """Take up another configuration; returns the pairs of jobs whose definition or limits it changed (A5)."""
         changed = []
         jobs = [pair.outlet for pair in self.buffers if pair.outlet.job is not None]
-        for outlet in {*jobs, *self._cuts.gathering}:
-            pair = self.buffers.pair(outlet)
+        parked = [entry.outlet for entry in self.behind.parking if entry.outlet.name]
+        for outlet in {*jobs, *parked, *self._cuts.gathering}:
+            pair, entry = self.buffers.pair(outlet), self.behind.parking.get(outlet)
             wanted = next((each for each in outlets(outlet.tenant, self.dataset.name) if each == outlet), None)
             if wanted is None:
                 self._forsake(outlet, pair)
-            elif pair is not None:
-                pair.outlet, pair.gone = wanted, False
+                continue
+            if entry is not None:
+                entry.outlet = wanted
+            if pair is not None:
+                pair.outlet = wanted
                 changed.append(pair)
         return changed
 
     def take(self, pair: Pair) -> Flight:
         """Send what ``pair`` has on its way: to a table at once; of a job the cut is frozen, and waits for a commit."""
-        job, upto = pair.outlet.job, self._position.offset
+        job, upto = pair.outlet.job, self.behind.upto(pair, self._position).offset
         if job is None:
             return self.buffers.take(pair, upto)
         start, day = pair.first, datetime.fromtimestamp(pair.since_ms / 1000, UTC).date().isoformat()
@@ -209,28 +241,37 @@ class Partition:
         if pair.flight is not None and pair.flight.intent is not None:
             self._cuts.landed(pair.outlet)
         self.buffers.landed(pair)
+        self.behind.landed(pair.outlet)
 
-    def failed(self, pair: Pair, retry_at: float, trouble: str) -> None:
+    def failed(self, pair: Pair, retry_at: float, trouble: str, now: float = 0.0, *, refused: bool = False) -> None:
         """Note that the flight of ``pair`` is not durable, or not surely; it is tried again (A5: unless it is gone)."""
-        self.buffers.failed(pair, retry_at, trouble)
+        self.buffers.failed(pair, retry_at, trouble, now, refused=refused)
         if pair.gone:
             self._forsake(pair.outlet, pair)
 
     def committable(self) -> Position | None:
         """Return the position to commit now; None when there is nothing new."""
         position = self.progress.committable(self.buffers.held)
-        return position if position.offset > self._stored or self._cuts.changes(position.offset) else None
+        moved = position.offset > self._stored
+        return position if moved or self.parkings() or self.changes(position) else None
 
     def changes(self, position: Position) -> list[Change]:
         """Return what the commit of ``position`` stores of the jobs."""
-        return self._cuts.changes(position.offset)
+        for change in self.parkings():
+            self._cuts.touch((change.about.tenant, change.about.job))
+        return self._cuts.changes(position.offset, self.behind.stored_upto)
+
+    def parkings(self) -> list[ParkedChange]:
+        """Return what the next commit stores of parked outlets."""
+        return self.behind.changes()
 
     def letters(self, position: Position) -> list[Letter]:
         """Return the dead letters that go out with ``position`` (A2)."""
         return [letter for letter in self._letters if letter.offset < position.offset]
 
-    def commit(self, position: Position, changes: Sequence[Change] = ()) -> None:
-        """Note that ``position``, its letters and ``changes`` are committed."""
+    def commit(self, position: Position, changes: Sequence[Change] = (), parkings: Sequence[ParkedChange] = ()) -> None:
+        """Note that ``position``, its letters, ``changes`` and ``parkings`` are committed."""
+        self.behind.parking.commit(parkings)
         for outlet in self._cuts.commit(changes):
             if (pair := self.buffers.pair(outlet)) is not None:
                 pair.waiting = False
@@ -260,6 +301,8 @@ class Partition:
         """Give a stored cut, all of whose rows are here again, its flight; None: it has no rows."""
         pair, intent = self.buffers.gathered(outlet), self._cuts.intent(outlet)
         if pair is not None:
+            self.behind.upto(pair, self._position)
+            pair.waiting = not self._cuts.told(outlet)  # it was parked before Kafka had it
             self.buffers.take(pair, intent.end, intent, again=True)
             return pair
         # Its tenant's or job's rows are not wanted any more, so there are none to write.
@@ -271,11 +314,13 @@ class Partition:
         """Let go of what a job has that the configuration has no more, but for the flight that is under way (A5)."""
         if pair is not None and pair.flying:
             self.buffers.forsake(pair)
+            self.behind.drop(outlet)
             return
         rows = 0 if pair is None else pair.rows + (pair.flight.rows if pair.flight else 0)
         if pair is not None:
             self.buffers.drop(pair)
         intent = self._cuts.give_up(outlet)
+        self.behind.drop(outlet)
         _log.warning(
             "sink.job-gone",
             tenant=outlet.tenant,
@@ -285,12 +330,24 @@ class Partition:
             cut=intent and intent.name,
         )
 
-    def _add(self, letter: DeadLetter, offset: int) -> None:
+    def _add(self, letter: DeadLetter, offset: int, *, first: bool = False) -> None:
         messages = to_messages(letter)
         size = sum(len(message.value) + len(message.key) + 1000 for message in messages)
         self._budget.charge(size)
-        self._letters.append(Letter(offset, messages, size))
+        # They stand in the order of their offsets; what was lost lies before all.
+        (self._letters.appendleft if first else self._letters.append)(Letter(offset, messages, size))
 
     def _record_loss(self, first: int, end: int) -> None:
         letter = deleted("sink", self.dataset.name, self.topic, self.topic_id, self.number, first, end - 1)
         self._add(letter, first)
+
+    def _record_losses(self, lost: Sequence[Lost]) -> None:
+        for outlet, first, end in lost:
+            letter = deleted("sink", self.dataset.name, self.topic, self.topic_id, self.number, first, end - 1)
+            whose = f"job {outlet.name} of {outlet.tenant}" if outlet.name else f"the table of {outlet.tenant}"
+            letter = replace(letter, tenant=outlet.tenant, detail=f"{letter.detail} for {whose}, which was parked")
+            self._add(letter, first, first=True)
+            metrics.SINK_PARKED_LOST.labels(self.dataset.name).inc(end - first)
+            _log.error(
+                "sink.parked-lost", tenant=outlet.tenant, job=outlet.name, partition=self.where, first=first, end=end
+            )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from logflume.kafka.cursors import Cursor
 from logflume.kafka.intents import JobCursor
+from logflume.kafka.parked import ParkedCursor
 from logflume.kafka.position import Position
 
 OLD_CONFIGURATION = "old-configuration"
@@ -40,13 +41,16 @@ class Found:
 class Start:
     """Read from ``position``; ``lost`` is the range of offsets that retention removed before it was read.
 
-    ``stored``: the cursors topic has exactly this position. ``jobs``: what it has of the partition's jobs.
+    ``stored``: the cursors topic has exactly this position. ``jobs``: what it has of the partition's jobs; ``parked``:
+    of parked outlets. ``first``: the log's first offset.
     """
 
     position: Position
     lost: tuple[int, int] | None = None
     stored: bool = False
     jobs: tuple[JobCursor, ...] = ()
+    parked: tuple[ParkedCursor, ...] = ()
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ COMMANDS = {
     "demo": Entry("demo", "Run everything on this machine with real traffic shapes, and count what came to rest."),
     "local": Entry("local", "Kafka, an object store and workers on this machine: up, down, status."),
     "topics": Entry("topics", "List the declared topics, compare them with Kafka, create them."),
+    "config": Entry("config", "Plan a change of the tenants, put it in force, show it, go back."),
     "send": Entry("send", "Send a file of records."),
     "edge": Entry("edge", "Take records by HTTP and syslog, or from files."),
     "token": Entry("token", "Make a token for a tenant's senders."),

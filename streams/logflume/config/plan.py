@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from logflume.config import directory, guard, merge
@@ -32,11 +32,13 @@ class Plan:
     pairs_new: int
     trouble: str
     refusal: Refused | None
+    routing: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By dataset and tenant, over how many sorted partitions new rows go from then on, where that changes."""
 
     @property
     def needed(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.difference) or bool(self.trouble) or not self.base
+        return bool(self.difference) or bool(self.trouble) or bool(self.routing) or not self.base
 
 
 def of_folder(now: InForce, folder: Path, datasets: Mapping[str, Dataset], limits: guard.Limits) -> Plan:

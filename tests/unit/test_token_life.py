@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from logflume.clock import ManualClock
+from logflume.edge.rates import Pacing
 from logflume.edge.syslog.feed import Feed
 from logflume.edge.syslog.framing import Frame
 from logflume.model import Configuration, Scope, Token
@@ -123,6 +124,7 @@ class Taker:
 
 class Sender:
     transport = "tcp"
+    waits = True
 
     def __init__(self, tenant: str | None = None) -> None:
         self.tenant = tenant
@@ -130,6 +132,9 @@ class Sender:
 
     def refuse(self) -> None:
         self.refused = True
+
+    def slow(self, wait: Callable[[], float]) -> None:
+        raise AssertionError
 
 
 def fed(source: Callable[[], Configuration], clock: ManualClock) -> tuple[Feed, Taker]:
@@ -140,6 +145,7 @@ def fed(source: Callable[[], Configuration], clock: ManualClock) -> tuple[Feed, 
         dataset="events",
         zone=UTC,
         clock=clock,
+        pacing=Pacing.free(clock),
         memory_bytes=1_000_000,
         pause=lambda: None,
         resume=lambda: None,

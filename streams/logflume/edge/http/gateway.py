@@ -28,12 +28,12 @@ from logflume.edge.http.landing import Landing
 from logflume.edge.http.once import Answer, Answers
 from logflume.edge.http.portion import LineError, Portion, Taken
 from logflume.edge.http.protocols.record import Targets
-from logflume.edge.http.refusal import LacksScope, Refusal, as_json
+from logflume.edge.http.refusal import LacksScope, Refusal, as_json, busy
 from logflume.edge.http.toll import Toll
 from logflume.edge.http.work import Work
 from logflume.edge.rates import Pacing, allowances
 from logflume.edge.receipt import Piece
-from logflume.errors import Poison
+from logflume.errors import Poison, Unconfigured
 from logflume.model import Datasets, Scope
 from logflume.settings import Settings
 
@@ -61,7 +61,7 @@ class Gateway:
         clock: Clock,
         pacing: Pacing | None = None,
     ) -> None:
-        """``pacing`` is shared with other ways into this process; else requests have the tenants' rates to themselves."""
+        """``pacing`` may be shared with other ways in; else requests have the tenants' rates to themselves."""
         self.settings = settings
         self.datasets = datasets
         self.targets = Targets(datasets, settings.edge_http_dataset)
@@ -106,6 +106,8 @@ class Gateway:
             return await route.endpoint(exchange)
         except Refusal as refusal:
             return route.refuse(exchange, refusal)
+        except Unconfigured:  # whose token it is can't be told
+            return route.refuse(exchange, busy("this edge has no configuration yet; it will have one soon"))
         except ClientDisconnect:
             return Response(status_code=_GONE)  # nobody reads it
         except Exception:  # the outermost of a request (G1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 
 import structlog
 
@@ -32,6 +33,7 @@ class Datagrams:
     """
 
     transport = Transport.UDP
+    waits = False
 
     def __init__(self, bound: socket.socket, tenant: str | None, feed: Feed, *, limit: int, clock: Clock) -> None:
         self.tenant = tenant
@@ -49,6 +51,9 @@ class Datagrams:
 
     def refuse(self) -> None:
         """A datagram's address proves nothing and holds nothing: there is no one to shut out."""
+
+    def slow(self, wait: Callable[[], float]) -> None:
+        """Nobody waits: a datagram that is not read is lost all the same, and others' are behind it."""
 
     def resume(self) -> None:
         """Read what comes."""

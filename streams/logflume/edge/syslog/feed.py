@@ -8,6 +8,8 @@ SF2  What waits is within ``memory_bytes``, or that and one piece more: from the
      ``resume`` once half is free. So senders wait, by their sockets, while the client has no room.
 SF3  A token is never stored: it is taken out of the record that carries it.
 SF4  When the client can't go on, ``failed`` is told once, and what comes then is refused.
+SF5  Of a tenant over its rate no stream is read until what came is made up for; its datagrams, which nobody can hold
+     back, are dropped and counted. No other tenant's messages wait for that.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
+from functools import partial
 from typing import Any, Protocol
 
 import orjson
@@ -26,8 +29,9 @@ import structlog
 from logflume import metrics
 from logflume.clock import Clock
 from logflume.edge.intake import NotAccepted
+from logflume.edge.rates import Pacing
 from logflume.edge.syslog.framing import Frame
-from logflume.errors import LogflumeError, Unavailable
+from logflume.errors import LogflumeError, Unavailable, Unconfigured
 from logflume.formats import syslog
 from logflume.model.tenant import Configuration
 from logflume.model.token import Scope
@@ -65,6 +69,15 @@ class Sender(Protocol):
         """Take no more from this sender; called from any thread, perhaps more than once."""
         ...
 
+    @property
+    def waits(self) -> bool:
+        """Whether it can be held back by not reading."""
+        ...
+
+    def slow(self, wait: Callable[[], float]) -> None:
+        """Read nothing from it as long as ``wait`` gives any seconds; called from any thread."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
@@ -75,8 +88,20 @@ class _Piece:
     size: int
 
 
+@dataclass(slots=True)
+class _Charge:
+    """What came from one sender for one tenant."""
+
+    size: int = 0
+    records: int = 0
+
+    def add(self, size: int) -> None:
+        self.size += size
+        self.records += 1
+
+
 class Feed:
-    """See SF1 to SF4."""
+    """See SF1 to SF5."""
 
     def __init__(
         self,
@@ -86,6 +111,7 @@ class Feed:
         dataset: str,
         zone: tzinfo,
         clock: Clock,
+        pacing: Pacing,
         memory_bytes: int,
         pause: Callable[[], None],
         resume: Callable[[], None],
@@ -97,6 +123,7 @@ class Feed:
         self._dataset = dataset
         self._zone = zone
         self._clock = clock
+        self._pacing = pacing
         self._memory_bytes = memory_bytes
         self._pause, self._resume, self._failed = pause, resume, failed
         self._changed = threading.Condition()
@@ -201,8 +228,9 @@ class Feed:
 
     def _lines(self, pieces: Sequence[_Piece]) -> dict[str, list[bytes]]:
         """The messages as lines of JSON, by tenant."""
-        configuration = self._configuration()
+        configuration = self._in_force()
         found: dict[str, list[bytes]] = {}
+        charged: dict[tuple[str, Sender], _Charge] = {}
         for piece in pieces:
             for frame in piece.frames:
                 record = syslog.read(frame.message, piece.received_ns, piece.host, self._zone)
@@ -211,11 +239,38 @@ class Feed:
                     continue
                 if frame.missing:
                     record["attributes"]["missing_bytes"] = str(frame.missing)
-                found.setdefault(tenant, []).append(orjson.dumps(record) + b"\n")
+                line = orjson.dumps(record) + b"\n"
+                if not piece.sender.waits:
+                    if self._pacing.allowances.take(tenant, len(line), 1):
+                        metrics.EDGE_SYSLOG_REFUSED_MESSAGES.labels("rate").inc()
+                        self._pacing.note(tenant, self._dataset, "udp", 1)
+                        continue
+                else:
+                    charged.setdefault((tenant, piece.sender), _Charge()).add(len(line))
+                found.setdefault(tenant, []).append(line)
+        for (tenant, sender), charge in charged.items():
+            self._charge(tenant, sender, charge)
         return found
 
-    def _tenant(self, configuration: Configuration, sender: Sender, attributes: dict[str, str]) -> str | None:
+    def _charge(self, tenant: str, sender: Sender, charge: _Charge) -> None:
+        """SF5, of a stream."""
+        if self._pacing.allowances.charge(tenant, charge.size, charge.records):
+            self._pacing.note(tenant, self._dataset, "syslog", charge.records)
+            sender.slow(partial(self._pacing.allowances.wait, tenant, 0, 0))
+
+    def _in_force(self) -> Configuration | None:
+        try:
+            return self._configuration()
+        except Unconfigured:
+            return None
+
+    def _tenant(self, configuration: Configuration | None, sender: Sender, attributes: dict[str, str]) -> str | None:
         tokens = _take_tokens(attributes)
+        if configuration is None:  # what has its tenant is kept by the client; tokens are nobody's yet
+            if sender.tenant is None:
+                metrics.EDGE_SYSLOG_REFUSED_MESSAGES.labels("unconfigured").inc()
+                sender.refuse()
+            return sender.tenant
         if sender.tenant is not None:
             if configuration.wants(sender.tenant, self._dataset):
                 return sender.tenant

@@ -22,12 +22,13 @@ import structlog
 
 from logflume import metrics
 from logflume.clock import Clock, SystemClock
+from logflume.edge.rates import Pacing
 from logflume.edge.syslog import listen
 from logflume.edge.syslog.datagrams import Datagrams, plain_host
 from logflume.edge.syslog.feed import Feed, Taking
 from logflume.edge.syslog.listen import By, Listen, Transport
 from logflume.edge.syslog.stream import Stream
-from logflume.errors import LogflumeError, Misconfigured
+from logflume.errors import LogflumeError, Misconfigured, Unconfigured
 from logflume.model.tenant import Configuration
 from logflume.settings import Settings
 
@@ -52,8 +53,11 @@ class SyslogServer:
         *,
         failed: Callable[[LogflumeError], None],
         clock: Clock | None = None,
+        pacing: Pacing | None = None,
     ) -> None:
         """Read the settings; raise ``Misconfigured``. ``failed`` is told when nothing more can be taken.
+
+        ``pacing`` holds tenants to their rates, without it nobody.
 
         ``client`` is fed from a thread and stays the caller's; ``configuration`` is cheap and of any thread.
         """
@@ -62,9 +66,11 @@ class SyslogServer:
         self._configuration = configuration
         self._failed = failed
         self._clock = clock or SystemClock()
+        self._pacing = pacing or Pacing.free(self._clock)
         self._listens = listen.parse(settings.edge_syslog_listen)
         self._zone = _zone(settings.edge_syslog_zone)
-        _check_tenants(self._listens, configuration(), settings.edge_syslog_dataset)
+        with contextlib.suppress(Unconfigured):  # without any yet, rows are kept unjudged
+            _check_tenants(self._listens, configuration(), settings.edge_syslog_dataset)
         self._tls = _tls(settings, self._listens)
         self._feed: Feed | None = None
         self._streams: set[Stream] = set()
@@ -85,6 +91,7 @@ class SyslogServer:
             dataset=self._settings.edge_syslog_dataset,
             zone=self._zone,
             clock=self._clock,
+            pacing=self._pacing,
             memory_bytes=self._settings.edge_syslog_memory_bytes,
             pause=self._pause,
             resume=lambda: _soon(loop, self._resume),
@@ -199,7 +206,10 @@ class SyslogServer:
 
     def _named(self, names: set[str]) -> str | None:
         """The one tenant among ``names``; none and several are the same: nobody knows whose messages they are."""
-        configuration = self._configuration()
+        try:
+            configuration = self._configuration()
+        except Unconfigured:
+            return None
         found = [name for name in names if configuration.wants(name, self._settings.edge_syslog_dataset)]
         return found[0] if len(found) == 1 else None
 

@@ -259,7 +259,7 @@ EDGE_SYSLOG_REFUSED_MESSAGES = _counter(
     "logflume_edge_syslog_refused_messages_total",
     "messages",
     ("reason",),
-    "Syslog messages not taken: no-token, token (nobody's), unwanted (no such dataset), stopped (at the end).",
+    "Syslog messages not taken: no-token, token (nobody's), unwanted (no such dataset), stopped, unconfigured (yet).",
     "Compare the sender's token with the tenant's file; stopped: Kafka took nothing while this edge ended.",
 )
 EDGE_SYSLOG_REFUSED_CONNECTIONS = _counter(

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
+from collections.abc import Collection
 from typing import Annotated
 
 import structlog
@@ -15,9 +15,9 @@ import typer
 
 from logflume import contract, health, logs, memory
 from logflume.clock import SystemClock
-from logflume.config.directory import DirectorySource
+from logflume.config import Source, opened
 from logflume.errors import LogflumeError
-from logflume.model import dataset
+from logflume.model import Datasets, dataset
 from logflume.settings import Settings
 from logflume.sink import telling
 from logflume.sink.worker import Sink
@@ -38,14 +38,18 @@ def command(
     logs.setup(settings.log_format, settings.log_level)
     memory.setup()
     datasets = dataset.load(contract.find(settings.topics_dir))
-    source = DirectorySource(Path(settings.require("tenants_dir")), datasets)
     store = Store.from_settings(settings)
     probe(store)
+    with opened(settings, datasets) as source:
+        _run(settings, datasets, source, store, adopt or ())
+
+
+def _run(settings: Settings, datasets: Datasets, source: Source, store: Store, adopt: Collection[str]) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     clock = SystemClock()
-    sink = Sink(settings, datasets, source, store, clock, seed=time.time_ns(), adopt=adopt or ())
+    sink = Sink(settings, datasets, source, store, clock, seed=time.time_ns(), adopt=adopt)
     server = None
     if settings.http_port:
         server = health.serve(settings.http_host, settings.http_port, sink.health.live, sink.health.ready)

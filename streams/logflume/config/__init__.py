@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import structlog
+
 from logflume.config.state import Origin, State
+from logflume.errors import Misconfigured, Refused
 from logflume.model import Datasets
 from logflume.model.tenant import Configuration
 from logflume.settings import Settings
 
-__all__ = ["Origin", "Source", "State", "opened"]
+__all__ = ["Origin", "Source", "State", "opened", "opened_if_good"]
+
+_log = structlog.get_logger(__name__)
 
 
 class Source(Protocol):
@@ -49,3 +54,15 @@ def opened(settings: Settings, datasets: Datasets) -> Iterator[Source]:
 
     with Follower(settings, SystemClock()) as follower:
         yield follower
+
+
+@contextmanager
+def opened_if_good(settings: Settings, datasets: Datasets) -> Iterator[Source | None]:
+    """``opened``, for those that judge nobody's rows by it: files that are wrong are warned of, and None is given."""
+    with ExitStack() as stack:
+        try:
+            source = stack.enter_context(opened(settings, datasets))
+        except (Misconfigured, Refused) as mistake:
+            _log.warning("config.not-read", error=str(mistake))
+            source = None
+        yield source

@@ -14,21 +14,22 @@ import os
 import signal
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import structlog
 
 from logflume import contract, health, model
 from logflume.clock import SystemClock
-from logflume.config.directory import DirectorySource
+from logflume.config import Source
+from logflume.config import opened as opened_source
+from logflume.config.telling import in_force
 from logflume.edge import telling
 from logflume.edge.client import Client
 from logflume.edge.http.landing import NEARLY_FULL
 from logflume.edge.http.server import HttpListener
 from logflume.edge.syslog.server import SyslogServer
 from logflume.errors import LogflumeError
-from logflume.kafka.status import in_force
+from logflume.model import Datasets
 from logflume.settings import Settings
 
 _LOOK_SECONDS = 0.5
@@ -56,7 +57,12 @@ async def serve(settings: Settings, *, http: bool = True) -> None:
     if not http:
         settings.require("edge_syslog_listen")
     datasets = model.load(contract.find(settings.topics_dir))
-    source = DirectorySource(Path(settings.require("tenants_dir")), datasets)
+    with opened_source(settings, datasets) as source:
+        await _serve(settings, datasets, source, http=http)
+    _log.info("edge.ended")
+
+
+async def _serve(settings: Settings, datasets: Datasets, source: Source, *, http: bool) -> None:
     clock = SystemClock()
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -68,7 +74,7 @@ async def serve(settings: Settings, *, http: bool = True) -> None:
         failures.append(failure)
         stop.set()
 
-    client = Client(settings, datasets=datasets, clock=clock, tells=False)
+    client = Client(settings, datasets=datasets, source=source, limited=False, tells=False, clock=clock)
     listeners: list[Listener] = [HttpListener(settings, datasets, source, client, clock)] if http else []
     if settings.edge_syslog_listen:
         listeners.append(SyslogServer(settings, client, source.current, failed=failed, clock=clock))
@@ -77,13 +83,12 @@ async def serve(settings: Settings, *, http: bool = True) -> None:
         if settings.http_port:
             server = health.serve(settings.http_host, settings.http_port, state.live, state.ready)
             opened.callback(server.close)
-        configured = partial(in_force, source.current, clock)
+        configured = partial(in_force, source, clock)
         opened.enter_context(telling.reporter(settings, client, clock, configured, state.ready))
         try:
             await _listen(listeners, state, failures)
         finally:
             await asyncio.to_thread(client.close)
-    _log.info("edge.ended")
 
 
 async def _listen(listeners: Sequence[Listener], state: _State, failures: list[LogflumeError]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from logflume import metrics
 from logflume.clock import Clock
 from logflume.config import Source
-from logflume.kafka.status import Condition, Reporter, in_force
+from logflume.config.telling import in_force
+from logflume.kafka.status import Condition, Reporter
 from logflume.settings import Settings
 from logflume.sink.health import Health
 
@@ -15,7 +16,7 @@ def reporter(settings: Settings, source: Source, health: Health, clock: Clock) -
 
     def measure() -> Condition:
         return Condition(
-            in_force=in_force(source.current, clock),
+            in_force=in_force(source, clock),
             lag_seconds=metrics.total(metrics.SINK_COMMIT_AGE),
             held_bytes=round(metrics.total(metrics.SINK_BUFFERED_BYTES)),
             budget_bytes=settings.sink_memory_bytes,

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from logflume import metrics
 from logflume.clock import Clock
 from logflume.config import Source
-from logflume.kafka.status import Condition, Reporter, in_force
+from logflume.config.telling import in_force
+from logflume.kafka.status import Condition, Reporter
 from logflume.settings import Settings
 
 
@@ -23,7 +24,7 @@ def reporter(
 
     def measure() -> Condition:
         return Condition(
-            in_force=in_force(source.current, clock),
+            in_force=in_force(source, clock),
             lag_seconds=metrics.total(metrics.SORT_COMMIT_AGE),
             held_bytes=round(metrics.total(metrics.SORT_BUFFERED_BYTES)),
             budget_bytes=settings.sort_memory_bytes,

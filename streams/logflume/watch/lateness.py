@@ -14,6 +14,7 @@ _LOOK_BACK: Final = tuple(2.0**power for power in range(1, 18))
 _USED_SECONDS: Final = 600.0
 """A partition is in use when something came within this time."""
 _FORGET_SECONDS: Final = 60.0
+_NEVER: Final = (0, float("-inf"))
 
 
 class Asking(Protocol):
@@ -49,7 +50,7 @@ class Lateness:
         for row in rows:
             place = (row.topic, row.partition)
             self._ages.note(place, row.end, now)
-            if self._used.get(place, (0, 0.0))[0] != row.end:
+            if self._used.get(place, _NEVER)[0] != row.end:
                 self._used[place] = (row.end, now)
         if now >= self._forget_at:
             self._forget_at = now + _FORGET_SECONDS
@@ -59,8 +60,7 @@ class Lateness:
     def _late(self, row: Lag, now: float) -> Late:
         place = (row.topic, row.partition)
         seconds = self._ages.seconds(place, row.end - row.lag, now) if row.lag else 0.0
-        end, since = self._used[place]
-        used = bool(row.lag) or (end > 0 and now - since < _USED_SECONDS)
+        used = bool(row.lag) or now - self._used.get(place, _NEVER)[1] < _USED_SECONDS
         return Late(self._stages[row.group], f"{row.topic}[{row.partition}]", row.lag, seconds, used)
 
     def _look_back(self, behind: list[Lag], now: float) -> None:

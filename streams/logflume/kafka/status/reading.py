@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from logflume import metrics
 from logflume.clock import Clock
@@ -38,6 +38,7 @@ MakeConsumer = Callable[[dict[str, Any]], Any]
 
 _MOST_WORKERS: Final = 10_000
 _MOST_AT_ONCE: Final = 1000
+_END_SECONDS: Final = 10.0
 _FETCH_BYTES: Final = 256 * 1024
 _LOG = logging.getLogger("logflume.status")
 
@@ -67,10 +68,12 @@ class Reader:
             enable_partition_eof=from_start,
             fetch_max_bytes=_FETCH_BYTES,
             fetch_message_max_bytes=_FETCH_BYTES,
+            message_max_bytes=_FETCH_BYTES,  # librdkafka wants it no larger than a fetch
             queued_max_messages_kbytes=1024,
             fetch_wait_max_ms=1000,
         )
         self._consumer = make_consumer(config | SILENT)
+        self._end: int | None = None
         self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING if from_start else OFFSET_END)])
 
     def poll(self, seconds: float) -> Iterator[Entry]:
@@ -78,6 +81,8 @@ class Reader:
 
         Raises what ``kafka.client.typed`` makes of an error that is more than a broker away; make a new reader then.
         """
+        if not self.caught_up and self._end is None:
+            self._end = self._find_end()
         for _ in range(_MOST_AT_ONCE):
             message = self._consumer.poll(seconds)
             if message is None:
@@ -86,8 +91,12 @@ class Reader:
             error = message.error()
             if error is None:
                 key, timestamp = message.key(), message.timestamp()[1]
+                live = self.caught_up
+                self.caught_up = (
+                    live or message.offset() + 1 >= self._end
+                )  # where somebody always writes, no fetch comes back empty
                 if key is not None:
-                    yield Entry(key, message.value(), timestamp, self.caught_up)
+                    yield Entry(key, message.value(), timestamp, live)
             elif error.code() == KafkaError._PARTITION_EOF:
                 self.caught_up = True
             elif error.code() == KafkaError._AUTO_OFFSET_RESET:
@@ -98,6 +107,14 @@ class Reader:
     def close(self) -> None:
         """Let go of Kafka."""
         self._consumer.close()
+
+    def _find_end(self) -> int:
+        try:
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_END_SECONDS)
+        except KafkaException as error:
+            raise client.typed(error, f"the end of {self._topic}") from error
+        self.caught_up = end == 0
+        return int(end)
 
 
 @dataclass(frozen=True, slots=True)

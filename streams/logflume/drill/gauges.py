@@ -11,7 +11,7 @@ _LINE = re.compile(r"^(logflume_\w+)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
 
 
 def read(health: str) -> dict[str, float]:
-    """Return each metric's value, summed over its labels; empty when nobody answers."""
+    """Return each metric's value over all its labels, ratios the greatest and others the sum; empty: no answer."""
     try:
         with urllib.request.urlopen(f"{health}/metrics", timeout=_ANSWER_SECONDS) as answer:
             text = answer.read().decode()
@@ -19,7 +19,8 @@ def read(health: str) -> dict[str, float]:
         return {}
     found: dict[str, float] = {}
     for name, value in _LINE.findall(text):
-        found[name] = found.get(name, 0.0) + float(value)
+        known = found.get(name, 0.0)
+        found[name] = max(known, float(value)) if name.endswith("_ratio") else known + float(value)
     return found
 
 

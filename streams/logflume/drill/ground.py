@@ -70,6 +70,11 @@ class Ground:
         """Make tenants known; before the stack is up."""
         tenants_.write(self.folder / "tenants", tenants)
 
+    @property
+    def quiet(self) -> Settings:
+        """Settings whose Kafka clients do not tell of a broker that is down: a drill took it down itself."""
+        return self.settings.model_copy(update={"kafka_options": {**self.settings.kafka_options, "log_level": "0"}})
+
     # --- what is there --------------------------------------------------------------------------------------------
 
     def parts(self) -> list[Part]:

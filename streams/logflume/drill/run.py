@@ -68,7 +68,7 @@ def run(
     with Sampler(ground) as sampler, Scene(ground, size, cast.steady, cast.more, folder, say) as scene:
         steady = scene.send("steady", cast.steady, size.rows_a_second)
         scene.until(lambda: steady.acknowledged_at() > 0, _FIRST_SECONDS, "a first record is acknowledged")
-        scene.hold(2 * float(ground.settings.sink_flush_age_seconds))
+        scene.hold(2 * float(ground.settings.sink_flush_age_seconds))  # first flushes make tables
         before = scene.did(f"{size.rows_a_second:,.0f} rows/s of {size.tenants} tenants: the measure")
         scene.hold(size.before_seconds)
         drill.play(scene)
@@ -81,7 +81,7 @@ def run(
         for sending in scene.sendings:
             scene.stop(sending)
         rested = _at_rest(ground, say)
-        scene.did("everything is at rest, by what Kafka says" if rested is None else rested)
+        finished = scene.did("everything is at rest, by what Kafka says" if rested is None else rested)
         series = sampler.series()
         most = sampler.most()
         restarts = {part.name: part.restarts - restarted.get(part.name, 0) for part in ground.workers()}
@@ -89,14 +89,15 @@ def run(
     sums, files, examples, counts = _count(ground, scene, cast, since)
     groups = {tenant.name: STEADY for tenant in cast.steady} | {tenant.name: MORE for tenant in cast.more}
     store = Store.from_settings(ground.settings)
-    seconds = int(scene.now()) + 1
+    seconds = int(finished) + 1
     times = timeline.read(store.filesystem, files, groups, scene.started, seconds)
     own, within = times[STEADY], size.promise.within_seconds
+    flush_age = float(ground.settings.sink_flush_age_seconds)
     back = recovered if recovered is not None else ended
     facts = Facts(
         sums=sums,
         rates=Rates(
-            before=own.rate(before, scene.harmed_at, within),
+            before=own.rate(before, scene.harmed_at),
             during=own.rate(scene.harmed_at, scene.repaired_at, within),
             after=own.rate(back, ended, within),
         ),
@@ -107,7 +108,7 @@ def run(
         },
         recovered_seconds=None if recovered is None else recovered - scene.repaired_at,
         waiting=(
-            own.waited(before, scene.harmed_at, 0.95),
+            own.waited(before, max(before + 1, scene.harmed_at - 2 * flush_age), 0.95),
             own.waited(scene.harmed_at, scene.repaired_at, 0.95),
         ),
         own=tuple(scene.findings),
@@ -119,12 +120,12 @@ def run(
         command=command,
         started=datetime.fromtimestamp(scene.started, UTC).isoformat(timespec="seconds"),
         machine=_machine(),
-        seconds=ended,
+        seconds=finished,
         harmed=scene.harmed_at,
         repaired=scene.repaired_at,
         recovered=recovered,
         events=tuple(scene.events),
-        charts=_charts(scene, times, series, ended),
+        charts=_charts(scene, times, series, finished),
         verdict=verdict.judge(size.promise, facts),
         counts=counts | {f"restarts of {name}": count for name, count in restarts.items() if count},
         examples=examples,

@@ -50,7 +50,8 @@ class Sampler:
         self._memory: Series = defaultdict(list)
         self._lag: Series = defaultdict(list)
         self._pressure: Series = defaultdict(list)
-        self._admin = client.admin(ground.settings)
+        self._settings = ground.quiet
+        self._admin = client.admin(self._settings)
         self._budgets = {
             "sink memory": ground.settings.sink_memory_bytes,
             "sort memory": ground.settings.sort_memory_bytes,
@@ -118,7 +119,7 @@ class Sampler:
                         self._pressure[line].append((at, found[metric] / self._budgets.get(line, 1)))
 
     def _look_at_kafka(self, at: float) -> None:
-        settings = self._ground.settings
+        settings = self._settings
         lag = groups.lag(settings, self._admin)
         with self._lock:
             self._lag["messages to sort"].append((at, sum(p.lag for p in lag if p.group == settings.sort_group)))

@@ -10,7 +10,9 @@ from __future__ import annotations
 import http.client
 import json
 import random
+import select
 import signal
+import socket
 import sys
 import threading
 import time
@@ -159,6 +161,8 @@ class _Connection:
     def post(self, body: bytes, token: str, rows: int, bad: int) -> tuple[str, int]:
         """Return the outcome and the status of one body."""
         try:
+            if self._http.sock is not None and _ended(self._http.sock):
+                self.close()
             if self._http.sock is None:
                 self._http.connect()
         except OSError:
@@ -179,6 +183,13 @@ class _Connection:
         if answer.status >= 500 and (answer.status != 503 or _ON_THEIR_WAY in text):
             return DOUBTFUL, answer.status
         return REFUSED, answer.status
+
+
+def _ended(connection: socket.socket) -> bool:
+    """Whether the other side has closed a connection on which nothing is under way: it leaves nothing in doubt."""
+    looking = select.poll()
+    looking.register(connection, select.POLLIN)
+    return bool(looking.poll(0))
 
 
 def main(path: Path) -> None:

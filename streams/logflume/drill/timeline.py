@@ -51,12 +51,13 @@ class Group:
         if 0 <= at_rest < self.seconds:
             self.rested[int(at_rest)] += len(received)
 
-    def rate(self, start: float, end: float, within_seconds: float) -> float:
-        """Rows a second that came between two seconds and were at rest ``within_seconds`` of that."""
+    def rate(self, start: float, end: float, within_seconds: float | None = None) -> float:
+        """Rows a second that came between two seconds; ``within_seconds``: only those at rest so soon after."""
         first, last = int(np.ceil(start)), int(np.floor(end))
         if last <= first:
             return 0.0
-        return float(self.waits[first:last, : int(within_seconds / _BUCKET_SECONDS)].sum()) / (last - first)
+        buckets = _BUCKETS if within_seconds is None else int(within_seconds / _BUCKET_SECONDS)
+        return float(self.waits[first:last, :buckets].sum()) / (last - first)
 
     def waited(self, start: float, end: float, share: float) -> float | None:
         """The waiting time in seconds that ``share`` of the rows that came between did not exceed; None: none came."""

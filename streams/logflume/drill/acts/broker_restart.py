@@ -21,7 +21,7 @@ def play(scene: Scene) -> None:
     scene.did("kafka stopped (SIGSTOP)")
     scene.hold(scene.size.harm_seconds)
     scene.ground.resume("kafka")
-    scene.repaired("kafka goes on (SIGCONT)")
+    scene.repaired("kafka let go on (SIGCONT)")
 
 
 DRILL = Drill(

@@ -15,7 +15,7 @@ def play(scene: Scene) -> None:
     scene.hold(scene.size.harm_seconds)
     for name in sinks:
         scene.ground.resume(name)
-    scene.repaired(f"{', '.join(sinks)} go on (SIGCONT)")
+    scene.repaired(f"{', '.join(sinks)} let go on (SIGCONT)")
 
 
 DRILL = Drill(

@@ -17,7 +17,7 @@ from logflume.config.last_good import NAME, LastGood, folder
 from logflume.config.manifest import KEY, Accepted, key_of
 from logflume.errors import Unconfigured
 from logflume.settings import Settings
-from tests.support.generations import (
+from tests.support.config_topic import (
     FakeShelf,
     FakeTopic,
     Generation,

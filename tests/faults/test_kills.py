@@ -20,7 +20,7 @@ from tests.support.oracle import DATASET
 from tests.support.pipeline import Pipeline, Sender
 from tests.support.worker import Worker
 
-KILLS = int(os.environ.get("LOGFLUME_TEST_KILLS", "10"))
+KILLS = int(os.environ.get("LOGFLUME_TEST_KILLS", "6"))
 SEED = int(os.environ.get("LOGFLUME_TEST_SEED") or secrets.randbelow(1_000_000))
 BEHIND = "logflume_sink_behind_bytes"
 """Bytes that a sink has read and not committed."""

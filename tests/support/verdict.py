@@ -188,7 +188,8 @@ class Judge:
         name = topics.cursors_topic(self._settings)
         count = topics.partitions(self._admin, [name])[name]
         values = cursors.read_to_end(self._settings, self._admin, range(count), 60)
-        found = [cursors.Codec(self._settings).decode(value) for value in values.values()]
+        codec = cursors.Codec(self._settings)
+        found = [codec.decode(value) for value in values.values()]
         wanted = topics.sorted_topic(self._settings, DATASET)
         return {cursor.partition: cursor.position.offset for cursor in found if cursor.topic == wanted}
 

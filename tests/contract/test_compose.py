@@ -72,7 +72,7 @@ def test_the_versions_are_the_same_everywhere(compose: dict[str, Any]) -> None:
 
 def test_workers_get_settings_that_exist_and_the_keys_of_the_store(compose: dict[str, Any]) -> None:
     known = {variable(name) for name in Settings.model_fields}
-    for name in ("topics", "sort", "sink"):
+    for name in ("topics", "sort", "sink", "watch"):
         given = compose["services"][name]["environment"]
         assert given.keys() <= known
         [identity] = json.loads(compose["configs"]["identities"]["content"])["identities"]

@@ -148,6 +148,7 @@ class Stack:
         names += [f"sink-{n + 1}" for n in range(self._given.local_sinks)]
         edges = [f"edge-{n + 1}" for n in range(self._given.local_edges)]
         names += edges
+        names += [f"watch-{n + 1}" for n in range(self._given.local_watches)]
         record = Record(
             token=secrets.token_hex(16),
             password=secrets.token_hex(16),

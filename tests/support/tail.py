@@ -16,6 +16,7 @@ from logflume.edge.packing import Packer
 from logflume.edge.spool import Message
 from logflume.edge.tail.followed import Limits
 from logflume.edge.tail.follower import Follower
+from logflume.edge.tail.gate import Gate
 from logflume.edge.tail.source import Options, source
 from logflume.edge.tail.turn import Blocks
 from logflume.errors import Unavailable
@@ -63,7 +64,10 @@ class FakeSpool:
 class Tail:
     """A follower whose time stands still but for ``settle``; ``crash`` begins another one over the same spool."""
 
-    def __init__(self, *patterns: Path | str, limits: Limits | None = None, **options: Any) -> None:
+    def __init__(
+        self, *patterns: Path | str, limits: Limits | None = None, gate: Gate | None = None, **options: Any
+    ) -> None:
+        self.gate = gate
         named = {name: options.pop(name) for name in ("from_end", "once") if name in options}
         self.limits = limits or Limits()
         described = Options([str(pattern) for pattern in patterns], **({"tenant": "acme"} | options))
@@ -81,7 +85,7 @@ class Tail:
             edge="here",
             epoch=self.clock.now_ns(),
         )
-        blocks = Blocks(packer.pack)
+        blocks = Blocks(packer.pack, self.gate or Gate.open(self.clock))
         return Follower([self.source], self.spool, blocks, self.clock, self.limits, host="here", **self._named)
 
     def crash(self) -> None:

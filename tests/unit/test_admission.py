@@ -29,10 +29,14 @@ LINE = b'{"message":"m"}\n'  # 16 bytes
 
 
 class NothingYet:
-    """A source that has nothing yet."""
+    """A source that has nothing, until ``now`` is something."""
+
+    now: Configuration | None = None
 
     def current(self) -> Configuration:
-        raise Unconfigured("none yet")
+        if self.now is None:
+            raise Unconfigured("none yet")
+        return self.now
 
 
 def dropped(reason: str, dataset: str = "dns_logs") -> float:
@@ -63,6 +67,9 @@ def test_fw1_nothing_is_dropped_without_a_configuration_in_force(source: Any) ->
     producer = FakeProducer()
     with client(source, producer) as edge:
         assert edge.log_ndjson("nobody", "dns_logs", LINE * 3) == Accepted(3)
+        if source is not None:
+            source.now = FixedSource().now
+            assert edge.log_ndjson("nobody", "dns_logs", LINE) == Accepted(0, dropped=1)
     assert len(rows(producer.log, DATASETS)) == 3
 
 

@@ -116,7 +116,8 @@ class Client:
             restraint=self.restraint,
         )
         pacing = Pacing(allowances(settings, source, clock), clock) if limited else Pacing.free(clock)
-        self._admission = Admission(self._intake, Forwarding(source, clock), pacing)
+        self.admission = Admission(self._intake, Forwarding(source, clock), pacing)
+        """Whose records go further, and when; for those who put messages into the spool themselves."""
         holding = Holding(source)
         self._packer = Packer(
             self._datasets,
@@ -167,7 +168,7 @@ class Client:
         """
         if (tenant, dataset) not in self._known:
             self._check(tenant, dataset)
-        self._admission.add_record(tenant, dataset, encode(record), self._timeout if timeout is None else timeout)
+        self.admission.add_record(tenant, dataset, encode(record), self._timeout if timeout is None else timeout)
 
     def log_many(
         self, tenant: str, dataset: str, records: Iterable[Mapping[str, Any]], *, timeout: float | None = None
@@ -202,7 +203,7 @@ class Client:
         """
         self._check(tenant, dataset)
         ready = conformed(table, self._datasets.named(dataset))
-        return self._admission.add_table(tenant, dataset, ready, self._timeout if timeout is None else timeout)
+        return self.admission.add_table(tenant, dataset, ready, self._timeout if timeout is None else timeout)
 
     def offer(self, pieces: Sequence[Piece], receipt: Receipt) -> bool:
         """Accept all of ``pieces``, or none and return False: there is no room now. Never waits; for servers.
@@ -284,7 +285,7 @@ class Client:
     ) -> Accepted:
         self._check(tenant, dataset)
         seconds = self._timeout if timeout is None else timeout
-        return self._admission.add_lines(tenant, dataset, lines, format, seconds, numbered=numbered)
+        return self.admission.add_lines(tenant, dataset, lines, format, seconds, numbered=numbered)
 
     # --- the packer's thread -----------------------------------------------------------------------------------------
 
@@ -364,7 +365,7 @@ class Client:
         none, room = Restraint(clock), {"block_rows": 1, "block_bytes": 1, "linger_seconds": 1, "memory_bytes": 0}
         self._intake = Intake(**room, clock=clock, restraint=none)
         self._intake.fail(Fatal("this client was made before the fork; make one in each process"))
-        self._admission = Admission(self._intake, Forwarding(None, clock), Pacing.free(clock))
+        self.admission = Admission(self._intake, Forwarding(None, clock), Pacing.free(clock))
         if self._spool is not None:
             self._spool.forget()
         _unusable.append(self)

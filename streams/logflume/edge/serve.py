@@ -27,6 +27,7 @@ from logflume.edge import telling
 from logflume.edge.client import Client
 from logflume.edge.http.landing import NEARLY_FULL
 from logflume.edge.http.server import HttpListener
+from logflume.edge.rates import Pacing, allowances
 from logflume.edge.syslog.server import SyslogServer
 from logflume.errors import LogflumeError
 from logflume.model import Datasets
@@ -75,9 +76,12 @@ async def _serve(settings: Settings, datasets: Datasets, source: Source, *, http
         stop.set()
 
     client = Client(settings, datasets=datasets, source=source, limited=False, tells=False, clock=clock)
-    listeners: list[Listener] = [HttpListener(settings, datasets, source, client, clock)] if http else []
+    pacing = Pacing(allowances(settings, source, clock), clock)  # one for all ways in
+    listeners: list[Listener] = []
+    if http:
+        listeners.append(HttpListener(settings, datasets, source, client, clock, pacing=pacing))
     if settings.edge_syslog_listen:
-        listeners.append(SyslogServer(settings, client, source.current, failed=failed, clock=clock))
+        listeners.append(SyslogServer(settings, client, source.current, failed=failed, clock=clock, pacing=pacing))
     state = _State(client, stop)
     with contextlib.ExitStack() as opened:
         if settings.http_port:

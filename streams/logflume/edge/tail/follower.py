@@ -245,8 +245,7 @@ class Follower:
 
     def _look_for_lost(self) -> None:
         for path, content, found in self._lost.search(set(self._files)):
-            source = self._by_id.get(found.place.source)
-            if source is None:
+            if (source := self._by_id.get(found.place.source)) is None:
                 content.close()
                 continue
             file = Followed(found.place, source, path, self._clock.monotonic())
@@ -292,8 +291,8 @@ class Follower:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits: neither for the spool, nor for a later scan to tell what a file is."""
-        return self._turn is None and not self._lost.waiting
+        """Whether nothing waits: not for the spool, a tenant's rate, or a later scan to tell what a file is."""
+        return self._turn is None and not self._lost.waiting and not self._blocks.gate.held
 
     def close(self) -> None:
         """Give all descriptors back."""
@@ -321,7 +320,8 @@ class Follower:
     def _step(self, file: Followed) -> Step | None:
         now = self._clock.monotonic()
         try:
-            if not file.tenant or not file.due(now, self._limits, once=self._once):
+            due = file.tenant and file.due(now, self._limits, once=self._once)
+            if not due or self._blocks.gate.waits(file.tenant):
                 return None
             if file.content is None and not self._open(file):
                 self._lose(file)

@@ -11,6 +11,7 @@ from logflume.edge.buffer import Buffer, Cut, Format
 from logflume.edge.packing import Packed
 from logflume.edge.spool import Message
 from logflume.edge.tail.followed import Step
+from logflume.edge.tail.gate import Gate
 
 Pack = Callable[[Cut], Packed]
 
@@ -44,14 +45,16 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """At most how large a block is, and who encodes it."""
+    """At most how large a block is, who encodes it, and who may pass."""
 
     pack: Pack
+    gate: Gate
     most_rows: int = 4000
     most_bytes: int = 4_000_000
 
     def turn(self, steps: list[Step], marks: Mapping[str, bytes], now_ns: int) -> Turn:
         """Return the turn of ``steps``, with ``marks`` besides theirs."""
+        self.gate.end_turn()
         messages: list[Message] = []
         for cut in self._cuts(steps, now_ns):
             packed = self.pack(cut)
@@ -69,6 +72,9 @@ class Blocks:
         for step in steps:
             lines = step.taken.lines
             if not len(lines):
+                continue
+            size = lines.size(0, len(lines))
+            if not self.gate.passes(step.file.tenant, step.file.source.dataset, size, len(lines)):
                 continue
             key = (step.file.source.dataset, step.file.source.reading.format)
             buffer = buffers.setdefault(key, Buffer(*key))

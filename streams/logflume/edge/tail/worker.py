@@ -16,6 +16,7 @@ from logflume.edge.packing import Packer
 from logflume.edge.spool import Spool
 from logflume.edge.tail.followed import Limits
 from logflume.edge.tail.follower import Follower
+from logflume.edge.tail.gate import Gate
 from logflume.edge.tail.source import Source
 from logflume.edge.tail.turn import Blocks
 from logflume.kafka import topics
@@ -100,7 +101,12 @@ class Tail:
             follower = Follower(
                 self._sources,
                 spool,
-                Blocks(packer.pack, self._settings.edge_block_rows, self._settings.edge_block_bytes),
+                Blocks(
+                    packer.pack,
+                    Gate.of(client.admission),
+                    self._settings.edge_block_rows,
+                    self._settings.edge_block_bytes,
+                ),
                 self._clock,
                 limits(self._settings),
                 host=self._settings.edge_id,

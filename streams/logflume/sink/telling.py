@@ -23,6 +23,7 @@ def reporter(settings: Settings, source: Source, health: Health, clock: Clock) -
             rows=round(metrics.total(metrics.SINK_ROWS) + metrics.total(metrics.JOB_ROWS)),
             paused_share=metrics.total(metrics.SINK_PAUSED),
             stopped=tuple(health.stopped),
+            parked_pairs=round(metrics.total(metrics.SINK_PARKED)),
             troubles=tuple((health.ready() or "").splitlines()),
         )
 

@@ -42,6 +42,10 @@ _TOPICS = "tests/contract/test_topics_yaml.py"
 _TRANSACTION = "tests/integration/test_transaction.py"
 _SINK_WORKER = "tests/integration/test_sink.py"
 _CUTS = "tests/unit/test_cuts.py"
+_LEVELS = "tests/property/test_pressure.py"
+_STATUS = "tests/unit/test_status.py"
+_WATCH = "tests/unit/test_watch.py"
+_RESTRAINT = "tests/unit/test_restraint.py"
 _GENERATIONS = "tests/unit/test_sink_generations.py"
 
 MUTATIONS = (
@@ -51,6 +55,140 @@ MUTATIONS = (
         "        _IN_FLIGHT: 1,\n",
         "",
         "tests/integration/test_refusal_in_doubt.py::test_a_message_refused_before_the_next_one_lands_is_sent_again",
+    ),
+    # --- status and pressure ---------------------------------------------------------------------------------------
+    Mutation(
+        "at-once: at its limit a level holds at once (J1)",
+        _code("watch/level.py"),
+        "    if share >= marks.stop_on:\n        return Level.STOP\n",
+        "",
+        f"{_LEVELS}::test_j1_at_a_limit_the_level_holds_at_once",
+    ),
+    Mutation(
+        "hold: a level falls only after it was low for a while (J2)",
+        _code("watch/level.py"),
+        "if now - low_since >= marks.hold_seconds:",
+        "if True:",
+        f"{_LEVELS}::test_j2_it_falls_one_level_at_a_time_and_only_when_it_was_low_for_all_of_the_hold",
+    ),
+    Mutation(
+        "low-all-along: a look in between that is not low begins the hold anew (J2)",
+        _code("watch/level.py"),
+        "return replace(state, low_since=None)",
+        "return state",
+        f"{_LEVELS}::test_j2_it_falls_one_level_at_a_time_and_only_when_it_was_low_for_all_of_the_hold",
+    ),
+    Mutation(
+        "band: between its marks a level stays as it is (J3)",
+        _code("watch/level.py"),
+        "if share > off:",
+        "if share >= marks.slow_on:",
+        f"{_LEVELS}::test_j3_what_wobbles_within_the_band_never_makes_the_level_flap",
+    ),
+    Mutation(
+        "thinned-notes: only near notes are left out, so that an age is never far too large (AG1)",
+        _code("watch/ages.py"),
+        "notes[at + 1][1] - kept[-1][1] < _APART * (now - note[1])",
+        "len(kept) > 1",
+        f"{_LEVELS}::test_ag1_an_age_is_never_too_small_and_too_large_by_two_notes_or_a_tenth",
+    ),
+    Mutation(
+        "single-partitions: what holds up one of many slows nobody down (CA1)",
+        _code("watch/causes.py"),
+        "used[math.ceil(ratio * len(used)) - 1]",
+        "used[0]",
+        f"{_WATCH}::test_ca1_a_single_late_partition_among_many_slows_nobody_down",
+    ),
+    Mutation(
+        "stopped-partitions: those that wait for somebody do not hold up the others (CA2)",
+        _code("watch/causes.py"),
+        "each.stage == stage and each.partition not in stopped",
+        "each.stage == stage",
+        f"{_WATCH}::test_ca2_partitions_that_wait_for_somebody_do_not_hold_up_the_others",
+    ),
+    Mutation(
+        "memory-slows: a worker's memory stops no edge (CA3)",
+        _code("watch/causes.py"),
+        "min(_MOST_OF_MEMORY, max(0.0, beyond / limits.memory_bytes))",
+        "max(0.0, beyond / limits.memory_bytes)",
+        f"{_WATCH}::test_ca3_memory_beyond_its_budget_slows_edges_down_and_never_stops_them",
+    ),
+    Mutation(
+        "one-writes: of several watches one writes (W2)",
+        _code("watch/worker.py"),
+        "        if writes:\n",
+        "        if True:\n",
+        f"{_WATCH}::test_w2_of_two_watches_one_writes_and_the_other_takes_over_its_level",
+    ),
+    Mutation(
+        "no-level-forgotten: a watch that starts takes over the level that holds (W2)",
+        _code("watch/worker.py"),
+        "(not writes or not self.pressure.by)",
+        "not writes",
+        f"{_WATCH}::test_w2_a_watch_that_starts_again_forgets_no_level",
+    ),
+    Mutation(
+        "stale-pressure: a pressure that nobody renews is none (V3)",
+        _code("kafka/status/reading.py"),
+        "if age <= stale_seconds(self._pressure.period_seconds) else NO_PRESSURE",
+        "",
+        f"{_STATUS}::test_v3_a_pressure_is_none_once_three_periods_went_by_without_another",
+    ),
+    Mutation(
+        "stale-worker: who is silent for too long is stale (V2)",
+        _code("kafka/status/reading.py"),
+        "lay = 0.0 if entry.live else max(",
+        "lay = 0.0 if True else max(",
+        f"{_STATUS}::test_v2_what_lay_in_the_log_is_as_old_as_kafka_says",
+    ),
+    Mutation(
+        "foreign-statuses: what can't be read is passed over (V1)",
+        _code("kafka/status/record.py"),
+        "        if worker.key != key:\n",
+        "        if False:\n",
+        f"{_STATUS}::test_v1_foreign_bytes_are_passed_over",
+    ),
+    Mutation(
+        "reporter-in-nobodys-way: a worker that can't be measured is told of, and the thread goes on (RP1)",
+        _code("kafka/status/reporter.py"),
+        "        except Exception as failure:  # its own code, in a state that nobody foresaw\n",
+        "        except ValueError as failure:\n",
+        f"{_STATUS}::test_rp1_whatever_kafka_and_the_worker_do_the_reporter_goes_on_and_ends",
+    ),
+    Mutation(
+        "one-word-waits: while Kafka is away one message waits, no more (O2)",
+        _code("kafka/status/outbox.py"),
+        "            if key in self._waiting:\n",
+        "            if False:\n",
+        f"{_STATUS}::test_o2_while_kafka_is_away_one_message_waits_and_no_more",
+    ),
+    Mutation(
+        "restraint: at stop the client takes nothing new (RE3, I7)",
+        _code("edge/restraint.py"),
+        "return math.inf",
+        "return 0.0",
+        f"{_RESTRAINT}::test_i7_at_stop_each_call_says_why_it_took_nothing_and_what_was_taken_before_is_sent",
+    ),
+    Mutation(
+        "slower: at slow an edge takes a part of what it took before (RE2)",
+        _code("edge/restraint.py"),
+        "                self._credit -= size\n",
+        "",
+        f"{_RESTRAINT}::test_re2_at_slow_an_edge_takes_that_part_of_what_it_took_before",
+    ),
+    Mutation(
+        "spool-band: a spool that was full is so until it is well below (RE4)",
+        _code("edge/restraint.py"),
+        "share >= self._full or (self._spool_full and share > self._resume)",
+        "share >= self._full",
+        f"{_RESTRAINT}::test_re4_a_spool_that_wobbles_between_its_marks_changes_nothing",
+    ),
+    Mutation(
+        "503-at-stop: while the pipeline asks to stop no body is received (L3)",
+        _code("edge/http/landing.py"),
+        "            if delay > _SLOW_SECONDS:\n",
+        "            if False:\n",
+        f"{_RESTRAINT}::test_l3_a_debt_longer_than_a_request_may_wait_is_answered_503",
     ),
     # --- the edge: answers of servers ------------------------------------------------------------------------------
     Mutation(

@@ -50,8 +50,9 @@ FULL = Tenant(
                 100_000,
                 1.5,
                 17,
-                Owner.API,
-            )
+                Owner.FILE,
+            ),
+            "theirs": Job("theirs", "events", Target("s3://b/q"), FileFormat.CSV, id=18, owner=Owner.API),
         }
     ),
     (Token("a", "0" * 64, "note", frozenset({Scope.QUERY, Scope.ADMIN}), 5, 6, Owner.API), Token("b", "1" * 64)),

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from logflume import contract
 from logflume.block.schema import sorted_schema
 from logflume.config.mistakes import Mistakes
+from logflume.model import secret
 from logflume.model.dataset import Dataset
 from logflume.model.job import MAX_AGE_SECONDS, MAX_BYTES, MAX_ROWS, FileFormat, Job, Target
 from logflume.model.tenant import TenantDataset
@@ -19,7 +20,7 @@ _ENCRYPTIONS = ("AES256", "aws:kms")
 _MOST_ROWS = 10_000_000
 _LEAST_BYTES, _MOST_BYTES = 64 << 10, 1 << 30
 _MOST_AGE_SECONDS = 3600
-_OF_S3 = ("endpoint", "region", "path_style", "credentials", "role", "encryption", "kms_key")
+_OF_S3 = ("endpoint", "region", "path_style", "credentials", *secret.FIELDS, "role", "encryption", "kms_key")
 _LIMITS = ("max_rows", "max_bytes", "max_age_seconds")
 
 
@@ -68,18 +69,19 @@ def _target(job: contract.Section) -> Target:
     parts = urlsplit(url)
     if parts.scheme == "file":
         if parts.netloc or not parts.path.startswith("/") or parts.query or parts.fragment:
-            raise job.mistake("destination", f"{url!r}: a folder is file:///folder, three slashes")
+            raise job.mistake("destination", f"{_shown(url)}: a folder is file:///folder, three slashes")
         for name in _OF_S3:
             if name in job:
                 raise job.mistake(name, "is for s3:// only")
         return Target(url)
     if parts.scheme != "s3" or not parts.netloc:
-        raise job.mistake("destination", f"{url!r} is neither s3://bucket/prefix nor file:///folder")
+        raise job.mistake("destination", f"{_shown(url)} is neither s3://bucket/prefix nor file:///folder")
     if "@" in parts.netloc or ":" in parts.netloc or parts.query or parts.fragment:
         raise job.mistake("destination", "no key, port or query belongs here; see `credentials`, `endpoint`")
     credentials = job.text("credentials", "")
     if credentials and not _NAME.fullmatch(credentials):
         raise job.mistake("credentials", "is the name of a folder in secrets_dir: letters, digits, _ . -")
+    references = _references(job)
     encryption = job.text("encryption", "")
     if encryption and encryption not in _ENCRYPTIONS:
         raise job.mistake("encryption", f"{encryption!r} is not one of {', '.join(_ENCRYPTIONS)}")
@@ -95,7 +97,36 @@ def _target(job: contract.Section) -> Target:
         role=job.text("role", ""),
         encryption=encryption,
         kms_key=kms_key,
+        **references,
     )
+
+
+def _shown(url: str) -> str:
+    """The URL without what may be a secret in it."""
+    parts = urlsplit(url)
+    return repr(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else url[:140])
+
+
+def _references(job: contract.Section) -> dict[str, str]:
+    """Return where the target's secrets are found, by field. No message repeats what stands there."""
+    found: dict[str, str] = {}
+    for name in secret.FIELDS:
+        if name not in job:
+            continue
+        text = job.written(name)
+        try:
+            secret.parse(text)
+        except ValueError as error:
+            raise job.mistake(name, str(error)) from None
+        found[name] = text
+    if not found:
+        return found
+    if "credentials" in job:
+        raise job.mistake("credentials", f"stands beside {', '.join(found)}: give one or the other")
+    for name in ("access_key", "secret_key"):
+        if name not in found:
+            raise job.mistake(next(iter(found)), f"needs {name} beside it")
+    return found
 
 
 def _fields(job: contract.Section, dataset: Dataset) -> tuple[str, ...]:

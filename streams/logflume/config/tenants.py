@@ -7,6 +7,7 @@ from typing import Any
 
 from logflume.errors import Refused
 from logflume.kafka.single_object import SingleObject
+from logflume.model import secret
 from logflume.model.job import FileFormat, Job, Target
 from logflume.model.owner import Owner
 from logflume.model.rates import Rates
@@ -62,6 +63,10 @@ def _dataset(wanted: TenantDataset) -> dict[str, Any]:
 
 
 def _job(job: Job) -> dict[str, Any]:
+    try:
+        secret.check(job)
+    except ValueError as error:
+        raise Refused(str(error)) from None
     return _fields(job) | {"target": _fields(job.target)}
 
 
@@ -75,7 +80,7 @@ def _read_dataset(record: dict[str, Any]) -> TenantDataset:
 
 
 def _read_job(record: dict[str, Any]) -> Job:
-    return Job(
+    job = Job(
         **(
             record
             | {
@@ -86,6 +91,8 @@ def _read_job(record: dict[str, Any]) -> Job:
             }
         )
     )
+    secret.check(job)
+    return job
 
 
 def _read_token(record: dict[str, Any]) -> Token:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from logflume.destinations.credentials import Keys, read_keys
+from logflume.destinations.credentials import Keys, keys_of
 from logflume.destinations.destination import Destination
 from logflume.destinations.folder import Folder
 from logflume.errors import Misconfigured
@@ -33,7 +33,7 @@ def open_destination(target: Target, settings: Settings) -> Destination:
     """
     scheme, place = _place(target)
     _refuse_overlap(target, scheme, place, settings)
-    keys = read_keys(settings.secrets_dir, target.credentials) if target.credentials else None
+    keys = keys_of(target, settings)
     # A connection must not be shared with a forked process.
     key = (os.getpid(), target, keys, settings.destination_timeout_seconds, settings.destination_part_bytes)
     with _lock:

@@ -349,6 +349,11 @@ class Settings(BaseSettings):
     sink_behind_bytes: ByteSize = Field(
         _mb(1000), ge=1, description="Most bytes read beyond the commit: what a restart reads again."
     )
+    sink_park_seconds: float = Field(
+        20.0,
+        ge=0,
+        description="A table or job whose flushes have failed for so long is parked, so that it holds up nobody else.",
+    )
     sink_generation_wait_seconds: float = Field(
         60.0,
         ge=0,

@@ -210,6 +210,8 @@ def worker(source: FakeSource, **more: Any) -> Sink:
         _assigned=assigned,
         _schedule=Schedule(Limits(1e9, 1 << 30, 1 << 60)),
         _consumer=FakeConsumer(),
+        _catch_up=SimpleNamespace(opened=lambda partition, now: None),
+        _clock=ManualClock(),
         _draining=False,
         health=Health(ManualClock()),
     )

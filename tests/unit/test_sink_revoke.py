@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from logflume.sink.buffers import Pair
 from logflume.sink.flushes import Flush, FlushPool, Rested
 from logflume.sink.flushing import Flushing
 from logflume.sink.generations import Generations
+from logflume.sink.parking.destinations import Destinations
 from logflume.sink.partition import Partition
 from logflume.sink.placing import Start
 from logflume.sink.schedule import Limits, Schedule
@@ -73,8 +75,9 @@ def sink_of(partition: Partition, pool: FlushPool, **more: Any) -> Sink:
         **more,
     )
     schedule, clock = Schedule(Limits(1e9, 1 << 30, 1 << 30)), ManualClock()
-    flushing = Flushing(Settings(), pool, schedule, Budget(1 << 30), assigned, clock, 1)
+    flushing = Flushing(Settings(), pool, schedule, Budget(1 << 30), assigned, Destinations(1), clock, 1)
     vars(sink).update(_schedule=schedule, _clock=clock, _flushing=flushing)
+    vars(sink).update(_catch_up=SimpleNamespace(forget=lambda places: None))
     return sink
 
 

@@ -76,11 +76,11 @@ class Assigned:
             self._close(at)
 
     def steer(self, consumer: Consumer, *, draining: bool) -> None:
-        """Pause and resume so that memory, and what a restart reads again, stay bounded; and who waits for a newer
-        configuration gets nothing more to judge.
+        """Pause and resume so that memory, and what a restart reads again, stay bounded. Who waits for a newer
+        configuration, or to be met by its scan, gets nothing more.
         """
         full = overburdened(self.open.values(), self._budget, self._behind_limit)
-        wanted = {at for at, p in self.open.items() if draining or p.ahead or p in full} | set(self.stops)
+        wanted = {at for at, p in self.open.items() if draining or p.ahead or p.meeting or p in full} | set(self.stops)
         if pause := wanted - self._paused:
             consumer.pause([TopicPartition(*at) for at in pause])
         if resume := self._paused - wanted:

@@ -8,12 +8,13 @@ import structlog
 
 from logflume import metrics
 from logflume.clock import Clock
-from logflume.errors import Fatal, LogflumeError
+from logflume.errors import Fatal, LogflumeError, Retryable
 from logflume.kafka.identity import TopicChanged
 from logflume.settings import Settings
 from logflume.sink.assigned import Assigned
 from logflume.sink.budget import Budget
 from logflume.sink.flushes import Flush, FlushPool, Landing
+from logflume.sink.parking.destinations import Destinations, destination
 from logflume.sink.pausing import again_after
 from logflume.sink.schedule import Schedule, largest
 
@@ -33,6 +34,7 @@ class Flushing:
         schedule: Schedule,
         budget: Budget,
         assigned: Assigned,
+        destinations: Destinations,
         clock: Clock,
         seed: int,
     ) -> None:
@@ -41,6 +43,7 @@ class Flushing:
         self._schedule = schedule
         self._budget = budget
         self._assigned = assigned
+        self._destinations = destinations
         self._clock = clock
         self._random = random.Random(seed)
         self._next_hurry = 0.0
@@ -91,6 +94,9 @@ class Flushing:
         flush = landing.flush
         flush.partition.landed(flush.pair)
         self._schedule.landed(flush.partition, flush.pair, self._clock.monotonic())
+        if self._destinations:
+            for refused in (False, True):
+                self._destinations.landed(destination(flush.pair.outlet, refused=refused))
         landing.count()
 
     def _failed(self, flush: Flush, error: Exception) -> None:
@@ -101,8 +107,9 @@ class Flushing:
             self._assigned.drop_topic(error)
             return
         pair, partition = flush.pair, flush.partition
-        pause = again_after(error, pair.failures, self._random)
-        partition.failed(pair, self._clock.monotonic() + pause, f"{type(error).__name__}: {error}")
+        pause, now = again_after(error, pair.failures, self._random), self._clock.monotonic()
+        refused = not isinstance(error, Retryable)
+        partition.failed(pair, now + pause, f"{type(error).__name__}: {error}", now, refused=refused)
         self._schedule.ripen(partition, pair, "age")
         _log.warning(
             "sink.flush-failed",

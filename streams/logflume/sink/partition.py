@@ -86,6 +86,8 @@ class Partition:
         self._types = dict(zip(schema.names, schema.types, strict=True))
         self.stopped = False
         self.closed = False
+        self.meeting = False
+        """Nothing is read for now: the scan is near, and is to come to where this reader is."""
         self.buffers = Buffers(budget)
         self.progress = Progress(start.position)
         self._cuts = Cuts(topic, topic_id, number)
@@ -119,6 +121,12 @@ class Partition:
         """After how many more messages a stored cut is whole; None when no cut, or no message, is waited for."""
         end = self._cuts.next_end
         return None if self.stopped or end is None else end - self._position.offset
+
+    @property
+    def gathers_behind(self) -> int | None:
+        """After how many more messages of the scan a frozen cut is whole; None when it reads for none."""
+        end, scan = self._cuts.next_end_behind, self.behind.scan
+        return None if self.stopped or end is None or scan is None else max(1, end - scan.position.offset)
 
     @property
     def where(self) -> str:

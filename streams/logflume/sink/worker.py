@@ -25,7 +25,7 @@ from logflume.block.schema import sorted_schema
 from logflume.clock import Clock
 from logflume.config import Source
 from logflume.errors import Fatal, Refused, Retryable
-from logflume.kafka import client, topics
+from logflume.kafka import client, cursors, topics
 from logflume.kafka.identity import SameTopics, TopicChanged
 from logflume.kafka.transaction import Stale
 from logflume.model.dataset import Datasets
@@ -41,6 +41,8 @@ from logflume.sink.flushing import Flushing
 from logflume.sink.generations import Generations
 from logflume.sink.health import NOT_JOINED, UNCONFIGURED, Health
 from logflume.sink.opening import Opening, Place
+from logflume.sink.parking.catchup import CatchUp
+from logflume.sink.parking.destinations import Destinations
 from logflume.sink.partition import Partition
 from logflume.sink.placing import OLD_CONFIGURATION, Start, Stop
 from logflume.sink.rests import Rests
@@ -52,6 +54,7 @@ COMMIT_SECONDS = 1.0
 
 _TICK_SECONDS = 0.02
 _UNCONFIGURED_SECONDS = 0.5
+_SCANNED_MESSAGES = 20  # a turn, while there is nothing else to read
 _IDLE_SECONDS = 0.1
 _REVOKE_SECONDS = 30.0  # the group waits for us up to max.poll.interval.ms, 300 s
 _DRAIN_SECONDS = 50.0  # supervisors give 60 s and more
@@ -87,7 +90,18 @@ class Sink:
         limits = Limits(settings.sink_flush_age_seconds, settings.sink_flush_rows, settings.sink_flush_bytes)
         self._schedule = Schedule(limits)
         self._assigned = Assigned(self._pool, self._budget, settings.sink_behind_bytes)
-        self._flushing = Flushing(settings, self._pool, self._schedule, self._budget, self._assigned, clock, seed)
+        destinations = Destinations(seed)
+        self._flushing = Flushing(
+            settings, self._pool, self._schedule, self._budget, self._assigned, destinations, clock, seed
+        )
+        self._catch_up = CatchUp(
+            settings,
+            self._assigned,
+            self._schedule,
+            self._budget,
+            destinations,
+            lambda topic, number: cursors.starts(admin, topic, [number])[number],
+        )
         self._joined = False
         self._draining = False
         self._ending = False
@@ -114,6 +128,7 @@ class Sink:
             # Leaving calls _on_revoke: what is durable by then is committed.
             consumer.close()
             self._committer.close()
+            self._catch_up.close()
             self._pool.close()
         self._raise_failure()
 
@@ -133,7 +148,8 @@ class Sink:
     # --- the loop -----------------------------------------------------------------------------------------------------
 
     def _turn(self, take: Callable[[Message], None]) -> None:
-        message = self._consumer.poll(_TICK_SECONDS if self._pool.busy else _IDLE_SECONDS)
+        idle = 0.0 if self._catch_up.busy else _TICK_SECONDS if self._pool.busy else _IDLE_SECONDS
+        message = self._consumer.poll(idle)
         self._raise_failure()
         if message is not None:
             error = message.error()
@@ -142,6 +158,7 @@ class Sink:
             else:
                 self._event(error, place_of(message))
         now = self._clock.monotonic()
+        self._catch_up.turn(1 if message is not None else _SCANNED_MESSAGES, now)
         if now >= self._next_tick:
             self._next_tick = now + _TICK_SECONDS
             self._tick(now)
@@ -149,6 +166,8 @@ class Sink:
     def _tick(self, now: float) -> None:
         self._configure(now)
         self._flushing.land()
+        if not self._draining:
+            self._catch_up.tick(now)
         self._flushing.launch(now, draining=self._draining)
         if now >= self._next_commit:
             self._next_commit = now + COMMIT_SECONDS
@@ -245,6 +264,7 @@ class Sink:
             if isinstance(start, Start):
                 where.append(TopicPartition(*at, start.position.offset))
                 self._assigned.open[at] = self._opened(at, topic_id, start)
+                self._catch_up.opened(self._assigned.open[at], self._clock.monotonic())
             else:
                 where.append(TopicPartition(*at, OFFSET_END))
                 self._assigned.stop(at, start)
@@ -262,7 +282,9 @@ class Sink:
             metrics.SINK_LOST.labels(dataset.name).inc(end - first)
             _log.error("sink.lost-to-retention", topic=topic, partition=number, first=first, end=end)
         jobs = _jobs(self._generations.current, dataset.name)
-        return Partition(topic, topic_id, number, dataset, sorted_schema(dataset), start, self._budget, jobs)
+        made = Partition(topic, topic_id, number, dataset, sorted_schema(dataset), start, self._budget, jobs)
+        made.configure(self._generations.current.outlets)  # the definitions of those jobs that are parked
+        return made
 
     def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
         self._guarded(lambda: self._revoke(consumer, revoked))
@@ -276,7 +298,7 @@ class Sink:
             _log.warning("sink.straggler", detail=lack)
         self._flushing.land()
         self._commit(partition for partition in theirs if not partition.closed)
-        self._assigned.forget((p.topic, p.partition) for p in revoked)
+        self._forget(revoked)
         consumer.incremental_unassign(revoked)
         _log.info("sink.revoked", partitions=len(revoked), now=len(self._assigned.open))
 
@@ -286,8 +308,13 @@ class Sink:
         self._guarded(lambda: self._abandon(consumer, lost))
 
     def _abandon(self, consumer: Consumer, lost: list[TopicPartition]) -> None:
-        self._assigned.forget((p.topic, p.partition) for p in lost)
+        self._forget(lost)
         consumer.incremental_unassign(lost)
+
+    def _forget(self, partitions: Sequence[TopicPartition]) -> None:
+        places = [(p.topic, p.partition) for p in partitions]
+        self._catch_up.forget(places)
+        self._assigned.forget(places)
 
     def _guarded(self, work: Callable[[], object]) -> None:
         """An exception must not pass through librdkafka's callback; ``_turn`` raises it."""
@@ -325,6 +352,7 @@ class Sink:
     def _drain(self) -> None:
         """Flush and commit everything that was read, as far as the time goes; nothing is lost otherwise."""
         self._draining = True
+        self._catch_up.rest()
         deadline = self._clock.monotonic() + _DRAIN_SECONDS
         self._assigned.steer(self._consumer, draining=self._draining)
         while self._unfinished() and self._clock.monotonic() < deadline:

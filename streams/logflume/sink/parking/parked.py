@@ -53,6 +53,10 @@ class Parked:
     again_at: float = 0.0
     """Not before this monotonic time it is caught up."""
     trouble: str = ""
+    refused: bool = False
+    """It failed for a reason of its own, not as its destination was away."""
+    tries: int = 0
+    """How often it was caught up since this worker has it."""
     stored: ParkedCursor | None = None
     """What Kafka has."""
 

@@ -90,7 +90,7 @@ MUTATIONS = (
         _code("watch/ages.py"),
         "notes[at + 1][1] - kept[-1][1] < _APART * (now - note[1])",
         "len(kept) > 1",
-        f"{_LEVELS}::test_ag1_an_age_is_never_too_small_and_too_large_by_two_notes_or_a_tenth",
+        f"{_WATCH}::test_ag2_a_long_watch_keeps_few_notes_and_its_ages_stay_true_to_a_tenth",
     ),
     Mutation(
         "single-partitions: what holds up one of many slows nobody down (CA1)",

@@ -70,7 +70,7 @@ def test_an_edge_keeps_more_of_its_pace_the_further_the_limit_is(share: float) -
     assert factor(Level.NONE, share, MARKS) == 1
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0.5, 300.0)), min_size=1, max_size=150), st.integers(0, 400))
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0.5, 5.0)), min_size=1, max_size=150), st.integers(0, 400))
 def test_ag1_an_age_is_never_too_small_and_too_large_by_two_notes_or_a_tenth(
     steps: list[tuple[int, float]], offset: int
 ) -> None:

@@ -24,6 +24,7 @@ from logflume.kafka.status import (
     stale_seconds,
 )
 from logflume.settings import Settings
+from logflume.watch.ages import Ages
 from logflume.watch.causes import Late, Limits, causes, lag_seconds
 from logflume.watch.lateness import Lateness
 from logflume.watch.level import Marks
@@ -148,6 +149,19 @@ def test_a_watch_that_starts_late_asks_kafka_once_how_old_what_waits_is() -> Non
     assert log.asked == asked
     log.read_to = 150
     assert 500 <= lateness.look()[0].seconds <= 1024 + 10
+
+
+def test_ag2_a_long_watch_keeps_few_notes_and_its_ages_stay_true_to_a_tenth() -> None:
+    ages, place = Ages(), ("t", 0)
+    for second in range(20_000):
+        ages.note(place, second, float(second))
+        if second % 60 == 0:
+            ages.forget(float(second))
+    ages.forget(19_999.0)
+    assert len(ages._notes[place]) < 400
+    for offset in (19_990, 19_900, 19_000, 15_000, 5_000, 100):
+        age = 19_999 - offset
+        assert age <= ages.seconds(place, offset, 19_999.0) <= 1.12 * age + 2
 
 
 # --- the worker -------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ POINTS = frozenset(
     {
         "config.claimed",
         "config.committed",
+        "config.kept",
         "config.transaction",
         "edge.produced",
         "replay.produced",

@@ -20,6 +20,7 @@ POINTS = {
 
 ELSEWHERE = {
     *("config.claimed", "config.committed", "config.transaction"),  # tests/integration: test_config
+    "config.kept",  # test_config_follow
     *("replay.produced", "spool.landed", "spool.sent", "spool.written"),  # tests/integration: test_replay, test_spool
     *("sink.intent-stored", "sink.object-written"),  # test_file_jobs
 }

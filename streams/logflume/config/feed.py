@@ -10,9 +10,10 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, Final, Protocol
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from logflume.config.log import PARTITION
@@ -25,6 +26,7 @@ Take = Callable[[bytes, bytes | None], None]
 
 _CHECK_SECONDS: Final = 2.0
 _AT_ONCE_SECONDS: Final = 0.5
+_UNKNOWN_SECONDS: Final = 0.05
 _QUEUED_KILOBYTES: Final = 8 << 10
 _FETCH_BYTES: Final = 5 << 20  # more than the topic's largest message
 
@@ -54,14 +56,16 @@ class Feed(Protocol):
 
 
 class KafkaFeed:
-    """``Feed``, by a consumer that belongs to no group."""
+    """``Feed``, by a consumer that belongs to no group. Nothing here waits for Kafka for longer than it was told."""
 
     def __init__(self, settings: Settings, admin: AdminClient) -> None:
-        """Ask for the topic's id. Raises ``Retryable`` or ``Misconfigured`` when it can't be told."""
+        """Ask for the topic's id, and begin to read; the answers are awaited in ``poll``."""
         self._admin = admin
         self._topic = topics.config_topic(settings)
-        self._id = topics.topic_ids(admin, [self._topic])[self._topic]
-        self._checked_at = time.monotonic()
+        self._id = ""  # as long as Kafka has not said
+        self._asked: Future[Any] | None = self._ask()
+        self._answered_at = float("-inf")
+        self._at_end = False
         config = client.consumer_config(
             settings,
             f"{settings.topic_prefix}config-{uuid.uuid4().hex}",  # of no group: it commits nothing
@@ -69,34 +73,37 @@ class KafkaFeed:
             enable_partition_eof=True,
             queued_max_messages_kbytes=_QUEUED_KILOBYTES,
             fetch_message_max_bytes=_FETCH_BYTES,
-            log_level=0,  # what matters is told by ``poll``
         )
-        self._consumer: Any = Consumer(config)
+        self._consumer: Any = Consumer(config | {"log_level": 0})  # what matters is told by ``poll``
         self._consumer.assign([TopicPartition(self._topic, PARTITION, OFFSET_BEGINNING)])
 
     @property
     def current(self) -> bool:
         """See ``Feed``."""
-        return time.monotonic() - self._checked_at < 2 * _CHECK_SECONDS
+        return time.monotonic() - self._answered_at < 2 * _CHECK_SECONDS
 
     def poll(self, seconds: float, take: Take) -> bool:
         """See ``Feed``."""
         self._check()
         until = time.monotonic() + _AT_ONCE_SECONDS
-        message = self._consumer.poll(seconds)
+        message = self._consumer.poll(seconds if self._id else min(seconds, _UNKNOWN_SECONDS))
         while message is not None:
             error = message.error()
             if error is None:
+                self._at_end = False
                 if message.key() is not None:
                     take(message.key(), message.value())
             elif error.code() == KafkaError._PARTITION_EOF:
-                return True
+                self._at_end = True
             else:
                 self._refuse(error)
-            if time.monotonic() > until:
-                return False
+            if self._at_end or time.monotonic() > until:
+                break
             message = self._consumer.poll(0)
-        return False
+        if not (self._at_end and self._id):
+            return False
+        self._at_end = False
+        return True
 
     def close(self) -> None:
         """See ``Feed``."""
@@ -111,12 +118,24 @@ class KafkaFeed:
         if not isinstance(failure, Retryable):
             raise failure
 
+    def _ask(self) -> Future[Any]:
+        asked = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=client.REQUEST_SECONDS)
+        return asked[self._topic]
+
     def _check(self) -> None:
         """Ask now and then who the topic is: a new one may have just as many messages."""
-        now = time.monotonic()
-        if now - self._checked_at < _CHECK_SECONDS:
+        if self._asked is None:
+            if time.monotonic() - self._answered_at >= _CHECK_SECONDS:
+                self._asked = self._ask()
             return
-        found = topics.present(self._admin, [self._topic]).get(self._topic)
-        if found is None or found.id != self._id:
-            raise Anew(f"{self._topic} had the id {self._id} and now has {found.id if found else 'none: it is gone'}")
-        self._checked_at = time.monotonic()
+        if not self._asked.done():
+            return
+        answer, self._asked = self._asked, None
+        try:
+            id = str(answer.result().topic_id)
+        except KafkaException as error:
+            raise client.typed(error, self._topic) from error
+        if self._id and id != self._id:
+            raise Anew(f"{self._topic} had the id {self._id} and now has {id}")
+        self._id = id
+        self._answered_at = time.monotonic()

@@ -29,7 +29,7 @@ PATIENCE_SECONDS: Final = 10.0
 """How long a start waits for Kafka before it takes what the disk or the store has."""
 
 _POLL_SECONDS: Final = 0.5
-_AGAIN_SECONDS: Final = 1.0
+_AGAIN_SECONDS: Final = 0.5
 _CLOSE_SECONDS: Final = 5.0
 
 _log = structlog.get_logger(__name__)

@@ -7,10 +7,15 @@ G2  Whatever happens, ``close`` stops the stack; a process that a drill had paus
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from subprocess import CompletedProcess
 from types import TracebackType
 from typing import Any
 
@@ -22,7 +27,7 @@ from logflume.drill.tenant import DrillTenant
 from logflume.errors import Retryable
 from logflume.local.stack import Part, Stack
 from logflume.model import Datasets
-from logflume.settings import GivenSettings, Settings
+from logflume.settings import PREFIX, GivenSettings, Settings
 
 Say = Callable[[str], None]
 
@@ -30,6 +35,9 @@ WORKERS = ("edge", "sort", "sink", "watch")
 """Kinds of processes that are Logflume's."""
 
 _APPEAR_SECONDS = 60.0
+_COMMAND_SECONDS = 120.0
+_REFUSED = 3
+_GROWTH = re.compile(r"--accept-growth-of (\d+)")
 
 FRESH: dict[str, Any] = {"kafka_bootstrap": "", "store_url": "", "tenants_dir": "", "local_edges": 1}
 """Settings of a stack of one's own, whatever the user has set: nothing that is there already."""
@@ -66,9 +74,32 @@ class Ground:
             self.resume(name)
         self._stack.down(self._say)
 
-    def declare(self, tenants: Iterable[DrillTenant]) -> None:
-        """Make tenants known; before the stack is up."""
-        tenants_.write(self.folder / "tenants", tenants)
+    def declare(self, tenants: Iterable[DrillTenant], *, tokens: bool = True) -> None:
+        """Write tenants' files; they are in force when the stack comes up, or with ``apply``."""
+        tenants_.write(self.folder / "tenants", tenants, tokens=tokens)
+
+    def apply(self, why: str) -> CompletedProcess[str]:
+        """Put the tenants' files in force, naming the number of new pairs where a guard asks for it."""
+        folder = str(self.folder / "tenants")
+        done = self.command("config", "apply", folder, "--yes", "--why", why)
+        asked = _GROWTH.search(done.stderr)
+        if done.returncode != _REFUSED or asked is None:
+            return done
+        self._say(f"        refused at first: {done.stderr.strip()}")
+        return self.command("config", "apply", folder, "--yes", "--why", why, "--accept-growth-of", asked[1])
+
+    def command(self, *arguments: str) -> CompletedProcess[str]:
+        """Run ``logflume`` on this stack as an operator would."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        return subprocess.run(
+            [sys.executable, "-m", "logflume", *arguments],
+            env=clean | {PREFIX + "STATE_DIR": str(self.folder)},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_COMMAND_SECONDS,
+        )
 
     @property
     def quiet(self) -> Settings:

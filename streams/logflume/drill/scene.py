@@ -176,11 +176,17 @@ class Scene:
         self._stopped.add(sending.name)
         sending.stop()
 
-    def until(self, condition: Callable[[], bool], seconds: float, what: str) -> float:
-        """Wait for a condition; returns when, after the start. ``Retryable`` when it does not come true in time."""
+    def comes(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait for a condition; whether it came true in time."""
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
-                raise Retryable(f"after {seconds:.0f} s still not: {what}")
+                return False
             self.hold(_LOOK_SECONDS)
+        return True
+
+    def until(self, condition: Callable[[], bool], seconds: float, what: str) -> float:
+        """Wait for a condition; returns when, after the start. ``Retryable`` when it does not come true in time."""
+        if not self.comes(condition, seconds):
+            raise Retryable(f"after {seconds:.0f} s still not: {what}")
         return self.now()

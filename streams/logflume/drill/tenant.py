@@ -29,10 +29,11 @@ class DrillTenant:
         """What its token is called in the configuration."""
         return self.name.removeprefix(PREFIX)[-32:]
 
-    def text(self) -> str:
-        """Return its file."""
+    def text(self, *, tokens: bool = True) -> str:
+        """Return its file, with its token or without."""
         key = f'{{id: "{self.token_id}", sha256: "{digest(self.token)}"}}'
-        return f"name: {self.name}\ndatasets:\n  {DATASET}:\ntokens:\n  - {key}\n"
+        listed = f"tokens:\n  - {key}\n" if tokens else ""
+        return f"name: {self.name}\ndatasets:\n  {DATASET}:\n{listed}"
 
 
 def make(drill: str, first: int, count: int) -> tuple[DrillTenant, ...]:
@@ -48,11 +49,11 @@ def make(drill: str, first: int, count: int) -> tuple[DrillTenant, ...]:
     return tuple(made)
 
 
-def write(folder: Path, tenants: Iterable[DrillTenant]) -> None:
-    """Write or replace their files."""
+def write(folder: Path, tenants: Iterable[DrillTenant], *, tokens: bool = True) -> None:
+    """Write or replace their files; without ``tokens`` nobody may send for them any more."""
     folder.mkdir(parents=True, exist_ok=True)
     for tenant in tenants:
-        (folder / f"{tenant.name}.yaml").write_text(tenant.text())
+        (folder / f"{tenant.name}.yaml").write_text(tenant.text(tokens=tokens))
 
 
 def triples(tenants: Sequence[DrillTenant]) -> list[tuple[int, str, str]]:

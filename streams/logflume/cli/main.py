@@ -43,7 +43,7 @@ COMMANDS = {
     "config": Entry("config", "Plan a change of the tenants, put it in force, show it, go back."),
     "send": Entry("send", "Send a file of records."),
     "edge": Entry("edge", "Take records by HTTP and syslog, or from files."),
-    "token": Entry("token", "Make a token for a tenant's senders."),
+    "token": Entry("token", "Tokens of the tenants' senders: make, list, expire, rotate, revoke."),
     "sort": Entry("sort", "Run a sort worker."),
     "sink": Entry("sink", "Run a sink worker."),
     "query": Entry("query", "Ask a tenant's tables with SQL."),

@@ -345,7 +345,8 @@ class Sink:
         if age > self._settings.stall_seconds + self._generations.current.longest_wait:
             troubles.append(f"nothing was committed for {age:.0f} s. {self._commit_error}")
         metrics.SINK_WAITING.set(sum(bool(partition.ahead) for partition in parts.open.values()))
-        self.health.tick(troubles + self._generations.troubles(now) + parts.troubles(), parts.stops)
+        troubles += [*self._generations.troubles(now), *parts.troubles(), *self._catch_up.troubles]
+        self.health.tick(troubles, parts.stops)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ Y1  One consumer for all partitions of the worker, one scan a partition, however
 Y2  The scan yields: it reads below half of the memory budget only, and never past the main reader. But rows of a frozen
     cut are read on to its end, as they can't leave the memory before; and of such cuts only so many are read at once
     as fit into a quarter of it.
-Y3  When almost all that comes fails, nobody is parked: the partition pauses instead (``pausing``), as reading
+Y3  When almost all of much fails, nobody is parked: the partition pauses instead (``pausing``), as reading
     everything twice would help nobody.
 """
 
@@ -34,7 +34,8 @@ from logflume.sink.schedule import Schedule
 TICK_SECONDS = 0.2
 _YIELDS = 0.5  # of the budget
 _GATHERS = 0.25  # of the budget
-_MOST_FAIL = 0.8  # of the bytes: then the whole store is down, or as good as
+_MOST_FAIL = 0.8  # of a partition's bytes: then the whole store is down, or as good as
+_MUCH = 0.01  # of the budget; reading less than this twice costs nothing
 _NEAR_MESSAGES = 16  # the main reader waits for a scan that is as near as this, or they might never meet
 _MEETING_SECONDS = (10.0, 40.0)  # it waits so long at most, and then not again before
 _TOLD = 20
@@ -150,7 +151,8 @@ class CatchUp:
             return
         parking = partition.behind.parking
         others = [pair for pair in failing if parking.get(pair.outlet) is None]
-        if others and partition.buffers.failing_share > _MOST_FAIL:
+        much = sum(p.buffers.failing_bytes for p in self._assigned.open.values()) > _MUCH * self._budget.limit_bytes
+        if others and much and partition.buffers.failing_share > _MOST_FAIL:
             failing = [pair for pair in failing if parking.get(pair.outlet) is not None]  # Y3
         for pair in failing:
             self._destinations.failed(destination(pair.outlet, refused=pair.refused), now)

@@ -20,7 +20,7 @@ from logflume.kafka.status.reading import MakeConsumer, Reader, View
 from logflume.kafka.status.record import NO_PRESSURE, PRESSURE_KEY, Pressure
 from logflume.settings import Settings
 
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 0.2
 _AGAIN_SECONDS = 5.0
 _END_SECONDS = 5.0
 _LOG = logging.getLogger("logflume.status")

@@ -23,7 +23,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import http, records
+from benchmarks import config, http, records
 from benchmarks.measure import ROOT, Own, child
 from benchmarks.pipeline import Ran, publish, run, tenants
 from benchmarks.services import Services, environment, services
@@ -46,7 +46,7 @@ AIMS = {
     "files_ratio": (0.6, "at least"),
 }
 
-PARTS = ("limit", "bare", "pipeline", "plain", "http", "tenants", "files")
+PARTS = ("limit", "bare", "pipeline", "plain", "http", "tenants", "files", "config")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,8 @@ def main() -> None:
             found["sink_memory_over_budget_bytes"] = found["pipeline"]["used"]["sink"]["peak_bytes"] - budget
         if "http" in wanted:
             found["http"] = _http(console, running, folder)
+        if "config" in wanted:
+            found["config"] = _config(console, running, size)
         if "tenants" in wanted:
             found["tenants"] = _tenants(console, running, size)
     found |= _ratios(found)
@@ -229,6 +231,24 @@ def _tenants(console: Console, running: Services, size: Size) -> dict[str, Any]:
             f"{each['cpu_us_a_row']:.0f}",
             f"{each['cpu_ms_a_flush']:.1f}",
         )
+    console.print(table)
+    return found
+
+
+def _config(console: Console, running: Services, size: Size) -> dict[str, Any]:
+    """Planning, applying and following the configuration of the many tenants."""
+    found = config.run(running, size.many_tenants)
+    title = f"Configuration of {found['tenants']:,} tenants and {found['jobs']:,} jobs"
+    table = _table(title, "", "seconds", "CPU s", "CPU %", "peak MB")
+    for name, each in found.items():
+        if isinstance(each, dict):
+            table.add_row(
+                name,
+                f"{each['seconds']:.1f}" if "seconds" in each else "",
+                f"{each['cpu_seconds']:.1f}" if "cpu_seconds" in each else "",
+                f"{each['cpu_percent']:.2f}" if "cpu_percent" in each else "",
+                f"{each['peak_bytes'] / 1e6:.0f}" if "peak_bytes" in each else "",
+            )
     console.print(table)
     return found
 

@@ -91,6 +91,32 @@ def test_what_failed_gets_at_most_half_of_the_threads_for_objects() -> None:
         assert pool.room(Lane.TABLES)
 
 
+def test_l4_large_flushes_of_however_many_partitions_leave_a_thread_to_the_small_ones() -> None:
+    stored, go_on = [], threading.Event()
+
+    def bring(flush: Flush) -> Rested:
+        if flush.pair.tenant == "whale":
+            assert go_on.wait(SECONDS)
+        stored.append(flush.pair.tenant)
+        return Rested(1, 1, 1, 0)
+
+    pool, schedule = FlushPool(2, bring), Schedule(Limits(5, 9, 1 << 30))
+    shards, home = [opened() for _ in range(5)], opened()
+    for each in shards:
+        [pair] = read(each, schedule, "whale")
+        pair.bytes += 100 << 20
+        assert pair.lane is Lane.LARGE
+    read(home, schedule, "minnow", now=1.0)
+    for due in schedule.due(9.0, pool.room):
+        pool.submit(flush(due.partition, due.pair))
+    assert not pool.room(Lane.LARGE)
+    assert pool.settle([home], SECONDS)
+    assert stored == ["minnow"]
+    go_on.set()
+    assert pool.settle(None, SECONDS)
+    pool.close()
+
+
 def test_without_room_in_one_lane_the_others_go_on() -> None:
     one, schedule = opened(), Schedule(Limits(5, 9, 1 << 30))
     read(one, schedule, "A", "b")

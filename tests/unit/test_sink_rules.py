@@ -380,6 +380,31 @@ def test_full_memory_pauses_every_partition() -> None:
     assert overburdened([one, other], budget, 1 << 30) == {one, other}
 
 
+def test_when_memory_presses_only_who_has_read_most_and_not_stored_it_pauses_until_it_is_relieved() -> None:
+    budget = Budget(1 << 30)
+    whale, *others = (partition(budget=budget) for _ in range(4))
+    for each in (whale, whale, whale, *others):
+        read(each, {"a": 50})
+    partitions = [whale, *others]
+    assert overburdened(partitions, budget, 1 << 30) == set()
+    rest = int(0.75 * budget.limit_bytes) - budget.used
+    budget.charge(rest)
+    assert overburdened(partitions, budget, 1 << 30) == {whale}
+    budget.free(int(0.14 * budget.limit_bytes))
+    assert overburdened(partitions, budget, 1 << 30) == {whale}
+    budget.free(int(0.02 * budget.limit_bytes))
+    assert overburdened(partitions, budget, 1 << 30) == set()
+
+
+def test_when_memory_presses_and_nobody_has_more_than_others_all_are_read_on() -> None:
+    budget = Budget(1 << 30)
+    partitions = [partition(budget=budget) for _ in range(3)]
+    for each in partitions:
+        read(each, {"a": 50})
+    budget.charge(int(0.8 * budget.limit_bytes))
+    assert overburdened(partitions, budget, 1 << 30) == set()
+
+
 def test_of_full_memory_the_rows_of_a_stored_cut_are_read_on_to_its_end() -> None:
     budget = Budget(1)
 

@@ -4,6 +4,8 @@ L1  At most one flush of a pair runs at a time (the buffers allow one flight).
 L2  A destination that hangs or fails takes no thread from tables, and after its first failure at most half of those of
     other objects.
 L3  Every flush that was submitted and not cancelled gives exactly one ``Landing``, whatever happened.
+L4  One thread is never given to a large flush: a tenant of whatever size, over however many partitions, does not keep
+    the small ones waiting.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from logflume.sink.buffers import Flight, Lane, Pair
 from logflume.sink.partition import Partition
 
 _OBJECT_SECONDS = 2.0  # most objects are written within; one that is not was told to Kafka, and comes again
+_OF_TABLES = frozenset({Lane.TABLES, Lane.LARGE})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,15 +80,16 @@ class FlushPool:
     """A fixed number of threads. ``submit``, ``landings`` and the rest are called by one thread."""
 
     def __init__(self, threads: int, bring: Callable[[Flush], Rested], object_threads: int = 2) -> None:
-        """``threads`` are for tables."""
+        """``threads`` are for tables, and one more for small flushes alone (L4)."""
         self._bring = bring
         # A few flushes wait, so that no thread idles while the worker reads; of those that failed none.
         self._room = {
             Lane.TABLES: 4 * threads,
+            Lane.LARGE: threads,
             Lane.OBJECTS: 4 * object_threads,
             Lane.AGAIN: max(1, object_threads // 2),
         }
-        self._tables = ThreadPoolExecutor(threads, thread_name_prefix="flush")
+        self._tables = ThreadPoolExecutor(threads + 1, thread_name_prefix="flush")
         self._objects = ThreadPoolExecutor(object_threads, thread_name_prefix="object")
         self._running: dict[Flush, _Running] = {}
 
@@ -101,7 +105,7 @@ class FlushPool:
     def submit(self, flush: Flush) -> None:
         """Have a flush done; never blocks."""
         lane = flush.pair.lane
-        pool = self._tables if lane is Lane.TABLES else self._objects
+        pool = self._tables if lane in _OF_TABLES else self._objects
         self._running[flush] = _Running(pool.submit(self._run, flush), lane)
 
     def landings(self) -> list[Landing]:
@@ -126,7 +130,7 @@ class FlushPool:
             if future.cancel():
                 del self._running[flush]
             else:
-                (tables if lane is Lane.TABLES or partitions is None else objects).append(future)
+                (tables if lane in _OF_TABLES or partitions is None else objects).append(future)
         late = wait(tables, timeout=seconds).not_done
         wait(objects, timeout=min(seconds, _OBJECT_SECONDS))
         return not late

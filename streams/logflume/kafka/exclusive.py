@@ -62,8 +62,8 @@ class Exclusive:
                 transaction_timeout_ms=int(TIMEOUT_SECONDS * 1000),
                 linger_ms=20,
                 compression_type="zstd",
-                log_level=3,  # a coordinator that is not there yet is asked again, and no news
             )
+            | {"log_level": 3}  # a coordinator that is not there yet is asked again, and no news
         )
         try:
             self._again(lambda: self._producer.init_transactions(_CALL_SECONDS))

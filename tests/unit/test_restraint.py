@@ -11,6 +11,7 @@ import pytest
 from logflume.clock import ManualClock, SystemClock
 from logflume.edge import Client, NotAccepted
 from logflume.edge.restraint import Restraint
+from logflume.edge.tail.worker import Tail
 from logflume.kafka.status import NO_PRESSURE, Level, Pressure
 from logflume.settings import Settings
 from tests.support.edge import rows
@@ -155,6 +156,47 @@ def test_i7_at_slow_calls_wait_and_everything_goes_in(client: Client, producer: 
         client.log_ndjson("acme", "events", b'{"message":"%d","level":"%s"}\n' % (number, b"x" * 2000))
     client.flush()
     assert len(rows(producer.log, DATASETS)) == 40
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+class Files:
+    """A follower of files that always has more, and notes its turns; and the client that goes with it."""
+
+    full = ""
+    idle = False
+
+    def __init__(self, stop: threading.Event) -> None:
+        self.restraint = Restraint(SystemClock(), slow_bytes=1)
+        self.turns = self.scans = 0
+        self._stop = stop
+
+    def flush(self, _: float) -> None:
+        pass
+
+    def scan(self) -> None:
+        self.scans += 1
+        if self.scans == 2:  # a second later
+            self.restraint.follow(NO_PRESSURE)
+
+    def turn(self) -> int:
+        self.turns += 1
+        self._stop.set()
+        return 1
+
+
+def test_at_stop_files_wait_where_they_are_and_the_worker_says_why() -> None:
+    stop = threading.Event()
+    files = Files(stop)
+    files.restraint.follow(STOP)
+    tail = Tail(Settings(kafka_bootstrap="nowhere:1"), DATASETS, (), SystemClock())
+    thread = threading.Thread(target=tail._follow, args=(files, files, stop))
+    thread.start()
+    until(lambda: tail.ready() == STOP.because, 10, "it says why")
+    assert files.turns == 0
+    thread.join(20)
+    assert (files.turns, tail.ready()) == (1, None)
 
 
 # --- HTTP -------------------------------------------------------------------------------------------------------------

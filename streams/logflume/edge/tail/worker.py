@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -133,7 +134,7 @@ class Tail:
                 took = self._clock.monotonic() - now
                 scan_at = now + min(_MOST_SCAN_SECONDS, max(_SCAN_SECONDS, _SCAN_SHARE * took))
             if client.restraint.active and (delay := client.restraint.delay()):
-                self._why_not = client.restraint.pressure.because
+                self._why_not = client.restraint.pressure.because if math.isinf(delay) else ""
                 stop.wait(min(delay, _PAUSE_SECONDS))  # files wait as they are
                 continue
             put = follower.turn()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from types import MappingProxyType
 
 from logflume.errors import Misconfigured
@@ -81,6 +82,37 @@ class Tenant:
     principal: str = ""
     owner: Owner = Owner.FILE
 
+    # Kept with the tenant: most are the same object in the next generation, which then costs what has changed.
+
+    @cached_property
+    def outlets(self) -> tuple[tuple[tuple[str, str], tuple[Outlet, ...]], ...]:
+        """By pair of tenant and dataset, where its rows go: the table, then its jobs."""
+        return tuple(
+            (
+                (self.name, dataset),
+                (
+                    Outlet(self.name),
+                    *(Outlet(self.name, job.key, job) for job in self.jobs.values() if job.dataset == dataset),
+                ),
+            )
+            for dataset in self.datasets
+        )
+
+    @cached_property
+    def holders(self) -> tuple[tuple[str, Holder], ...]:
+        """Its tokens by their ids."""
+        return tuple((token.id, Holder(self.name, token)) for token in self.tokens)
+
+    @cached_property
+    def longest_wait(self) -> float:
+        """For how many seconds rows may wait for one of its jobs' objects to be full."""
+        return max((job.max_age_seconds for job in self.jobs.values()), default=0.0)
+
+    @cached_property
+    def routed(self) -> tuple[TenantDataset, ...]:
+        """Its datasets that have routes."""
+        return tuple(wanted for wanted in self.datasets.values() if wanted.routes)
+
 
 @dataclass(frozen=True)
 class Configuration:
@@ -122,7 +154,7 @@ class Configuration:
 
     @cached_property
     def _tokens(self) -> Mapping[str, Holder]:
-        return {token.id: Holder(tenant.name, token) for tenant in self.tenants.values() for token in tenant.tokens}
+        return dict(chain.from_iterable(tenant.holders for tenant in self.tenants.values()))
 
     def outlets(self, tenant: str, dataset: str) -> tuple[Outlet, ...]:
         """Return where rows of this tenant and dataset go: its table, then its jobs; none: nobody wants them."""
@@ -131,8 +163,7 @@ class Configuration:
     @cached_property
     def longest_wait(self) -> float:
         """For how many seconds rows may wait for a job's object to be full: no longer than any job says."""
-        ages = (job.max_age_seconds for tenant in self.tenants.values() for job in tenant.jobs.values())
-        return max(ages, default=0.0)
+        return max((tenant.longest_wait for tenant in self.tenants.values()), default=0.0)
 
     def routes(self, dataset: str) -> Mapping[str, tuple[Route, ...]]:
         """Return the routes of a dataset's tenants, of those only that have some; the same object at every call."""
@@ -144,19 +175,11 @@ class Configuration:
         for retired in self.retired:
             found.setdefault(retired.dataset, {})[retired.tenant] = retired.routes
         for tenant in self.tenants.values():
-            for dataset, wanted in tenant.datasets.items():
-                if wanted.routes:
-                    found.setdefault(dataset, {})[tenant.name] = wanted.routes
+            for wanted in tenant.routed:
+                found.setdefault(wanted.dataset, {})[tenant.name] = wanted.routes
         return found
 
     @cached_property
     def _outlets(self) -> Mapping[tuple[str, str], tuple[Outlet, ...]]:
         """Of every pair; a sink asks once a run."""
-        return {
-            (tenant.name, dataset): (
-                Outlet(tenant.name),
-                *(Outlet(tenant.name, job.key, job) for job in tenant.jobs.values() if job.dataset == dataset),
-            )
-            for tenant in self.tenants.values()
-            for dataset in tenant.datasets
-        }
+        return dict(chain.from_iterable(tenant.outlets for tenant in self.tenants.values()))

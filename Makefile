@@ -81,6 +81,10 @@ soak: $(READY) tools ## Kill each stage a hundred times under load (prints the s
 	LOGFLUME_TEST_KILLS=100 $(BIN)/pytest -s tests/faults/test_kills.py $(ARGS)
 	LOGFLUME_TEST_TIMES=20 $(BIN)/pytest -n $(WORKERS) --timeout 7200 tests/property $(ARGS)
 
+.PHONY: drills
+drills: $(READY) tools ## Every drill at its real size, about half an hour; writes docs/drills.md and build/drills
+	$(BIN)/python -m benchmarks.drills $(ARGS)
+
 .PHONY: mutate
 mutate: $(READY) tools ## Take each rule of exactly-once out in turn, and see its test fail
 	$(BIN)/python tests/mutations/run.py $(ARGS)

@@ -42,6 +42,8 @@ _TOPICS = "tests/contract/test_topics_yaml.py"
 _TRANSACTION = "tests/integration/test_transaction.py"
 _SINK_WORKER = "tests/integration/test_sink.py"
 _CUTS = "tests/unit/test_cuts.py"
+_DRILLS = "tests/unit/test_drill_verdict.py"
+_BOOKS = "tests/unit/test_drill_book.py"
 _LEVELS = "tests/property/test_pressure.py"
 _STATUS = "tests/unit/test_status.py"
 _WATCH = "tests/unit/test_watch.py"
@@ -933,5 +935,62 @@ MUTATIONS = (
         "    partitions: {local: 16, real: 256}\n",
         "    partitions: {local: 16, real: 256}\n    partitions_grow: true\n",
         f"{_TOPICS}::test_only_ingest_topics_may_gain_partitions",
+    ),
+    # --- drills: the verdict ----------------------------------------------------------------------------------------
+    Mutation(
+        "drill-sums: a drill whose sums are wrong fails",
+        _code("drill/verdict.py"),
+        'f"{check.counted:,}", check.ok)',
+        'f"{check.counted:,}", ok=True)',
+        f"{_DRILLS}::test_p1_one_row_lost_or_stored_twice_fails",
+    ),
+    Mutation(
+        "drill-empty: a drill that counted nothing fails",
+        _code("drill/verdict.py"),
+        "    if not facts.sums:\n",
+        "    if facts.sums is None:\n",
+        f"{_DRILLS}::test_p1_a_drill_that_counted_nothing_fails",
+    ),
+    Mutation(
+        "drill-rate: those who were there before keep nine tenths of their rate",
+        _code("drill/verdict.py"),
+        "rates.before > 0 and rate >= least",
+        "rates.before > 0",
+        f"{_DRILLS}::test_p2_a_tenth_less_than_the_rate_before_is_the_limit_and_the_promise_says_when",
+    ),
+    Mutation(
+        "drill-memory: no process takes more than its budget and 300 MB",
+        _code("drill/verdict.py"),
+        "0 < most <= limit",
+        "0 < most",
+        f"{_DRILLS}::test_p3_a_byte_above_budget_and_spare_fails_and_names_the_process",
+    ),
+    Mutation(
+        "drill-recovery: what does not recover in time fails",
+        _code("drill/verdict.py"),
+        "seconds is not None and seconds <= promise.recover_seconds",
+        "seconds is not None",
+        f"{_DRILLS}::test_p4_not_recovered_in_time_fails",
+    ),
+    Mutation(
+        "drill-waiting: the others wait at most twice as long",
+        _code("drill/verdict.py"),
+        "during <= limit)",
+        "during > 0)",
+        f"{_DRILLS}::test_p5_others_may_wait_twice_as_long_and_not_longer",
+    ),
+    Mutation(
+        "drill-own: what a drill found by itself counts",
+        _code("drill/verdict.py"),
+        "(*found, *facts.own)",
+        "tuple(found)",
+        f"{_DRILLS}::test_what_a_drill_found_by_itself_counts_too",
+    ),
+    Mutation(
+        "drill-doubt: what was handed over and not answered is in doubt, not acknowledged",
+        _code("drill/sender.py"),
+        "            return DOUBTFUL, 0\n",
+        "            return ACKNOWLEDGED, 0\n",
+        f"{_BOOKS}::test_a_sender_books_what_was_said_and_sends_again_only_what_was_refused",
     ),
 )

@@ -99,11 +99,12 @@ class Scene:
         return event.at
 
     def harmed(self, what: str) -> None:
-        """Take down that the harm begins."""
-        self.harmed_at = self.did(what)
+        """Take down that harm begins; of several the first counts."""
+        at = self.did(what)
+        self.harmed_at = at if self.harmed_at is None else self.harmed_at
 
     def repaired(self, what: str) -> None:
-        """Take down that all that was broken is whole; from here on nobody lends a hand."""
+        """Take down that all that was broken is whole; from here on nobody lends a hand. Of several the last counts."""
         self.repaired_at = self.did(what)
 
     def found(self, name: str, promised: str, found: str, *, ok: bool) -> None:
@@ -126,7 +127,7 @@ class Scene:
             rows_a_second=rows_a_second,
             rows_a_body=rows_a_body,
             # An answer takes as long as Kafka does: so many bodies are under way at once.
-            threads=int(min(64, max(4, 2 * rows_a_second / rows_a_body))),
+            threads=int(min(64, max(8, 4 * rows_a_second / rows_a_body))),
             bad_share=bad_share,
         )
         return self._start(name, "logflume.drill.sender", plan.write(self.folder / f"{name}.json"), tenants)

@@ -267,7 +267,7 @@ class Consumer:
 
 
 def test_f1_f2_a_follower_tells_of_each_change_and_of_its_end_by_staleness() -> None:
-    clock, heard = ManualClock(), []
+    clock, heard = ManualClock(), list[Pressure]()
     Consumer.coming = [CODEC.pressure(STOP), b"nonsense", CODEC.pressure(STOP)]
     follower = Follower(SETTINGS, clock, heard.append, make_consumer=Consumer).start()
     until(lambda: heard, 10, "the level")

@@ -107,12 +107,14 @@ def test_l4_large_flushes_of_however_many_partitions_leave_a_thread_to_the_small
         pair.bytes += 100 << 20
         assert pair.lane is Lane.LARGE
     read(home, schedule, "minnow", now=1.0)
-    for due in schedule.due(9.0, pool.room):
-        pool.submit(flush(due.partition, due.pair))
-    assert not pool.room(Lane.LARGE)
-    assert pool.settle([home], SECONDS)
-    assert stored == ["minnow"]
-    go_on.set()
+    try:
+        for due in schedule.due(9.0, pool.room):
+            pool.submit(flush(due.partition, due.pair))
+        assert not pool.room(Lane.LARGE)
+        assert pool.settle([home], SECONDS)
+        assert stored == ["minnow"]
+    finally:
+        go_on.set()
     assert pool.settle(None, SECONDS)
     pool.close()
 

@@ -837,14 +837,14 @@ MUTATIONS = (
     Mutation(
         "commit-id: the sorter's commits carry the topic's id",
         _code("sort/transport.py"),
-        "OffsetAndMetadata(offset, self._owner.topic_id(tp.topic))",
+        "OffsetAndMetadata(offset, self._owner.note(tp))",
         'OffsetAndMetadata(offset, "")',
         f"{_TRANSPORT}::test_commits_carry_the_topics_id_and_only_what_is_assigned",
     ),
     Mutation(
         "commit-id-read: an offset of a topic made again is not taken for the new one's",
         _code("sort/transport.py"),
-        "if committed.metadata and committed.metadata != topic_id:",
+        "if noted and noted != topic_id:",
         "if False:",
         f"{_TRANSPORT}::test_an_offset_of_a_topic_that_was_made_again_is_not_taken_for_the_new_ones",
     ),

@@ -42,6 +42,8 @@ _TOPICS = "tests/contract/test_topics_yaml.py"
 _TRANSACTION = "tests/integration/test_transaction.py"
 _SINK_WORKER = "tests/integration/test_sink.py"
 _CUTS = "tests/unit/test_cuts.py"
+_PUBLISH = "tests/unit/test_config_publish.py"
+_MERGE = "tests/unit/test_config_merge.py"
 _DRILLS = "tests/unit/test_drill_verdict.py"
 _BOOKS = "tests/unit/test_drill_book.py"
 _LEVELS = "tests/property/test_pressure.py"
@@ -206,6 +208,84 @@ MUTATIONS = (
         "            if self._timer is None:\n                self._arm(self.limits.header_seconds, self._head_late)\n",
         "",
         "tests/integration/test_http_connection.py::test_co1_a_second_head_on_a_connection_is_bounded_too",
+    ),
+    # --- the configuration: publishing -----------------------------------------------------------------------------
+    Mutation(
+        "publisher-blank: nobody publishes a configuration in which no tenant wants anything",
+        _code("config/guard.py"),
+        "    _refuse_blank(after)\n    if before is None:\n        return\n    gone, new",
+        "    if before is None:\n        return\n    gone, new",
+        f"{_PUBLISH}::test_p2_a_blank_generation_is_refused",
+    ),
+    Mutation(
+        "publisher-shrink: many pairs go only if their number is named",
+        _code("config/guard.py"),
+        "gone > limits.shrink * len(before.pairs) and gone != removal_of",
+        "gone > len(before.pairs) and gone != removal_of",
+        f"{_PUBLISH}::test_p2_too_many_pairs_that_go_are_refused_unless_their_number_is_named",
+    ),
+    Mutation(
+        "publisher-shrink-number: another number than is true is not what the operator looked at",
+        _code("config/guard.py"),
+        "and gone != removal_of",
+        "and gone > removal_of",
+        f"{_PUBLISH}::test_p2_too_many_pairs_that_go_are_refused_unless_their_number_is_named",
+    ),
+    Mutation(
+        "publisher-growth: many pairs come only if their number is named",
+        _code("config/guard.py"),
+        "limits.growth * len(before.pairs) and new != growth_of",
+        "limits.growth * len(before.pairs) and new < 0",
+        f"{_PUBLISH}::test_p2_too_many_pairs_that_come_are_refused_unless_their_number_is_named",
+    ),
+    Mutation(
+        "publisher-guards: the publisher asks the guards itself, whoever planned",
+        _code("config/publish.py"),
+        "        guard.check(  # P2\n            now.configuration,\n",
+        "        guard.check(  # P2\n            None,\n",
+        f"{_PUBLISH}::test_p2_the_guards_hold_against_the_stores_generation_when_the_topic_was_emptied",
+    ),
+    Mutation(
+        "plan-again: of two operators at once one is refused",
+        _code("config/publish.py"),
+        "if now.generation != order.base:  # P1",
+        "if now.generation < order.base:  # P1",
+        f"{_PUBLISH}::test_p1_an_order_made_from_another_generation_is_refused",
+    ),
+    Mutation(
+        "one-publisher: only the last to take over the publisher's name can commit",
+        _code("kafka/exclusive.py"),
+        "transactional_id=name,",
+        'transactional_id=f"{name}-{time.monotonic()}",',
+        "tests/integration/test_config.py::test_p3_a_publisher_that_was_taken_over_commits_nothing",
+    ),
+    Mutation(
+        "new-number: a generation's number was never claimed before",
+        _code("config/publish.py"),
+        "self.generation = now.claimed + 1  # P4",
+        "self.generation = now.generation + 1  # P4",
+        f"{_PUBLISH}::test_p4_a_number_that_was_ever_claimed_is_never_taken_again",
+    ),
+    Mutation(
+        "claim: who does not get the number publishes nothing",
+        _code("config/publish.py"),
+        "if not self._library.claim(made, messages):",
+        "if not self._library.claim(made, messages) and made.generation < 0:",
+        f"{_PUBLISH}::test_p4_a_number_that_another_claims_at_the_last_moment_is_not_published",
+    ),
+    Mutation(
+        "api-owned: a file takes nothing over that the API owns",
+        _code("config/merge.py"),
+        "        if old.owner is Owner.API:\n            yield",
+        "        if old.owner is None:\n            yield",
+        f"{_MERGE}::test_w2_a_file_that_names_what_the_api_owns_is_a_conflict",
+    ),
+    Mutation(
+        "job-ids: a job keeps its number from generation to generation",
+        _code("config/merge.py"),
+        "id = old.jobs[key].id if key in old.jobs else job.id",
+        "id = job.id",
+        f"{_MERGE}::test_w3_a_job_keeps_its_id_and_no_id_is_given_twice",
     ),
     # --- the sorter: stop and wait, commits -----------------------------------------------------------------------
     Mutation(

@@ -23,6 +23,7 @@ from logflume.drill.book import ACKNOWLEDGED, DOUBTFUL, REFUSED, WRONG, Book, En
 from logflume.drill.catalogue import DRILLS
 from logflume.drill.drill import REAL_WITHIN_SECONDS
 from logflume.drill.run import booked
+from logflume.drill.sampler import Lateness
 from logflume.drill.tenant import PREFIX, make
 from tests.support.waiting import until
 
@@ -216,6 +217,15 @@ def test_a_time_line_counts_rows_when_they_came_and_how_long_they_waited(tmp_pat
     assert waited == pytest.approx(2.6)
     assert group.waited(4, 6, 0.95) is None
     assert not np.any(found["after"].came)
+
+
+def test_lateness_is_since_when_the_group_is_behind_the_ends_of_then() -> None:
+    late, place = Lateness(), ("sorted.events", 3)
+    assert late.seconds(100.0, {place: 10}, {place: 10}) == 0.0
+    assert late.seconds(101.0, {place: 20}, {place: 10}) == 1.0
+    assert late.seconds(103.0, {place: 30, ("new", 0): 1}, {place: 19}) == 3.0, "of all partitions the latest counts"
+    assert late.seconds(104.0, {place: 40, ("new", 0): 1}, {place: 30, ("new", 0): 1}) == 1.0
+    assert late.seconds(105.0, {place: 40, ("new", 0): 1}, {place: 5, ("new", 0): 1}) == 5.0, "never known to be there"
 
 
 # --- the drills -------------------------------------------------------------------------------------------------------

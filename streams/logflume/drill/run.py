@@ -38,7 +38,6 @@ STEADY, MORE = "those before", "the harm's"
 _FIRST_SECONDS = 60.0
 _REST_SECONDS = 240.0
 _STEADY_SAMPLES = 2
-_SLACK_MESSAGES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,24 +144,24 @@ def _recovery(scene: Scene, sampler: Sampler, promise: Promise, before: tuple[fl
     """Wait until all flows as it did before: when that was, after the start; None: it did not in time.
 
     It flows when every worker is ready, no spool holds anything, nothing is parked, every sender gets its answers, and
-    the lag is what it was before or nearly, twice in a row.
+    both groups are as late as they were before or nearly, twice in a row.
     """
-    usual = max(sampler.lag(*before), default=0.0)
+    limit = max(2 * max(sampler.late(*before), default=0.0), promise.within_seconds / 2)
     since = scene.started + (scene.repaired_at or 0.0)
     good = 0
 
     def flows() -> bool:
         nonlocal good
-        lag = sampler.lag(since)
-        calm = len(lag) >= _STEADY_SAMPLES and lag[-1] <= 2 * usual + _SLACK_MESSAGES
+        late = sampler.late(since)
+        calm = len(late) >= _STEADY_SAMPLES and late[-1] <= limit
         good = good + 1 if calm and not troubles(scene.ground) and _answered(scene) else 0
         return good >= _STEADY_SAMPLES
 
     try:
         at = scene.until(flows, promise.recover_seconds, "all flows as before")
     except Retryable:
-        lag = sampler.lag(since)[-1:]
-        scene.did(f"not recovered: lag {lag or 'unknown'}, before {usual:.0f}; {'; '.join(troubles(scene.ground))}")
+        late = "".join(f"{seconds:.0f} s" for seconds in sampler.late(since)[-1:]) or "nobody knows how much"
+        scene.did("; ".join([f"not recovered: late by {late}, {limit:.0f} s are allowed", *troubles(scene.ground)]))
         return None
     scene.did("recovered: all flows as before")
     return at
@@ -292,6 +291,7 @@ def _charts(
         Chart("Rows by the second of their arrival, and of their rest", "rows/s", rates),
         Chart("How long 95 % of the rows that came in a second waited until at rest", "s", waits),
         Chart("Lag", "messages", since_start(series["lag"])),
+        Chart("Age of the oldest that a stage has not done", "s", since_start(series["late"])),
         Chart("Pressure: parts of a limit", LIMIT, since_start(series["pressure"])),
         Chart("Memory", "MB", since_start(memory)),
     )

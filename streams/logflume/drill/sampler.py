@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
 
@@ -23,7 +23,10 @@ from logflume.kafka import client, groups
 Series = dict[str, list[tuple[float, float]]]
 """Name to points: unix seconds, value."""
 
+Place = tuple[str, int]
 _EVERY_SECONDS = 1.0
+_REMEMBERED = 1200
+"""Looks at the ends that are remembered: whoever is later than twenty minutes is told to be so late."""
 
 GAUGES = {
     ("edge", "logflume_edge_spool_ratio"): "spool",
@@ -50,6 +53,8 @@ class Sampler:
         self._memory: Series = defaultdict(list)
         self._lag: Series = defaultdict(list)
         self._pressure: Series = defaultdict(list)
+        self._late: Series = defaultdict(list)
+        self._to_sort, self._to_store = Lateness(), Lateness()
         self._settings = ground.quiet
         self._admin = client.admin(self._settings)
         self._budgets = {
@@ -71,8 +76,8 @@ class Sampler:
             thread.join()
 
     def series(self) -> Mapping[str, Series]:
-        """Everything so far, by chart: ``lag`` (messages), ``pressure`` (parts of a limit), ``memory`` (bytes)."""
-        charts = {"lag": self._lag, "pressure": self._pressure, "memory": self._memory}
+        """Everything so far, by chart: lag (messages; seconds), pressure (parts of a limit), memory (bytes)."""
+        charts = {"lag": self._lag, "late": self._late, "pressure": self._pressure, "memory": self._memory}
         with self._lock:
             return {chart: {name: list(points) for name, points in series.items()} for chart, series in charts.items()}
 
@@ -81,14 +86,14 @@ class Sampler:
         with self._lock:
             return {name: int(max(v for _, v in points)) for name, points in self._memory.items()}
 
-    def lag(self, since: float = 0.0, until: float = float("inf")) -> list[float]:
-        """Messages to sort and blocks to store, together, in each second looked at."""
+    def late(self, since: float = 0.0, until: float = float("inf")) -> list[float]:
+        """For how many seconds the later of the two groups was behind, in each second looked at."""
         with self._lock:
             found: dict[float, float] = defaultdict(float)
-            for points in self._lag.values():
+            for points in self._late.values():
                 for at, value in points:
                     if since <= at <= until:
-                        found[at] += value
+                        found[at] = max(found[at], value)
         return [found[at] for at in sorted(found)]
 
     def _run(self, look: Callable[[float], None]) -> None:
@@ -120,7 +125,29 @@ class Sampler:
 
     def _look_at_kafka(self, at: float) -> None:
         settings = self._settings
-        lag = groups.lag(settings, self._admin)
+        rows = groups.lag(settings, self._admin)
         with self._lock:
-            self._lag["messages to sort"].append((at, sum(p.lag for p in lag if p.group == settings.sort_group)))
-            self._lag["blocks to store"].append((at, sum(p.lag for p in lag if p.group == settings.sink_group)))
+            for group, what, late in (
+                (settings.sort_group, "messages to sort", self._to_sort),
+                (settings.sink_group, "blocks to store", self._to_store),
+            ):
+                of = [row for row in rows if row.group == group]
+                self._lag[what].append((at, sum(row.lag for row in of)))
+                ends = {(row.topic, row.partition): row.end for row in of}
+                done = {(row.topic, row.partition): row.end - row.lag for row in of}
+                self._late[what.partition(" ")[2]].append((at, late.seconds(at, ends, done)))
+
+
+class Lateness:
+    """How old the oldest thing is that a group has not done: since when its committed offsets are behind the ends."""
+
+    def __init__(self) -> None:
+        self._ends: deque[tuple[float, Mapping[Place, int]]] = deque(maxlen=_REMEMBERED)
+
+    def seconds(self, at: float, ends: Mapping[Place, int], done: Mapping[Place, int]) -> float:
+        """Take in where partitions end now, and how far the group has come; return how late it is."""
+        self._ends.append((at, ends))
+        for then, reached in reversed(self._ends):
+            if all(done.get(place, 0) >= end for place, end in reached.items()):
+                return at - then
+        return at - self._ends[0][0]

@@ -19,7 +19,7 @@ from logflume import contract
 from logflume.cli import config_view
 from logflume.cli.listing import AsJson, json_text, printable, show
 from logflume.clock import SystemClock
-from logflume.config import guard, inforce, shards
+from logflume.config import guard, inforce, quotas, shards
 from logflume.config import plan as plans
 from logflume.config import publish as publisher
 from logflume.config.difference import Kind, described
@@ -27,7 +27,7 @@ from logflume.config.inforce import InForce
 from logflume.config.library import Library
 from logflume.config.manifest import Manifest
 from logflume.config.plan import Plan
-from logflume.errors import Misconfigured, Refused
+from logflume.errors import Misconfigured, Refused, Retryable
 from logflume.kafka import client
 from logflume.model.dataset import Dataset, load
 from logflume.model.tenant import Configuration, Tenant
@@ -194,6 +194,8 @@ def _carry_out(place: _Place, plan: Plan, wish: _Wish, *, everything: bool, as_j
         publisher.mend(place.library, place.now)
         if as_json:
             print(json_text({"generation": plan.base, "applied": False}))
+        if place.now.configuration is not None:
+            _set_quotas(place.settings, place.now.configuration)
         return
     with _hinted():
         _refuse(place, plan, wish)
@@ -205,10 +207,21 @@ def _carry_out(place: _Place, plan: Plan, wish: _Wish, *, everything: bool, as_j
         made = publisher.publish(place.settings, order, SystemClock())
     if as_json:
         print(json_text({"applied": True} | _row(made) | {"hash": made.hash}))
-        return
-    print(
-        f"Generation {made.generation} is in force: {made.tenants:,} tenants, {made.pairs:,} pairs, {made.jobs:,} jobs."
-    )
+    else:
+        counts = f"{made.tenants:,} tenants, {made.pairs:,} pairs, {made.jobs:,} jobs"
+        print(f"Generation {made.generation} is in force: {counts}.")
+    _set_quotas(place.settings, Configuration(made.generation, made.hash, plan.tenants))
+
+
+def _set_quotas(settings: Settings, configuration: Configuration) -> None:
+    """Hold tenants' own producers to their rates; a failure changes nothing about what is in force."""
+    try:
+        quotas.bring_in_line(settings, configuration)
+    except (Retryable, Misconfigured) as error:
+        raise Retryable(
+            f"generation {configuration.generation} is in force, but the quotas of tenants' own producers could not be "
+            f"set ({error}); `logflume config apply` again sets them"
+        ) from error
 
 
 def _refuse(place: _Place, plan: Plan, wish: _Wish) -> None:

@@ -9,6 +9,7 @@ from logflume.errors import Misconfigured
 from logflume.model.rates import BURST_SECONDS, NO_RATES, Rates
 
 _PRINCIPAL = re.compile(r"(?:User:)?[^\s:,\x00-\x1f][^\x00-\x1f]{0,249}")
+_MOST_PRINCIPAL_BYTES = 120
 _MOST = 10**12
 _MOST_BURST_SECONDS = 3600
 
@@ -34,7 +35,7 @@ def read_principal(root: contract.Section) -> str:
     if "principal" not in root:
         return ""
     text = root.text("principal")
-    if not _PRINCIPAL.fullmatch(text):
+    if not _PRINCIPAL.fullmatch(text) or len(text.encode()) > _MOST_PRINCIPAL_BYTES:
         raise root.mistake("principal", f"{text[:80]!r} is no Kafka user's name")
     return text.removeprefix("User:")
 

@@ -19,7 +19,10 @@ import pytest
 
 from logflume import contract, model
 from logflume.cli import main, send
+from logflume.config.feed import Feed
+from logflume.config.follow import Follower
 from logflume.edge import BadRecord, Client
+from logflume.errors import Retryable
 from tests.support.edge import letters, rows
 from tests.support.producer import FakeProducer
 
@@ -33,7 +36,23 @@ def producer(monkeypatch: pytest.MonkeyPatch) -> FakeProducer:
     producer = FakeProducer()
     monkeypatch.setattr(send, "Client", partial(Client, datasets=DATASETS, make_producer=producer))
     monkeypatch.setenv("LOGFLUME_KAFKA_BOOTSTRAP", "nowhere:1")
+    monkeypatch.setattr(send, "_PATIENCE_SECONDS", 0.0)  # nobody has a configuration there
+    monkeypatch.setattr(send, "Follower", lambda settings, clock: Follower(settings, clock, make_feed=_no_kafka))
     return producer
+
+
+def _no_kafka() -> Feed:
+    raise Retryable("nobody there")
+
+
+def test_a_send_without_any_configuration_warns_and_sends(
+    producer: FakeProducer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.ndjson"
+    file.write_text('{"message": "1"}\n')
+    assert main.run(["send", str(file), *TO]) == 0
+    assert "warning: there is no configuration yet" in capsys.readouterr().err
+    assert _messages(producer) == ["1"]
 
 
 def _messages(producer: FakeProducer) -> list[str]:

@@ -13,6 +13,7 @@ import typer
 
 from logflume import contract, health, logs, memory, model
 from logflume.clock import SystemClock
+from logflume.config import opened_if_good
 from logflume.edge.tail import source
 from logflume.edge.tail.source import Options, Source
 from logflume.edge.tail.worker import Tail
@@ -64,10 +65,18 @@ def command(
 
 
 def _run(settings: Settings, datasets: Datasets, sources: tuple[Source, ...], *, from_end: bool, once: bool) -> None:
+    with opened_if_good(settings, datasets) as configuration:
+        _follow(
+            settings,
+            Tail(settings, datasets, sources, SystemClock(), from_end=from_end, once=once, configuration=configuration),
+            sources,
+        )
+
+
+def _follow(settings: Settings, tail: Tail, sources: tuple[Source, ...]) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    tail = Tail(settings, datasets, sources, SystemClock(), from_end=from_end, once=once)
     server = None
     if settings.http_port:
         server = health.serve(settings.http_host, settings.http_port, tail.live, tail.ready)

@@ -21,18 +21,22 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from logflume import contract, model
 from logflume.cli.listing import AsJson, json_text, printable
+from logflume.clock import SystemClock
 from logflume.config.directory import DirectorySource
+from logflume.config.follow import Follower
 from logflume.edge import BadRecord, Client
 from logflume.edge.tables import as_lines
 from logflume.errors import LogflumeError, Misconfigured, Poison
 from logflume.formats import avro, csv
 from logflume.formats.pieces import pieces
+from logflume.model import Configuration
 from logflume.settings import Settings
 
 _CHUNK_BYTES = 1 << 20
 _BATCH_ROWS = 20_000
 _SHOWN = 20
 _EXCERPT = 100
+_PATIENCE_SECONDS = 5.0
 
 
 class Format(StrEnum):
@@ -256,16 +260,18 @@ def _progress(*, quiet: bool) -> Progress:
 
 def _warn_unless_wanted(settings: Settings, tenant: str, dataset: str) -> None:
     """A mistyped tenant is accepted by Kafka all the same, and its rows are then wanted by nobody."""
-    if not settings.tenants_dir:
-        return
-    datasets = model.load(contract.find(settings.topics_dir))
     try:
-        configuration = DirectorySource(Path(settings.tenants_dir), datasets).current()
+        configuration = _configuration(settings)
     except LogflumeError as error:  # the sinks' trouble, not this command's
         print(f"warning: {error}", file=sys.stderr)
         return
     if not configuration.wants(tenant, dataset):
-        print(
-            f"warning: no file in {settings.tenants_dir} wants {dataset} of {tenant}; a sink would not store it",
-            file=sys.stderr,
-        )
+        here = f"file in {settings.tenants_dir}" if settings.tenants_dir else "configuration in force"
+        print(f"warning: no {here} wants {dataset} of {tenant}; a sink would not store it", file=sys.stderr)
+
+
+def _configuration(settings: Settings) -> Configuration:
+    if settings.tenants_dir:
+        return DirectorySource(Path(settings.tenants_dir), model.load(contract.find(settings.topics_dir))).current()
+    with Follower(settings, SystemClock()) as follower:
+        return follower.wait(_PATIENCE_SECONDS)

@@ -10,7 +10,9 @@ from typing import Final
 
 import structlog
 
+from logflume import config
 from logflume.clock import Clock
+from logflume.config.telling import in_force
 from logflume.edge import telling
 from logflume.edge.client import Client
 from logflume.edge.packing import Packer
@@ -21,6 +23,7 @@ from logflume.edge.tail.gate import Gate
 from logflume.edge.tail.source import Source
 from logflume.edge.tail.turn import Blocks
 from logflume.kafka import topics
+from logflume.kafka.status import InForce
 from logflume.model import Datasets
 from logflume.settings import Settings
 
@@ -59,8 +62,11 @@ class Tail:
         *,
         from_end: bool = False,
         once: bool = False,
+        configuration: config.Source | None = None,
     ) -> None:
+        """``configuration`` None: none is followed, and everything is sent."""
         self._settings = settings
+        self._configuration = configuration
         self._datasets = datasets
         self._sources = sources
         self._clock = clock
@@ -89,8 +95,8 @@ class Tail:
         folder = Path(self._settings.edge_spool_dir or self._settings.state_dir / "tail")
         with (
             Spool.open(folder, cap_bytes=self._settings.edge_spool_bytes, clock=self._clock) as spool,
-            Client(self._settings, datasets=self._datasets, spool=spool, tells=False, clock=self._clock) as client,
-            telling.reporter(self._settings, client, self._clock, ready=self.ready),
+            self._client(spool) as client,
+            telling.reporter(self._settings, client, self._clock, self._in_force, self.ready),
         ):
             packer = Packer(
                 self._datasets,
@@ -98,6 +104,7 @@ class Tail:
                 deadletter_topic=topics.deadletter_topic(self._settings),
                 edge=self._settings.edge_id,
                 epoch=self._clock.now_ns(),
+                generation=lambda: self._in_force().generation,
             )
             follower = Follower(
                 self._sources,
@@ -119,6 +126,19 @@ class Tail:
             finally:
                 follower.close()
             self._drain(spool, client, stop if done else None)
+
+    def _client(self, spool: Spool) -> Client:
+        return Client(
+            self._settings,
+            datasets=self._datasets,
+            spool=spool,
+            source=self._configuration,
+            tells=False,
+            clock=self._clock,
+        )
+
+    def _in_force(self) -> InForce:
+        return InForce() if self._configuration is None else in_force(self._configuration, self._clock)
 
     def _follow(self, follower: Follower, client: Client, stop: threading.Event) -> bool:
         """Return whether all was read (``once``), not only until ``stop``."""

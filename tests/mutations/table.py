@@ -42,6 +42,9 @@ _TOPICS = "tests/contract/test_topics_yaml.py"
 _TRANSACTION = "tests/integration/test_transaction.py"
 _SINK_WORKER = "tests/integration/test_sink.py"
 _CUTS = "tests/unit/test_cuts.py"
+_FOLLOWING = "tests/unit/test_config_following.py"
+_REFUSED = "test_w4_what_is_refused_leaves_the_last_good_one_and_the_next_good_one_is_taken"
+_HOLDING = "tests/unit/test_edge_holding.py"
 _PUBLISH = "tests/unit/test_config_publish.py"
 _MERGE = "tests/unit/test_config_merge.py"
 _DRILLS = "tests/unit/test_drill_verdict.py"
@@ -1157,5 +1160,111 @@ MUTATIONS = (
         "            return DOUBTFUL, 0\n",
         "            return ACKNOWLEDGED, 0\n",
         f"{_BOOKS}::test_a_sender_books_what_was_said_and_sends_again_only_what_was_refused",
+    ),
+    # --- following the configuration: the worker's own guards --------------------------------------------------------
+    Mutation(
+        "worker-blank: no worker takes up a blank configuration, whoever published it",
+        _code("config/guard.py"),
+        "    _refuse_blank(after)\n    if before is None:\n        return\n    named",
+        "    if before is None:\n        return\n    named",
+        f"{_FOLLOWING}::{_REFUSED}",
+    ),
+    Mutation(
+        "worker-shrink: nor one that takes away many pairs which nobody named",
+        _code("config/guard.py"),
+        "gone - sum(each.removal_of for each in named) > limits.shrink * len(before.pairs)",
+        "gone < 0",
+        f"{_FOLLOWING}::{_REFUSED}",
+    ),
+    Mutation(
+        "worker-growth: nor one that adds as many",
+        _code("config/guard.py"),
+        "len(after.pairs) - sum(each.growth_of for each in named) > limits.growth * len(before.pairs)",
+        "new < 0",
+        f"{_FOLLOWING}::{_REFUSED}",
+    ),
+    Mutation(
+        "worker-hash: a generation is taken up only whole",
+        _code("config/assembly.py"),
+        "        if self.hash != manifest.hash:\n",
+        "        if not manifest.hash:\n",
+        f"{_FOLLOWING}::{_REFUSED}",
+    ),
+    Mutation(
+        "worker-order: a configuration never goes back",
+        _code("config/uptake.py"),
+        "manifest.generation <= mine.manifest.generation",
+        "manifest.generation < 0",
+        f"{_FOLLOWING}::{_REFUSED}",
+    ),
+    Mutation(
+        "worker-name: what becomes a part of paths is a tenant's name",
+        _code("config/assembly.py"),
+        "                check_tenant_name(name)\n",
+        "                pass\n",
+        f"{_FOLLOWING}::{_REFUSED}",
+    ),
+    Mutation(
+        "worker-disk-hash: a file that is not as it was written is none",
+        _code("config/last_good.py"),
+        "if head != _head(body):",
+        "if not head.startswith(_HEAD):",
+        f"{_FOLLOWING}::test_lg1_a_file_that_is_not_as_it_was_written_is_none_and_is_replaced",
+    ),
+    Mutation(
+        "worker-disk-order: no older worker puts its configuration over a newer one",
+        _code("config/last_good.py"),
+        "if self._present() < manifest.generation:",
+        "if self._present() >= 0:",
+        f"{_FOLLOWING}::test_fo5_what_comes_in_force_is_kept_and_an_older_worker_does_not_put_its_own_over_it",
+    ),
+    Mutation(
+        "worker-restart: a restart is no way round the guards",
+        _code("config/following.py"),
+        "                self._take_floor()  # the guard",
+        "                pass  # the guard",
+        f"{_FOLLOWING}::test_fo3_a_restart_is_no_way_round_the_guards",
+    ),
+    Mutation(
+        "worker-anew: a topic that was emptied is read from its start",
+        _code("config/following.py"),
+        "            if not fresh:\n",
+        "            if fresh is None:\n",
+        f"{_FOLLOWING}::test_fo2_an_emptied_topic_takes_nothing_away_and_is_read_from_its_start",
+    ),
+    Mutation(
+        "worker-ready: nobody waits for what a new generation has to work out",
+        _code("config/uptake.py"),
+        "        offered.prepare()\n",
+        "",
+        f"{_FOLLOWING}::test_w5_a_generation_in_force_has_all_ready_that_is_often_asked",
+    ),
+    Mutation(
+        "held-new: an edge without a configuration sends nothing new",
+        _code("edge/publisher.py"),
+        "        if self._holds():\n            if self._spooling",
+        "        if self._held is None:\n            if self._spooling",
+        f"{_HOLDING}::test_ho1_without_a_spool_records_wait_in_memory_and_a_flush_says_so",
+    ),
+    Mutation(
+        "held-spool: nor what is in its spool",
+        _code("edge/publisher.py"),
+        "        if self._holds():\n            return\n",
+        "",
+        f"{_HOLDING}::test_ho1_with_a_spool_they_are_durable_there_and_sent_when_there_is_a_configuration",
+    ),
+    Mutation(
+        "block-generation: a block names the configuration by which its rows were taken",
+        _code("edge/packing.py"),
+        "            generation=self._generation(),\n",
+        "",
+        "tests/unit/test_edge_packing.py::test_a_block_names_the_generation_that_is_in_force_when_it_is_packed",
+    ),
+    Mutation(
+        "sorted-generation: a sorted block names the newest of them",
+        _code("sort/gather.py"),
+        "max(self._generation, header.generation)",
+        "header.generation",
+        "tests/unit/test_regroup.py::test_a_sorted_block_names_the_newest_generation_of_the_blocks_that_it_was_made_of",
     ),
 )

@@ -322,6 +322,13 @@ SORT_ROWS = _counter(
     "Rows that stand in sorted topics, every delivery report good.",
     "Stands still with a lag: see logflume_sort_commit_age_seconds and the worker's log.",
 )
+SORT_OVER_RATE = _counter(
+    "logflume_sort_over_rate_rows_total",
+    "rows",
+    ("dataset",),
+    "Plain records of batches that went beyond their tenant's rate; they are sorted all the same.",
+    "The log names the tenants once a minute: give such a tenant a principal, so that Kafka holds its producers back.",
+)
 SORT_BYTES = _counter(
     "logflume_sort_bytes_total",
     "bytes",
@@ -518,6 +525,20 @@ SINK_PARKED_LOST = _counter(
     ("dataset",),
     "Sorted messages that retention deleted before a parked table or job had its rows of them, counted for each.",
     "Dead letters (reason retention) have tenant, job and exact offsets. Mend the destination, raise the retention.",
+)
+SINK_PARKED_BEHIND = _gauge(
+    "logflume_sink_parked_behind_messages",
+    "messages",
+    (),
+    "Sorted messages between the lowest parked cursor of each partition and its reader, summed.",
+    "They must be caught up before retention deletes them; what it deletes is recorded as lost.",
+)
+SINK_NEW_PARKED = _counter(
+    "logflume_sink_new_parked_pairs_total",
+    "pairs",
+    ("dataset",),
+    "New tables and jobs that were parked before their first row, as a cap had no room.",
+    "A surge of new tenants. Is it meant? See sink_new_pairs_a_minute and sink_active_pairs.",
 )
 SINK_CAUGHT_UP = _counter(
     "logflume_sink_caught_up_messages_total",

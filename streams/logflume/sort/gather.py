@@ -24,6 +24,7 @@ from logflume.kafka.deadletters import DeadLetter, deleted
 from logflume.model import Dataset
 from logflume.sort.parts import NO_TENANT, Part, Tenants, joined, letter
 from logflume.sort.plain import PlainReader
+from logflume.sort.policing import Policing
 from logflume.sort.schemas import Schemas
 from logflume.sort.transport import Chunk
 from logflume.sort.unpacking import Unreadable
@@ -55,7 +56,7 @@ class Gathered:
 class Gatherer:
     """Reads units of one dataset. It keeps what the parser learned about the records; for one thread at a time."""
 
-    def __init__(self, dataset: Dataset, schemas: Schemas | None = None) -> None:
+    def __init__(self, dataset: Dataset, schemas: Schemas | None = None, policing: Policing | None = None) -> None:
         """``schemas``: what values may be written by; without them only the dataset's own schema is known."""
         self._dataset = dataset
         ingest = ingest_schema(dataset)
@@ -64,7 +65,7 @@ class Gatherer:
         self._schemas = schemas or Schemas(dataset)
         self._generation = 0
         self._marked: set[int] = set()
-        self._plain = PlainReader(dataset, self._schemas, self._tenants, self._schema)
+        self._plain = PlainReader(dataset, self._schemas, self._tenants, self._schema, policing)
 
     def gather(self, chunks: Sequence[Chunk]) -> Gathered:
         """Read every message of ``chunks``; what can't be read becomes a dead letter, never an error.

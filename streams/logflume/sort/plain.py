@@ -30,6 +30,7 @@ from logflume.formats.messages import of_messages
 from logflume.kafka.deadletters import DeadLetter
 from logflume.model import Dataset
 from logflume.sort.parts import NO_TENANT, Part, Tenants, joined, letter, named_tenant
+from logflume.sort.policing import Policing
 from logflume.sort.recognise import DATASET, FRAMES, TENANT, Json, recognise
 from logflume.sort.schemas import Id, Schemas
 from logflume.sort.transport import Chunk
@@ -68,8 +69,16 @@ class _Read:
 class PlainReader:
     """Reads the plain messages of one dataset. It keeps what the parser learned; for one thread at a time."""
 
-    def __init__(self, dataset: Dataset, schemas: Schemas, tenants: Tenants, columns: pa.Schema) -> None:
-        """``columns``: ``_received``, the dataset's fields, ``_extra``."""
+    def __init__(
+        self,
+        dataset: Dataset,
+        schemas: Schemas,
+        tenants: Tenants,
+        columns: pa.Schema,
+        policing: Policing | None = None,
+    ) -> None:
+        """``columns``: ``_received``, the dataset's fields, ``_extra``. ``policing`` looks on."""
+        self._policing = policing
         self._dataset = dataset
         self._schemas = schemas
         self._tenants = tenants
@@ -90,6 +99,9 @@ class PlainReader:
 
     def _piece(self, chunk: Chunk, records: Sequence[ConsumerRecord], letters: list[DeadLetter]) -> Part | None:
         codes = self._codes(records)
+        if self._policing is not None:
+            sizes = np.fromiter((len(record.value or b"") for record in records), np.int64, len(records))
+            self._policing.look(self._dataset.name, self._tenants.names(), codes, sizes)
         refused: dict[int, Poison] = {at: _no_tenant(records[at]) for at in np.flatnonzero(codes == NO_TENANT).tolist()}
         found = self._sorted(records, refused)
         reads = [*self._json(chunk, records, found, refused, letters)]

@@ -35,6 +35,7 @@ from logflume.model import Configuration, Dataset, Datasets, load
 from logflume.settings import Settings
 from logflume.sort import telling
 from logflume.sort.gather import Gatherer
+from logflume.sort.policing import Policing
 from logflume.sort.regroup import Regrouper
 from logflume.sort.routes import RoutesInForce
 from logflume.sort.routing import Routing
@@ -144,6 +145,7 @@ class Stage:
         self._settings = settings
         self._datasets = datasets
         self._source = source
+        self._policing = Policing(settings, source.current, SystemClock())
         self._following = False
         self._session = uuid.uuid4().hex
         self._sorters: dict[str, Sorter] = {}
@@ -213,7 +215,7 @@ class Stage:
             largest_bytes=int(self._largest_message(topics.sorted_topic(self._settings, dataset.name)) * _VALUE_SHARE),
         )
         return Sorter(
-            Gatherer(dataset, self._schemas(dataset)),
+            Gatherer(dataset, self._schemas(dataset), self._policing),
             regrouper,
             Deliveries(Producer(client.producer_config(self._settings, client_id=f"{self._settings.sort_group}"))),
             sorted_topic=topics.sorted_topic(self._settings, dataset.name),

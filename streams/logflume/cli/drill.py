@@ -13,9 +13,9 @@ from logflume.cli.listing import AsJson, json_text, show
 from logflume.drill import page, told
 from logflume.drill.catalogue import DRILLS
 from logflume.drill.drill import Drill, Scale
-from logflume.drill.play import play
+from logflume.drill.play import play, play_on_given
 from logflume.errors import Misconfigured, Refused
-from logflume.settings import GivenSettings
+from logflume.settings import GivenSettings, Settings
 
 app = typer.Typer(help="Harm a pipeline on purpose, under load, and judge.", no_args_is_help=True)
 
@@ -47,21 +47,32 @@ def run(
         float | None, typer.Option(min=1, help="How long the harm lasts; else as the scale says.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report as an HTML page to this file.")] = None,
+    i_mean_it: Annotated[
+        bool, typer.Option("--i-mean-it", help="Yes, on the stack that LOGFLUME_KAFKA_BOOTSTRAP and _STORE_URL name.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a drill on a local stack of its own: load, harm, repair, recovery, verdict.
 
+    On a given stack only what is load can be run, with tenants and an edge of its own, and after --i-mean-it.
     Exit code 0 when every promise was kept, 1 when one was not. Data and logs of a failed drill are left for a look.
     """
     drill, chosen = _drill(name), _scale(scale)
-    _refuse_given()
+    given = _given(drill, meant=i_mean_it)
     if report is not None and not report.absolute().parent.is_dir():
         raise Misconfigured(f"--report: there is no folder {report.absolute().parent}")
     console = Console(stderr=as_json)
     if not console.is_terminal:
         console = Console(stderr=as_json, width=_PIPE_WIDTH)
     line = ["logflume", "drill", "run", name, "--scale", scale, *(["--seconds", f"{seconds:g}"] if seconds else [])]
-    found = play(drill, chosen, lambda text: console.print(text, highlight=False), shlex.join(line), seconds=seconds)
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False)
+
+    if given is None:
+        found = play(drill, chosen, say, shlex.join(line), seconds=seconds)
+    else:
+        found = play_on_given(drill, chosen, say, shlex.join([*line, "--i-mean-it"]), given, seconds=seconds)
     if report is not None:
         report.write_text(page.html(found))
     if as_json:
@@ -86,12 +97,26 @@ def _scale(text: str) -> Scale:
     raise Misconfigured(f"--scale: {text!r} is neither small nor real")
 
 
-def _refuse_given() -> None:
-    """A Kafka or store that was named is somebody's: a drill does not take it for its own by accident."""
+def _given(drill: Drill, *, meant: bool) -> Settings | None:
+    """The stack that the user's settings name; None: there is none, and the drill makes its own.
+
+    A Kafka or store that was named is somebody's: a drill does not take it for its own by accident.
+    """
     given = GivenSettings()
-    named = [name for name in ("kafka_bootstrap", "store_url") if getattr(given, name)]
-    if named:
+    named = [f"LOGFLUME_{name.upper()}" for name in ("kafka_bootstrap", "store_url") if getattr(given, name)]
+    if not named:
+        if meant:
+            raise Misconfigured(
+                "--i-mean-it is for a given stack: LOGFLUME_KAFKA_BOOTSTRAP and LOGFLUME_STORE_URL name it"
+            )
+        return None
+    if not drill.given:
         raise Refused(
-            f"{' and '.join(f'LOGFLUME_{name.upper()}' for name in named)} name a stack that others may use. "
-            "Unset them for a drill on a stack of its own."
+            f"{drill.name} stops or breaks things, and {' and '.join(named)} name a stack of others: unset them"
         )
+    if not meant:
+        raise Refused(
+            f"{' and '.join(named)} name a stack that others use. {drill.name} would load it, with tenants of its own "
+            "that it takes away again. If that is meant, say so: --i-mean-it. Unset them for a stack of its own."
+        )
+    return given

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from logflume.drill.verdict import Promise
@@ -43,8 +43,6 @@ class Drill:
     sizes: Mapping[Scale, Size]
     given: bool = False
     """Whether it can be run on a given stack: its harm is load, and touches only its own tenants."""
-    settings: Mapping[str, object] = field(default_factory=dict)
-    """What a stack for it needs beside the defaults."""
 
 
 def small(

@@ -1,119 +1,68 @@
-"""Where a drill takes place: a local stack of its own, with what can be done to its processes.
+"""Where a drill takes place, and what it may do there.
 
-G1  Only processes of this stack are signalled, each by its pid at that moment.
-G2  Whatever happens, ``close`` stops the stack; a process that a drill had paused is let go before.
+G1  Only processes of the drill's own are signalled, each by its pid at that moment.
+G2  Whatever happens, ``close`` ends what the drill has started; a process that it had paused is let go before.
+G3  No tenant but those of drills is written, changed or taken away.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
-import signal
-import subprocess
-import sys
-import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from subprocess import CompletedProcess
 from types import TracebackType
-from typing import Any
-
-import psutil
 
 from logflume import contract, model
-from logflume.drill import tenant as tenants_
 from logflume.drill.tenant import DrillTenant
-from logflume.errors import Retryable
-from logflume.local.stack import Part, Stack
+from logflume.errors import Misconfigured
+from logflume.local.stack import Part
 from logflume.model import Datasets
-from logflume.settings import PREFIX, GivenSettings, Settings
+from logflume.settings import Settings
 
 Say = Callable[[str], None]
 
 WORKERS = ("edge", "sort", "sink", "watch")
 """Kinds of processes that are Logflume's."""
 
-_APPEAR_SECONDS = 60.0
-_COMMAND_SECONDS = 120.0
-_REFUSED = 3
-_GROWTH = re.compile(r"--accept-growth-of (\d+)")
 
-FRESH: dict[str, Any] = {"kafka_bootstrap": "", "store_url": "", "tenants_dir": "", "local_edges": 1}
-"""Settings of a stack of one's own, whatever the user has set: nothing that is there already."""
+class Ground(ABC):
+    """See G1 to G3; used in a ``with`` block."""
 
+    ours: bool
+    """Whether the whole stack is the drill's, and nobody else's rows go through it."""
 
-class Ground:
-    """A local stack in ``folder``; used in a ``with`` block."""
-
-    def __init__(self, folder: Path, say: Say, **settings: Any) -> None:
-        self.given = GivenSettings(state_dir=folder, **(FRESH | settings))
+    def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder = folder
-        self._stack = Stack(self.given)
-        self._say = say
-        self._paused: dict[str, psutil.Process] = {}
-        self.settings: Settings = self.given
-        self.datasets: Datasets = model.load(contract.find(self.given.topics_dir))
+        self.settings = settings
+        self.datasets: Datasets = model.load(contract.find(settings.topics_dir))
 
-    def __enter__(self) -> Ground:
-        try:
-            self.settings = self._stack.up(self._say)
-        except BaseException:
-            self.close()
-            raise
-        return self
+    @abstractmethod
+    def __enter__(self) -> Ground: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
 
+    @abstractmethod
     def close(self) -> None:
-        """Stop everything (G2)."""
-        for name in list(self._paused):
-            self.resume(name)
-        self._stack.down(self._say)
+        """End it (G2)."""
 
+    @abstractmethod
     def declare(self, tenants: Iterable[DrillTenant], *, tokens: bool = True) -> None:
-        """Write tenants' files; they are in force when the stack comes up, or with ``apply``."""
-        tenants_.write(self.folder / "tenants", tenants, tokens=tokens)
+        """Note tenants, new or changed; they are in force when the ground is entered, or with ``apply``."""
 
+    @abstractmethod
     def apply(self, why: str) -> CompletedProcess[str]:
-        """Put the tenants' files in force, naming the number of new pairs where a guard asks for it."""
-        folder = str(self.folder / "tenants")
-        done = self.command("config", "apply", folder, "--yes", "--why", why)
-        asked = _GROWTH.search(done.stderr)
-        if done.returncode != _REFUSED or asked is None:
-            return done
-        self._say(f"        refused at first: {done.stderr.strip()}")
-        return self.command("config", "apply", folder, "--yes", "--why", why, "--accept-growth-of", asked[1])
+        """Put the tenants that were declared in force."""
 
-    def command(self, *arguments: str) -> CompletedProcess[str]:
-        """Run ``logflume`` on this stack as an operator would."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-        return subprocess.run(
-            [sys.executable, "-m", "logflume", *arguments],
-            env=clean | {PREFIX + "STATE_DIR": str(self.folder)},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_COMMAND_SECONDS,
-        )
-
-    @property
-    def quiet(self) -> Settings:
-        """Settings whose Kafka clients do not tell of a broker that is down: a drill took it down itself."""
-        return self.settings.model_copy(update={"kafka_options": {**self.settings.kafka_options, "log_level": "0"}})
-
-    # --- what is there --------------------------------------------------------------------------------------------
-
+    @abstractmethod
     def parts(self) -> list[Part]:
-        """Every process of the stack."""
-        return self._stack.status()
+        """Every process that the drill may look at."""
 
     def workers(self) -> list[Part]:
-        """Logflume's own processes."""
+        """Logflume's own processes among them."""
         return [part for part in self.parts() if kind(part.name) in WORKERS]
 
     def names(self, of: str) -> list[str]:
@@ -124,37 +73,26 @@ class Ground:
         """Where records are taken by HTTP."""
         return next(part.address for part in self.parts() if kind(part.name) == "edge")
 
-    # --- what can be done to it -----------------------------------------------------------------------------------
+    @property
+    def quiet(self) -> Settings:
+        """Settings whose Kafka clients do not tell of a broker that is down: a drill took it down itself."""
+        return self.settings.model_copy(update={"kafka_options": {**self.settings.kafka_options, "log_level": "0"}})
+
+    def command(self, *arguments: str) -> CompletedProcess[str]:
+        """Run ``logflume`` on this stack as an operator would."""
+        raise Misconfigured(f"a drill on a given stack does not run `logflume {' '.join(arguments)}` there")
 
     def kill(self, name: str) -> None:
-        """``kill -9``; supervisord starts another in its place. Returns when it is gone."""
-        process = self._process(name)
-        process.kill()
-        deadline = time.monotonic() + _APPEAR_SECONDS
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
-            time.sleep(0.02)
+        """``kill -9``; somebody starts another in its place. Returns when it is gone."""
+        raise Misconfigured(f"a drill on a given stack kills nothing there, nor {name}")
 
     def pause(self, name: str) -> None:
         """SIGSTOP: it keeps its memory, sockets and locks, and does nothing."""
-        self._paused[name] = self._process(name)
-        self._paused[name].send_signal(signal.SIGSTOP)
+        raise Misconfigured(f"a drill on a given stack stops nothing there, nor {name}")
 
     def resume(self, name: str) -> None:
         """SIGCONT."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            self._paused.pop(name).send_signal(signal.SIGCONT)
-
-    def _process(self, name: str) -> psutil.Process:
-        """The process that has this name now; waits for one that is being started."""
-        deadline = time.monotonic() + _APPEAR_SECONDS
-        while True:
-            found = next((part.pid for part in self.parts() if part.name == name and part.pid), None)
-            if found is not None:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    return psutil.Process(found)
-            if time.monotonic() > deadline:
-                raise Retryable(f"{name} does not run in {self.folder}; see `logflume local status`")
-            time.sleep(0.1)
+        raise Misconfigured(f"a drill on a given stack stops nothing there, nor {name}")
 
 
 def kind(name: str) -> str:

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from logflume.drill.drill import Drill, Scale
-from logflume.drill.ground import Ground, Say
+from logflume.drill.given import GivenGround
+from logflume.drill.ground import Say
+from logflume.drill.own import OwnGround
 from logflume.drill.report import Report
 from logflume.drill.run import Cast, run, shortened
-from logflume.settings import GivenSettings
+from logflume.errors import Refused
+from logflume.settings import GivenSettings, Settings
 
 SHORT: dict[str, Any] = {
     # A worker that is silent this long loses its partitions; with the default a killed one would cost a minute.
@@ -27,7 +30,7 @@ def play(drill: Drill, scale: Scale, say: Say, command: str, *, seconds: float |
     folder = home(drill.name)
     size = shortened(drill.sizes[scale], seconds)
     cast = Cast.of(drill, size)
-    ground = Ground(folder, say, **(SHORT if scale == "small" else {}), **drill.settings)
+    ground = OwnGround(folder, say, **(SHORT if scale == "small" else {}))
     ground.close()  # what a drill that was killed has left
     shutil.rmtree(folder, ignore_errors=True)
     ground.declare(cast.everybody)
@@ -38,6 +41,22 @@ def play(drill: Drill, scale: Scale, say: Say, command: str, *, seconds: float |
     else:
         say(f"The data and logs of this drill stay in {folder}.")
     return report
+
+
+def play_on_given(
+    drill: Drill, scale: Scale, say: Say, command: str, settings: Settings, *, seconds: float | None = None
+) -> Report:
+    """Run ``drill`` on the stack that ``settings`` name, and take away what it brought; ``Refused`` for most drills."""
+    if not drill.given:
+        raise Refused(f"{drill.name} stops or breaks things: it runs on a stack of its own only")
+    folder = home(f"{drill.name}-given")
+    shutil.rmtree(folder, ignore_errors=True)
+    size = shortened(drill.sizes[scale], seconds)
+    cast = Cast.of(drill, size)
+    ground = GivenGround(folder, say, settings)
+    ground.declare(cast.everybody)
+    with ground:
+        return run(drill, ground, size, scale, cast, folder / "senders", say, command)
 
 
 def home(name: str) -> Path:

@@ -79,7 +79,7 @@ def run(
         ended = scene.did("the senders stop")
         for sending in scene.sendings:
             scene.stop(sending)
-        rested = _at_rest(ground, say)
+        rested = _at_rest(ground, sampler)
         finished = scene.did("everything is at rest, by what Kafka says" if rested is None else rested)
         series = sampler.series()
         most = sampler.most()
@@ -191,18 +191,31 @@ def _answered(scene: Scene) -> bool:
     )
 
 
-def _at_rest(ground: Ground, say: Say) -> str | None:
-    """Wait until nothing is on its way any more; what still is, when that does not come in time."""
+def _at_rest(ground: Ground, sampler: Sampler) -> str | None:
+    """Wait until nothing of the drill's is on its way any more; what still is, when that does not come in time."""
     deadline = time.monotonic() + _REST_SECONDS
     while found := troubles(ground):
         if time.monotonic() > deadline:
             return "; ".join(found)
         time.sleep(0.3)
     try:
-        wait_at_rest(ground.settings, lambda _: None, max(30.0, deadline - time.monotonic()))
+        if ground.ours:
+            wait_at_rest(ground.settings, lambda _: None, max(30.0, deadline - time.monotonic()))
+        else:
+            _all_done(sampler, deadline)
     except Retryable as error:
         return str(error)
     return None
+
+
+def _all_done(sampler: Sampler, deadline: float) -> None:
+    """On a stack where others go on sending: until what came before is sorted, and then what was sorted is stored."""
+    for what in ("to sort", "to store"):
+        since = time.time()
+        while sampler.done_until(what) < since:
+            if time.monotonic() > deadline:
+                raise Retryable(f"after {_REST_SECONDS:.0f} s there is still something {what}")
+            time.sleep(0.3)
 
 
 # --- counting ---------------------------------------------------------------------------------------------------------
@@ -229,14 +242,17 @@ def _count(
     store = Store.from_settings(ground.settings)
     files = active_files(store.filesystem, store.root, store.url, store.delta_options, frozenset(names))
     id_fields = {name: dataset.id_field for name, dataset in ground.datasets.items()}
-    found = counting.judge(
-        sent, files, store.filesystem, id_fields, log=account.log, dead=account.dead, since=since.since
-    )
+    # On a stack of others their messages stand among ours: then only ids can be compared.
+    log, dead = (account.log, account.dead) if ground.ours else (None, None)
+    found = counting.judge(sent, files, store.filesystem, id_fields, log=log, dead=dead, since=since.since)
     letters = sum(account.letters.values())
-    checks = (
-        *found.checks,
+    of_all = (
         Check("dead letters, against broken records sent", totals["broken"], letters, doubtful_bad),
         Check("messages in Kafka, against how far its offsets moved", account.offsets, account.log.num_rows),
+    )
+    checks = (
+        *found.checks,
+        *(of_all if ground.ours else ()),
         Check("answers that do not fit what was sent", 0, totals["wrong answers"]),
         Check(f"tenants who sent, of {len(names)} whose rows are at rest", *_owners(sent, files)),
     )

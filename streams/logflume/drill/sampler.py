@@ -96,6 +96,13 @@ class Sampler:
                         found[at] = max(found[at], value)
         return [found[at] for at in sorted(found)]
 
+    def done_until(self, what: str) -> float:
+        """Up to when everything that had come then is done: ``to sort`` or ``to store``; unix seconds."""
+        with self._lock:
+            points = self._late.get(what) or [(0.0, 0.0)]
+        at, late = points[-1]
+        return at - late
+
     def _run(self, look: Callable[[float], None]) -> None:
         while not self._stop.is_set():
             began = time.time()

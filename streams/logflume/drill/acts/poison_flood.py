@@ -28,5 +28,4 @@ DRILL = Drill(
         "small": small(rate_during=True, more_tenants=4, more_rows_a_second=300),
         "real": real(rate_during=True, more_tenants=10, more_rows_a_second=2000),
     },
-    given=True,
 )

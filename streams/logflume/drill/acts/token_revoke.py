@@ -54,4 +54,5 @@ DRILL = Drill(
         "small": small(harm_seconds=12.0, rate_during=True, more_tenants=4, more_rows_a_second=200),
         "real": real(harm_seconds=40.0, rate_during=True, more_tenants=20, more_rows_a_second=1000),
     },
+    given=True,
 )

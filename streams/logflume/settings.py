@@ -354,6 +354,17 @@ class Settings(BaseSettings):
         ge=0,
         description="A table or job whose flushes have failed for so long is parked, so that it holds up nobody else.",
     )
+    sink_active_pairs: int = Field(
+        20_000,
+        ge=1,
+        description="Tables and jobs that a sink stores rows of within ten minutes: above it new ones are parked.",
+    )
+    sink_new_pairs_a_minute: int = Field(
+        1_500,
+        ge=1,
+        description="New tables and jobs that may begin in a minute, also at once; four times as many while the sink is "
+        "not pressed. Any more are parked before their first row until there is room.",
+    )
     sink_generation_wait_seconds: float = Field(
         60.0,
         ge=0,

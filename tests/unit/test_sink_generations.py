@@ -212,6 +212,7 @@ def worker(source: FakeSource, **more: Any) -> Sink:
         _consumer=FakeConsumer(),
         _catch_up=SimpleNamespace(opened=lambda partition, now: None),
         _clock=ManualClock(),
+        _caps=None,
         _draining=False,
         health=Health(ManualClock()),
     )

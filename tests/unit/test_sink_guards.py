@@ -23,6 +23,7 @@ from logflume.sink.flushing import Flushing
 from logflume.sink.generations import Generations
 from logflume.sink.health import Health
 from logflume.sink.held import Run, hold
+from logflume.sink.parking.caps import Caps
 from logflume.sink.parking.destinations import Destinations
 from logflume.sink.partition import Partition
 from logflume.sink.placing import Start
@@ -101,7 +102,9 @@ def sink(pool: FlushPool, behind_bytes: int = 1 << 30) -> tuple[Sink, Partition]
         _budget=budget,
         _schedule=schedule,
         _assigned=assigned,
-        _flushing=Flushing(settings, pool, schedule, budget, assigned, Destinations(1), ManualClock(), 1),
+        _flushing=Flushing(
+            settings, pool, schedule, budget, assigned, Destinations(1), Caps(1, 1, lambda: False), ManualClock(), 1
+        ),
         _catch_up=SimpleNamespace(troubles=[]),
         _draining=False,
     )

@@ -23,6 +23,7 @@ from logflume.sink.buffers import Pair
 from logflume.sink.flushes import Flush, FlushPool, Rested
 from logflume.sink.flushing import Flushing
 from logflume.sink.generations import Generations
+from logflume.sink.parking.caps import Caps
 from logflume.sink.parking.destinations import Destinations
 from logflume.sink.partition import Partition
 from logflume.sink.placing import Start
@@ -75,7 +76,9 @@ def sink_of(partition: Partition, pool: FlushPool, **more: Any) -> Sink:
         **more,
     )
     schedule, clock = Schedule(Limits(1e9, 1 << 30, 1 << 30)), ManualClock()
-    flushing = Flushing(Settings(), pool, schedule, Budget(1 << 30), assigned, Destinations(1), clock, 1)
+    flushing = Flushing(
+        Settings(), pool, schedule, Budget(1 << 30), assigned, Destinations(1), Caps(1, 1, lambda: False), clock, 1
+    )
     vars(sink).update(_schedule=schedule, _clock=clock, _flushing=flushing)
     vars(sink).update(_catch_up=SimpleNamespace(forget=lambda places: None))
     return sink

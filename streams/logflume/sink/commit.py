@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from logflume import crash, metrics
 from logflume.clock import Clock
-from logflume.kafka import cursors, intents, parked, topics
+from logflume.kafka import cursors, intents, known, parked, topics
 from logflume.kafka.cursors import Cursor
 from logflume.kafka.identity import SameTopics
 from logflume.kafka.position import Position
@@ -34,6 +34,7 @@ class Committer:
         self._codec = cursors.Codec(settings)
         self._job_codec = intents.Codec(settings)
         self._parked_codec = parked.Codec(settings)
+        self._known_codec = known.Codec(settings)
         self._transactions = Transactions(settings)
         self._same = same
         self._clock = clock
@@ -52,13 +53,15 @@ class Committer:
         messages = [
             message
             for partition, position, changes, parkings in moved
-            for message in self._messages(partition, position, changes, parkings, generation)
+            for message in self._messages(partition, position, changes, parkings, generation, began)
         ]
         offsets = [TopicPartition(partition.topic, partition.number, at.offset) for partition, at, *_ in moved]
         crash.point("sink.before-transaction")
         self._transactions.commit(messages, offsets, lambda: membership(consumer))
         for partition, position, changes, parkings in moved:
             partition.commit(position, changes, parkings)
+            if partition.known.to_store(began) is not None:
+                partition.known.stored(began)
         metrics.SINK_TRANSACTION_SECONDS.observe(self._clock.monotonic() - began)
         return True
 
@@ -73,6 +76,7 @@ class Committer:
         changes: Iterable[Change],
         parkings: Iterable[ParkedChange],
         generation: int,
+        now: float,
     ) -> list[Outgoing]:
         of = cursors.key(self._group, partition.topic, partition.number)
         cursor = Cursor(partition.topic, partition.topic_id, partition.number, position, generation)
@@ -82,6 +86,7 @@ class Committer:
             Outgoing(self._cursors.name, home, of, self._codec.encode(cursor)),
             *(self._job(home, change) for change in changes),
             *(self._parked(home, change) for change in parkings),
+            *self._known(home, partition, now),
             *(Outgoing(self._letters, None, *message) for letter in letters for message in letter.messages),
         ]
 
@@ -94,3 +99,9 @@ class Committer:
         of = parked.key(self._group, change.about)
         value = None if change.cursor is None else self._parked_codec.encode(change.cursor)
         return Outgoing(self._cursors.name, home, of, value)
+
+    def _known(self, home: int, partition: Partition, now: float) -> Iterable[Outgoing]:
+        if (hashes := partition.known.to_store(now)) is not None:
+            of = known.key(self._group, partition.topic, partition.number)
+            value = self._known_codec.encode(partition.topic, partition.topic_id, partition.number, hashes)
+            yield Outgoing(self._cursors.name, home, of, value)

@@ -14,6 +14,7 @@ from logflume.settings import Settings
 from logflume.sink.assigned import Assigned
 from logflume.sink.budget import Budget
 from logflume.sink.flushes import Flush, FlushPool, Landing
+from logflume.sink.parking.caps import Caps
 from logflume.sink.parking.destinations import Destinations, destination
 from logflume.sink.pausing import again_after
 from logflume.sink.schedule import Schedule, largest
@@ -35,6 +36,7 @@ class Flushing:
         budget: Budget,
         assigned: Assigned,
         destinations: Destinations,
+        caps: Caps,
         clock: Clock,
         seed: int,
     ) -> None:
@@ -44,6 +46,7 @@ class Flushing:
         self._budget = budget
         self._assigned = assigned
         self._destinations = destinations
+        self._caps = caps
         self._clock = clock
         self._random = random.Random(seed)
         self._next_hurry = 0.0
@@ -93,7 +96,9 @@ class Flushing:
     def _landed(self, landing: Landing) -> None:
         flush = landing.flush
         flush.partition.landed(flush.pair)
-        self._schedule.landed(flush.partition, flush.pair, self._clock.monotonic())
+        now = self._clock.monotonic()
+        self._schedule.landed(flush.partition, flush.pair, now)
+        self._caps.seen(id(flush.partition), [flush.pair.outlet], now)
         if self._destinations:
             for refused in (False, True):
                 self._destinations.landed(destination(flush.pair.outlet, refused=refused))

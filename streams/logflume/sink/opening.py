@@ -16,7 +16,7 @@ import structlog
 from confluent_kafka.admin import AdminClient
 
 from logflume.errors import Fatal, Refused, Retryable
-from logflume.kafka import cursors, groups, intents, parked, topics
+from logflume.kafka import cursors, groups, intents, known, parked, topics
 from logflume.kafka.cursors import Cursor
 from logflume.kafka.intents import JobCursor
 from logflume.kafka.parked import ParkedCursor
@@ -40,6 +40,7 @@ _Stored = tuple[
     dict[Place, Cursor | Stop | None],
     dict[Place, tuple[JobCursor, ...] | Stop],
     dict[Place, tuple[ParkedCursor, ...] | Stop],
+    dict[Place, tuple[str, frozenset[int]] | None],
 ]
 _log = structlog.get_logger(__name__)
 
@@ -55,6 +56,7 @@ class Opening:
         self._codec = cursors.Codec(settings)
         self._job_codec = intents.Codec(settings)
         self._parked_codec = parked.Codec(settings)
+        self._known_codec = known.Codec(settings)
 
     def places(self, assigned: Sequence[Place], generation: int) -> dict[Place, tuple[str, Start | Stop]]:
         """Return for each assigned partition its topic's id and where to start, or why not.
@@ -65,7 +67,7 @@ class Opening:
             return {}
         present = self._patiently(lambda: topics.present(self._admin, {topic for topic, _ in assigned}))
         # The cursors before the ends of the logs: a position read first can't lie beyond an end looked up later.
-        stored, jobs, waiting = self._patiently(lambda: self._stored(assigned))
+        stored, jobs, waiting, whom = self._patiently(lambda: self._stored(assigned))
         starts = self._patiently(lambda: self._by_topic(cursors.starts, assigned, present))
         ends = self._patiently(lambda: self._by_topic(cursors.ends, assigned, present))
         unknown = [at for at in assigned if not isinstance(stored[at], Cursor)]
@@ -99,7 +101,9 @@ class Opening:
                     elif isinstance(of_parked, Stop):
                         start = of_parked
                     else:
+                        id_, hashes = whom[at] or ("", None)
                         start = replace(start, jobs=of_jobs, parked=of_parked, first=starts[at])
+                        start = replace(start, known=hashes if id_ == topic.id else None)
                 found[at] = (topic.id, start)
         return found
 
@@ -127,7 +131,15 @@ class Opening:
             {at: self._decoded(values.get(key)) for at, key in keys.items()},
             {at: _each(self._job_codec.decode, of_jobs(at)) for at in assigned},
             {at: _each(self._parked_codec.decode, of_parked(at)) for at in assigned},
+            {at: self._whom(values.get(known.key(group, *at))) for at in assigned},
         )
+
+    def _whom(self, value: bytes | None) -> tuple[str, frozenset[int]] | None:
+        try:
+            return None if value is None else self._known_codec.decode(value)
+        except Refused as error:
+            _log.warning("sink.known-unreadable", error=str(error))  # nothing depends on it but who is taken for new
+            return None
 
     def _decoded(self, value: bytes | None) -> Cursor | Stop | None:
         try:

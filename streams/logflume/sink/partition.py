@@ -33,7 +33,8 @@ from logflume.sink.buffers import Buffers, Flight, Pair
 from logflume.sink.cuts import Change, Cuts, Key, object_name
 from logflume.sink.held import Run, hold
 from logflume.sink.parking.behind import Behind, Lost
-from logflume.sink.parking.parked import ParkedChange
+from logflume.sink.parking.caps import Caps, Known
+from logflume.sink.parking.parked import FAILING, ParkedChange
 from logflume.sink.placing import Start
 from logflume.sink.progress import Progress
 
@@ -77,8 +78,10 @@ class Partition:
         start: Start,
         budget: Budget,
         jobs: Collection[Key] = (),
+        caps: Caps | None = None,
+        now: float = 0.0,
     ) -> None:
-        """``jobs``: those that the configuration has, of this dataset."""
+        """``jobs``: those that the configuration has, of this dataset. ``caps``: on new outlets; None: no caps."""
         self.topic = topic
         self.topic_id = topic_id
         self.number = number
@@ -100,11 +103,17 @@ class Partition:
         self._unjudged: _Unjudged | None = None
         self._letters: deque[Letter] = deque()
         self._budget = budget
+        self._caps = caps
+        self.known = Known(start.known, start.stored, now)
+        self._admitted: dict[str, tuple[Outlet, ...]] = {}
         # A start that is not stored yet is committed too, with the record of what was lost before it.
         self._stored = start.position.offset if start.stored else -1
         if start.lost is not None:
             self._record_loss(*start.lost)
         self._record_losses(self.behind.restore(start, jobs))
+        for entry in self.behind.parking:
+            if entry.reason == FAILING:
+                self.known.add(entry.outlet)
 
     @property
     def app_id(self) -> str:
@@ -176,6 +185,8 @@ class Partition:
             start = 0
             for tenant, rows in zip(block.runs.tenants, block.runs.rows, strict=True):
                 go = outlets(tenant, block.dataset)
+                if go and self._caps is not None and self._admitted.get(tenant) is not go:
+                    self._admit(self._caps, tenant, go, timestamp_ms, now)
                 away = self.behind.left_out(tenant)
                 if not go and (away is None or "" not in away):
                     others.append(Run(tenant, start, rows))
@@ -217,6 +228,7 @@ class Partition:
     def configure(self, outlets: Outlets) -> list[Pair]:
         """Take up another configuration; returns the pairs of jobs whose definition or limits it changed (A5)."""
         changed = []
+        self._admitted.clear()
         jobs = [pair.outlet for pair in self.buffers if pair.outlet.job is not None]
         parked = [entry.outlet for entry in self.behind.parking if entry.outlet.name]
         for outlet in {*jobs, *parked, *self._cuts.gathering}:
@@ -317,6 +329,19 @@ class Partition:
         self._cuts.landed(outlet)
         _log.warning("sink.cut-dropped", tenant=outlet.tenant, job=outlet.name, name=intent.name, why="it has no rows")
         return None
+
+    def _admit(self, caps: Caps, tenant: str, go: tuple[Outlet, ...], timestamp_ms: int, now: float) -> None:
+        """Park those who are new and have no room, before their first row (V3)."""
+        for outlet in go:
+            if self.known.has(outlet, now) or self.behind.parking.get(outlet) is not None:
+                continue
+            if caps.grant(1, now):
+                self.known.add(outlet)
+            else:
+                self.behind.park_new(outlet, self._position, timestamp_ms)
+                metrics.SINK_NEW_PARKED.labels(self.dataset.name).inc()
+        if all(self.known.has(outlet, now) for outlet in go):
+            self._admitted[tenant] = go
 
     def _forsake(self, outlet: Outlet, pair: Pair | None) -> None:
         """Let go of what a job has that the configuration has no more, but for the flight that is under way (A5)."""

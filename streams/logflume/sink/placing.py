@@ -42,7 +42,7 @@ class Start:
     """Read from ``position``; ``lost`` is the range of offsets that retention removed before it was read.
 
     ``stored``: the cursors topic has exactly this position. ``jobs``: what it has of the partition's jobs; ``parked``:
-    of parked outlets. ``first``: the log's first offset.
+    of parked outlets; ``known``: the hashes of whom it knows, None without a record. ``first``: the log's first offset.
     """
 
     position: Position
@@ -50,6 +50,7 @@ class Start:
     stored: bool = False
     jobs: tuple[JobCursor, ...] = ()
     parked: tuple[ParkedCursor, ...] = ()
+    known: frozenset[int] | None = None
     first: int = 0
 
 

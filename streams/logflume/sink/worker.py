@@ -33,6 +33,7 @@ from logflume.model.tenant import Configuration
 from logflume.settings import Settings
 from logflume.sink.assigned import Assigned
 from logflume.sink.budget import Budget
+from logflume.sink.buffers import Lane
 from logflume.sink.commit import Committer
 from logflume.sink.consumer import ABOUT_THE_LOG, consumer, headers_of, place_of
 from logflume.sink.cuts import Key
@@ -41,6 +42,7 @@ from logflume.sink.flushing import Flushing
 from logflume.sink.generations import Generations
 from logflume.sink.health import NOT_JOINED, UNCONFIGURED, Health
 from logflume.sink.opening import Opening, Place
+from logflume.sink.parking.caps import Caps
 from logflume.sink.parking.catchup import CatchUp
 from logflume.sink.parking.destinations import Destinations
 from logflume.sink.partition import Partition
@@ -54,6 +56,7 @@ COMMIT_SECONDS = 1.0
 
 _TICK_SECONDS = 0.02
 _UNCONFIGURED_SECONDS = 0.5
+_EASY = 0.25  # below this part of the budget new ones are let in faster
 _SCANNED_MESSAGES = 20  # a turn, while there is nothing else to read
 _IDLE_SECONDS = 0.1
 _REVOKE_SECONDS = 30.0  # the group waits for us up to max.poll.interval.ms, 300 s
@@ -91,8 +94,9 @@ class Sink:
         self._schedule = Schedule(limits)
         self._assigned = Assigned(self._pool, self._budget, settings.sink_behind_bytes)
         destinations = Destinations(seed)
+        self._caps = Caps(settings.sink_active_pairs, settings.sink_new_pairs_a_minute, self._pressed)
         self._flushing = Flushing(
-            settings, self._pool, self._schedule, self._budget, self._assigned, destinations, clock, seed
+            settings, self._pool, self._schedule, self._budget, self._assigned, destinations, self._caps, clock, seed
         )
         self._catch_up = CatchUp(
             settings,
@@ -100,6 +104,7 @@ class Sink:
             self._schedule,
             self._budget,
             destinations,
+            self._caps,
             lambda topic, number: cursors.starts(admin, topic, [number])[number],
         )
         self._joined = False
@@ -282,7 +287,8 @@ class Sink:
             metrics.SINK_LOST.labels(dataset.name).inc(end - first)
             _log.error("sink.lost-to-retention", topic=topic, partition=number, first=first, end=end)
         jobs = _jobs(self._generations.current, dataset.name)
-        made = Partition(topic, topic_id, number, dataset, sorted_schema(dataset), start, self._budget, jobs)
+        schema, now = sorted_schema(dataset), self._clock.monotonic()
+        made = Partition(topic, topic_id, number, dataset, schema, start, self._budget, jobs, self._caps, now)
         made.configure(self._generations.current.outlets)  # the definitions of those jobs that are parked
         return made
 
@@ -329,6 +335,10 @@ class Sink:
             raise failure
 
     # --- telling ------------------------------------------------------------------------------------------------------
+
+    def _pressed(self) -> bool:
+        """Whether new tables and jobs would be felt by those that are there."""
+        return self._budget.used >= _EASY * self._budget.limit_bytes or not self._pool.room(Lane.TABLES)
 
     def _tell(self, now: float) -> None:
         parts = self._assigned

@@ -25,6 +25,7 @@ from logflume.sink.budget import Budget
 from logflume.sink.buffers import Pair
 from logflume.sink.consumer import headers_of, place_of
 from logflume.sink.opening import Place
+from logflume.sink.parking.caps import Caps
 from logflume.sink.parking.destinations import Destinations, destination
 from logflume.sink.parking.parked import FAILING, NEW, Parked, Phase
 from logflume.sink.partition import Partition
@@ -38,6 +39,7 @@ _MOST_FAIL = 0.8  # of a partition's bytes: then the whole store is down, or as 
 _MUCH = 0.01  # of the budget; reading less than this twice costs nothing
 _NEAR_MESSAGES = 16  # the main reader waits for a scan that is as near as this, or they might never meet
 _MEETING_SECONDS = (10.0, 40.0)  # it waits so long at most, and then not again before
+_TOGETHER = 50  # new ones begin together
 _TOLD = 20
 _TELL_SECONDS = 1.0  # it looks at all who are parked
 
@@ -54,6 +56,7 @@ class CatchUp:
         schedule: Schedule,
         budget: Budget,
         destinations: Destinations,
+        caps: Caps,
         starts: Callable[[str, int], int],
         connect: Callable[[], Consumer] | None = None,
     ) -> None:
@@ -63,6 +66,7 @@ class CatchUp:
         self._schedule = schedule
         self._budget = budget
         self._destinations = destinations
+        self._caps = caps
         self._starts = starts
         self._connect = connect or (lambda: _consumer(settings))
         self._consumer: Consumer | None = None
@@ -135,6 +139,7 @@ class CatchUp:
                 counts[entry.reason] += 1
                 if entry.reason == FAILING and len(said) < _TOLD:
                     said.append(_said(partition, entry))
+        metrics.SINK_PARKED_BEHIND.set(sum(_behind(partition) for partition in self._assigned.open.values()))
         for reason, count in counts.items():
             metrics.SINK_PARKED.labels(reason).set(count)
         if counts[FAILING] > _TOLD:
@@ -185,8 +190,14 @@ class CatchUp:
         begun = behind.scan is not None
         least = behind.scan.position.offset if behind.scan else 0
         waiting = [e for e in behind.parking if e.phase is Phase.WAITING and e.cursor.offset >= least]
-        due = [entry for entry in sorted(waiting, key=lambda entry: entry.tries) if self._due(entry, now)]
+        due = [e for e in sorted(waiting, key=lambda e: e.tries) if e.reason == FAILING and self._due(e, now)]
         due = self._that_fit(due)
+        new = [entry for entry in waiting if entry.reason == NEW]
+        # A scan costs the same for one as for many.
+        new = new[: self._caps.grant(len(new), now, 0 if begun or due else min(len(new), _TOGETHER))]
+        for entry in new:
+            partition.known.add(entry.outlet)
+        due += new
         if not due:
             return
         if begun:
@@ -342,6 +353,11 @@ class CatchUp:
         for at in places:
             self._reading.discard(at)
             self._paused.discard(at)
+
+
+def _behind(partition: Partition) -> int:
+    lowest = min((entry.cursor.offset for entry in partition.behind.parking if entry.away), default=None)
+    return 0 if lowest is None else max(0, partition.position.offset - lowest)
 
 
 def _said(partition: Partition, entry: Parked) -> str:

@@ -86,6 +86,6 @@ class Outbox:
 
     def _failed(self, trouble: str) -> None:
         metrics.STATUS_ERRORS.labels("write").inc()
-        if trouble != self._trouble:
+        if not self._trouble:  # once, until one gets through
             _LOG.warning("a status was not written to %s, which delays nothing else: %s", self._topic, trouble)
         self._trouble = trouble

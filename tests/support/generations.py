@@ -27,9 +27,12 @@ class Generations:
     """A source; None: it has no configuration yet."""
 
     present: Configuration | None = None
+    asked: int = 0
+    """How often it was; who waits asks again and again."""
 
     def current(self) -> Configuration:
         """Return what there is."""
+        self.asked += 1
         if self.present is None:
             raise Unconfigured("none yet")
         return self.present

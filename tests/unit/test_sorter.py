@@ -355,7 +355,7 @@ def test_b8_rows_behind_a_marker_wait_for_its_generation_and_go_by_its_routes() 
     async def play(running: Running) -> None:
         told = FakeEvent(chunk([message(0, b'{"message": "m"}'), marker, message(2, b'{"message": "m"}')]))
         await running.sorter.submit(told)
-        await settle()
+        await until(lambda: source.asked > 3)
         assert running.deliveries.sent == []
         source.present = generation(8)
         await until(running.blocks)
@@ -375,7 +375,7 @@ def test_b8_who_goes_on_behind_a_marker_that_another_passed_waits_as_well() -> N
         told = event(3, 4)
         told.value.routing = 7
         await running.sorter.submit(told)
-        await settle()
+        await until(lambda: source.asked > 3)
         assert running.deliveries.sent == []
         source.present = generation(7)
         await until(running.blocks)

@@ -234,13 +234,16 @@ class Stage:
     def newest(self) -> int | None:
         """Return the generation that the configuration's log ends with; None: there is none, or none that can be read.
 
-        Blocks; raises ``Retryable`` when Kafka does not answer.
+        Where files configure, none at all is 0: there nobody publishes, and so no marker is real. Blocks; raises
+        ``Retryable`` when Kafka does not answer.
         """
         try:
             name = topics.config_topic(self._settings)
             values = cursors.read_to_end(self._settings, self._admin, [0], _CONFIG_SECONDS, topic=name)
             return manifest.Codec(self._settings.topics_dir).decode(values[manifest.KEY]).generation
-        except (KeyError, Misconfigured, Refused):
+        except (KeyError, Misconfigured):
+            return 0 if self._settings.tenants_dir else None
+        except Refused:
             return None
 
     def _schemas(self, dataset: Dataset) -> Schemas:

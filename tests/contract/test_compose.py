@@ -15,6 +15,7 @@ import yaml
 from logflume import contract
 from logflume.config.directory import DirectorySource
 from logflume.local import kafka, stack, store, supervisor
+from logflume.local import tenants as local_tenants
 from logflume.model import dataset
 from logflume.settings import PREFIX, Settings, variable
 
@@ -72,7 +73,7 @@ def test_the_versions_are_the_same_everywhere(compose: dict[str, Any]) -> None:
 
 def test_workers_get_settings_that_exist_and_the_keys_of_the_store(compose: dict[str, Any]) -> None:
     known = {variable(name) for name in Settings.model_fields}
-    for name in ("topics", "sort", "sink", "watch"):
+    for name in ("topics", "config", "sort", "sink", "watch"):
         given = compose["services"][name]["environment"]
         assert given.keys() <= known
         [identity] = json.loads(compose["configs"]["identities"]["content"])["identities"]
@@ -91,5 +92,15 @@ def test_workers_have_the_same_time_to_drain(compose: dict[str, Any]) -> None:
 def test_the_sample_tenants_are_those_of_local_and_want_every_dataset() -> None:
     datasets = dataset.load(contract.find())
     tenants = DirectorySource(ROOT / "deploy" / "tenants", datasets).current().tenants
-    assert set(tenants) == set(stack.SAMPLE_TENANTS)
+    assert set(tenants) == set(local_tenants.SAMPLES)
     assert all(set(tenant.datasets) == set(datasets) for tenant in tenants.values())
+
+
+def test_tenants_are_applied_before_workers_start_and_no_worker_reads_their_files(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    [mount] = services["config"]["volumes"]
+    assert services["config"]["command"] == ["config", "apply", mount.split(":")[1], "--yes"]
+    for name in ("sort", "sink", "watch"):
+        assert services[name]["depends_on"] == {"config": {"condition": "service_completed_successfully"}}
+        assert "volumes" not in services[name]
+        assert "LOGFLUME_TENANTS_DIR" not in services[name]["environment"]

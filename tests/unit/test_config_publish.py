@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import Any
+from types import MappingProxyType
 
 import pytest
 
 from logflume.clock import SystemClock
-from logflume.config import guard, inforce, log, manifest, merge, publish
+from logflume.config import guard, inforce, manifest, merge, publish
 from logflume.config.inforce import InForce
 from logflume.config.library import FOLDER, Entry, Library
 from logflume.config.publish import Order, Overtaken
@@ -20,56 +18,8 @@ from logflume.kafka.exclusive import InDoubt
 from logflume.model import FileFormat, Job, Target, Tenant, TenantDataset, Token
 from logflume.settings import Settings
 from logflume.table.store import Store
-
-
-class Topic:
-    """The topic ``config``: what is committed."""
-
-    def __init__(self) -> None:
-        self.values: dict[bytes, bytes] = {}
-        self.wrote: list[bytes] = []
-        self.fail: Callable[[], Exception] | None = None
-        self.lands = True
-        """Whether the commit happens although ``fail`` says that nothing was heard."""
-
-    def exclusive(self, _settings: Settings, _name: str) -> FakeExclusive:
-        return FakeExclusive(self)
-
-
-class FakeExclusive:
-    """As ``kafka.exclusive.Exclusive``, which tests/integration/test_config.py tries."""
-
-    def __init__(self, topic: Topic) -> None:
-        self._topic = topic
-        self._sent: list[tuple[bytes, bytes | None]] = []
-
-    def __enter__(self) -> FakeExclusive:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def begin(self) -> None:
-        pass
-
-    def send(self, _topic: str, _partition: int, key: bytes, value: bytes | None, *_: Any) -> None:
-        self._sent.append((key, value))
-
-    def wait(self) -> None:
-        pass
-
-    def commit(self) -> None:
-        if self._topic.fail is None or self._topic.lands:
-            for key, value in self._sent:
-                if value is None:
-                    self._topic.values.pop(key, None)
-                else:
-                    self._topic.values[key] = value
-            self._topic.wrote = [key for key, _ in self._sent]
-        if self._topic.fail is not None:
-            raise self._topic.fail()
+from tests.support import config_topic
+from tests.support.config_topic import Topic
 
 
 class Place:
@@ -97,9 +47,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    topic = Topic()
-    monkeypatch.setattr(publish, "Exclusive", topic.exclusive)
-    monkeypatch.setattr("logflume.config.log.read", lambda *_, **__: log.understand(dict(topic.values)))
+    topic = config_topic.installed(monkeypatch)
     return Place(topic, Settings(kafka_bootstrap="127.0.0.1:1", store_url=f"file://{tmp_path}/store"))
 
 

@@ -24,7 +24,8 @@ from logflume.demo.traffic import Traffic
 from logflume.demo.witness import Marks
 from logflume.errors import Misconfigured, Retryable
 from logflume.kafka import client, groups
-from logflume.local.stack import SAMPLE_TENANTS, Stack
+from logflume.local.stack import Stack
+from logflume.local.tenants import SAMPLES, folder_of
 from logflume.model import Datasets
 from logflume.settings import GivenSettings, Settings
 from logflume.table.store import Store
@@ -68,16 +69,16 @@ def _up(
     """Start the stack, with the demo's tenants among those that it knows; ``asking`` has a file job."""
     if given.tenants_dir:
         raise Misconfigured("The demo brings tenants of its own: run it without LOGFLUME_TENANTS_DIR.")
-    folder = stack.folder / "tenants"
-    new = _write_tenants(folder, [*tenants, *SAMPLE_TENANTS], datasets)
+    folder = folder_of(stack.folder)
+    new = _write_tenants(folder, [*tenants, *SAMPLES], datasets)
     _objects(stack).mkdir(exist_ok=True)  # a job never makes its folder: it may be a mount that is missing
     new = _add_job(folder / f"{asking}.yaml", job.section(_objects(stack))) or new
     with status(console, "Looking …") as say:
         if new and stack.status():
-            # Workers read the tenants when they start, and would take these rows for nobody's.
+            # Running sinks would take these rows for nobody's until they have the generation.
             say("Restarting the stack: it does not know the demo's tenants.")
             stack.down()
-        settings = stack.up(say)
+        settings = stack.up(say, declare=True)
     console.print(f"The stack is up: Kafka at {settings.kafka_bootstrap}, objects in {settings.store_url}.")
     return settings
 

@@ -24,7 +24,6 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from logflume import contract
 from logflume.errors import Misconfigured, Retryable
 from logflume.local import family
 from logflume.local.kafka import VERSION, Broker
@@ -38,7 +37,6 @@ BUCKET = "logflume"
 READY_SECONDS = 180.0
 KAFKA_STOP_SECONDS = 30
 END_SECONDS = 5.0  # for what a crash left, which cannot drain in order any more
-SAMPLE_TENANTS = ("acme", "globex")
 _COMMANDS = {"edge": ["edge", "serve"]}
 """Where a worker's command is not its kind."""
 
@@ -71,8 +69,11 @@ class Stack:
         self._given = given
         self.folder = given.state_dir
 
-    def up(self, say: Say = _quiet) -> Settings:
+    def up(self, say: Say = _quiet, *, declare: bool = False) -> Settings:
         """Start what does not run yet, and return when everything is ready: the settings to use it with.
+
+        Files of ``tenants_dir`` are put in force. Without it those in the stack's folder are, as long as nothing else
+        was applied, or with ``declare``, also if they are many more tenants than before.
 
         Misconfigured: another Kafka or store is given than the running stack has, or a tool is missing. Retryable:
         something did not become ready; what runs is left for a look, until ``down``.
@@ -87,7 +88,7 @@ class Stack:
                 self._launch(record, say)
             else:
                 self._refuse_others(record)
-            return self._bring_up(record, say)
+            return self._bring_up(record, say, declare=declare)
 
     def down(self, say: Say = _quiet) -> list[str]:
         """Stop everything that ``up`` started here, workers first, and return the names of what ran; data stay."""
@@ -110,7 +111,7 @@ class Stack:
         with self._alone():
             if Record.read(self.folder) is None:
                 return  # not a folder of ours
-            for name in ("kafka", "seaweedfs", "objects", "logs", "spool"):
+            for name in ("kafka", "seaweedfs", "objects", "logs", "spool", "config"):
                 shutil.rmtree(self.folder / name, ignore_errors=True)
             for name in ("stack.json", "supervisord.conf", "supervisord.pid"):
                 (self.folder / name).unlink(missing_ok=True)
@@ -175,9 +176,8 @@ class Stack:
         if store is not None:
             found |= {"store_url": f"s3://{BUCKET}", "store_endpoint": store.endpoint}
             found |= {"store_access_key": store.access_key, "store_secret_key": SecretStr(store.secret_key)}
-        if not self._given.tenants_dir:
-            found["tenants_dir"] = str(self.folder / "tenants")
-        return found
+        # Workers follow Kafka; the files are put in force when the stack comes up, and by `logflume config apply`.
+        return found | {"tenants_dir": ""}
 
     def _broker(self, record: Record) -> Broker | None:
         if not record.kafka_ports:
@@ -245,7 +245,7 @@ class Stack:
                 raise Retryable(f"supervisord did not start; its log is {supervisor.log}:\n{process.tail()}")
             time.sleep(0.05)
 
-    def _bring_up(self, record: Record, say: Say) -> Settings:
+    def _bring_up(self, record: Record, say: Say, *, declare: bool) -> Settings:
         """Start what does not run, in order, each when what it needs is ready."""
         from logflume.kafka import topics  # with pyarrow, for which `status` and `down` need not wait
 
@@ -260,9 +260,10 @@ class Stack:
         if broker is not None:
             say(f"Waiting for Kafka at {broker.bootstrap}.")
             broker.wait_ready()
-        self._sample_tenants(settings)
         say("Creating topics.")
         topics.apply(settings)
+        say("Putting the tenants in force.")
+        self._apply_tenants(settings, declare=declare)
         write_toml(self.folder, settings)
         for program in workers:
             supervisor.start(program)
@@ -281,17 +282,14 @@ class Stack:
                 )
             time.sleep(0.1)
 
-    def _sample_tenants(self, settings: Settings) -> None:
-        """Two tenants that want every dataset, when the user has named no tenants."""
-        from logflume.model import dataset
+    def _apply_tenants(self, settings: Settings, *, declare: bool) -> None:
+        from logflume.local import tenants
 
-        folder = self.folder / "tenants"
-        if settings.tenants_dir != str(folder) or list(folder.glob("*.yaml")):
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        wanted = "".join(f"  {name}:\n" for name in dataset.load(contract.find(settings.topics_dir)))
-        for name in SAMPLE_TENANTS:
-            (folder / f"{name}.yaml").write_text(f"name: {name}\ndatasets:\n{wanted}")
+        given = self._given.tenants_dir
+        folder = Path(given) if given else tenants.folder_of(self.folder)
+        if not given:
+            tenants.write_samples(folder, settings.topics_dir)
+        tenants.apply(settings, folder, always=bool(given) or declare, growing=declare)
 
     # --- what is on disk ------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from logflume.kafka import client, topics
 from logflume.local.process import free_ports
 from logflume.settings import Settings
 from tests.conftest import SettingsFor, SharedKafka
-from tests.support.config_topic import Generation, Message, generation
+from tests.support.followed_topic import Generation, Message, generation
 from tests.support.waiting import until
 
 TEN = [f"t{number}" for number in range(10)]

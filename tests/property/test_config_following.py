@@ -13,7 +13,7 @@ from logflume.clock import ManualClock
 from logflume.config import Origin
 from logflume.config.manifest import KEY, Accepted, key_of
 from logflume.model import Configuration
-from tests.support.config_topic import LIMITS, FakeShelf, FakeTopic, Generation, following, generation
+from tests.support.followed_topic import LIMITS, FakeShelf, FakeTopic, Generation, following, generation
 
 NAMES = [f"t{number}" for number in range(8)]
 SOME = st.sets(st.sampled_from(NAMES), min_size=1).map(sorted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from logflume.config.last_good import NAME, LastGood, folder
 from logflume.config.manifest import KEY, Accepted, key_of
 from logflume.errors import Unconfigured
 from logflume.settings import Settings
-from tests.support.config_topic import (
+from tests.support.followed_topic import (
     FakeShelf,
     FakeTopic,
     Generation,
@@ -299,6 +300,24 @@ def test_fo5_what_comes_in_force_is_kept_and_an_older_worker_does_not_put_its_ow
     assert kept is not None
     assert kept[0] == generation(7, ["acme"]).manifest
     assert kept[1].whole(kept[0]).tenants == {"acme": tenant("acme")}
+
+
+def test_fo5_a_worker_that_hangs_while_it_writes_holds_up_no_other_on_its_host(
+    topic: FakeTopic, tmp_path: Path
+) -> None:
+    worker = following(topic, tmp_path)
+    topic.publish(generation(1, ["acme"]))
+    with (tmp_path / NAME).with_suffix(".lock").open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        worker.turn(0)
+        assert in_force(worker) == 1
+        topic.log.append((key_of("forged"), b"x"))  # what comes later is not a part of what is kept
+        worker.turn(0)
+        assert LastGood(tmp_path).read() is None
+    worker.turn(0)
+    kept = LastGood(tmp_path).read()
+    assert kept is not None
+    assert kept[1].whole(kept[0]).pairs == {("acme", "events")}
 
 
 @pytest.mark.parametrize("at", [0, 5, 40, 90, 120, -1])

@@ -134,7 +134,10 @@ class KafkaFeed:
         try:
             id = str(answer.result().topic_id)
         except KafkaException as error:
-            raise client.typed(error, self._topic) from error
+            failure = client.typed(error, self._topic)
+            if isinstance(failure, Retryable):
+                return  # Kafka is away; what was read of the log stays read
+            raise failure from error
         if self._id and id != self._id:
             raise Anew(f"{self._topic} had the id {self._id} and now has {id}")
         self._id = id

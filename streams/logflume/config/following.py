@@ -96,6 +96,7 @@ class Following:
         self._floor: tuple[Manifest, Assembly] | None = None  # the disk's, as long as nothing is in force
         self._started = clock.monotonic()
         self._confirmed = self._started  # when what is in force was last known to be the newest
+        self._unkept: tuple[Manifest, tuple[tuple[str, bytes], ...]] | None = None
         self._store_at = float("-inf")
         self._empty = False
         self._agrees = False  # whether the log, as it is now, is what is in force
@@ -134,6 +135,7 @@ class Following:
         try:
             try:
                 self._read_on(seconds)
+                self._keep()
             finally:
                 self._come_up()
             return True
@@ -213,7 +215,13 @@ class Following:
         )
         self._told(taken)
         if taken.origin is not Origin.DISK:
-            self._disk.keep(taken.manifest, messages)
+            self._unkept = (taken.manifest, tuple(messages))
+            self._keep()
+
+    def _keep(self) -> None:
+        """FO5; another worker of this host may be at it just now, then the next turn tries again."""
+        if self._unkept is not None and self._disk.keep(*self._unkept):
+            self._unkept = None
 
     def _by_steps(self, manifest: Manifest, messages: Assembly, origin: Origin, refused: Refused) -> InForce | None:
         """Go by the generations in between, which the store has: each was allowed to follow the one before.

@@ -14,9 +14,8 @@ import fcntl
 import hashlib
 import io
 import os
-import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,7 +70,7 @@ def folder(settings: Settings) -> Path:
 
 
 class LastGood:
-    """See LG1 to LG3. Neither call raises: a host without a disk that works follows Kafka all the same."""
+    """See LG1 to LG3. Neither call raises, or waits for another worker: following goes on without a disk, too."""
 
     def __init__(self, folder: Path, topics_dir: str = "") -> None:
         self._path = folder / NAME
@@ -103,15 +102,18 @@ class LastGood:
             return None
         return told, messages
 
-    def keep(self, manifest: Manifest, messages: Iterable[tuple[str, bytes]]) -> None:
-        """Keep a generation that came in force, unless a newer one is there."""
+    def keep(self, manifest: Manifest, messages: Iterable[tuple[str, bytes]]) -> bool:
+        """Keep a generation that came in force, unless a newer one is there; False: another worker is at it now."""
         try:
             make_folder(self._path.parent)
             with self._locked():
                 if self._present() < manifest.generation:
                     self._replace(manifest, messages)
+        except BlockingIOError:
+            return False
         except OSError as failure:
             self._complain("write", failure)
+        return True
 
     def _present(self) -> int:
         """The generation in the file; 0: none that can be trusted."""
@@ -149,21 +151,14 @@ class LastGood:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One writer at a time on this host (LG3)."""
-        with self._path.with_suffix(".lock").open("wb") as file, _WRITING:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                with suppress(OSError):
-                    fcntl.flock(file, fcntl.LOCK_UN)
+        """One writer at a time on this host (LG3); ``BlockingIOError`` when there is another."""
+        with self._path.with_suffix(".lock").open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # closing it lets go
+            yield
 
     def _complain(self, doing: str, failure: Exception) -> None:
         metrics.CONFIG_DISK_ERRORS.labels(doing).inc()
         _log.error(f"config.last-good-not-{doing}", file=str(self._path), error=str(failure))
-
-
-_WRITING = threading.Lock()
 
 
 def _head(body: bytes) -> bytes:

@@ -43,6 +43,8 @@ class Drill:
     sizes: Mapping[Scale, Size]
     given: bool = False
     """Whether it can be run on a given stack: its harm is load, and touches only its own tenants."""
+    late: bool = False
+    """Whether the tenants of the harm are not in force before it: the drill declares them itself."""
 
 
 def small(
@@ -64,7 +66,7 @@ def small(
         50,
         3.0,
         harm_seconds,
-        2.0,
+        3.0,
         more_tenants,
         more_rows_a_second,
     )

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pyarrow.fs as pafs
 
@@ -21,7 +20,7 @@ from logflume.config import inforce
 from logflume.config import publish as publisher
 from logflume.config.library import Library
 from logflume.drill import gauges
-from logflume.drill.ground import Ground, Say
+from logflume.drill.ground import Applied, Ground, Say
 from logflume.drill.tenant import DATASET, PREFIX, DrillTenant
 from logflume.errors import LogflumeError, Misconfigured, Retryable
 from logflume.kafka import client
@@ -59,7 +58,7 @@ class GivenGround(Ground):
     def __enter__(self) -> GivenGround:
         try:
             made = self.apply("tenants of a drill")
-            self._say(f"{made.stdout} on the given stack, with {len(self._tenants)} tenants of this drill.")
+            self._say(f"On the given stack {made.told}, with {len(self._tenants)} tenants of this drill.")
             self._start()
         except BaseException:
             self.close()
@@ -85,9 +84,9 @@ class GivenGround(Ground):
             wanted = {DATASET: TenantDataset(DATASET, days, owner=Owner.API)}
             self._tenants[each.name] = Tenant(each.name, wanted, tokens=(key,) if tokens else (), owner=Owner.API)
 
-    def apply(self, why: str) -> CompletedProcess[str]:
+    def apply(self, why: str) -> Applied:
         """See ``Ground``."""
-        return CompletedProcess([], 0, f"Generation {self._publish(why)} is in force", "")
+        return Applied(0, f"generation {self._publish(why)} is in force")
 
     def parts(self) -> list[Part]:
         """The drill's own edge: nobody else's process is looked at."""

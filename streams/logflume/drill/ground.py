@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
 from types import TracebackType
@@ -24,6 +25,15 @@ Say = Callable[[str], None]
 
 WORKERS = ("edge", "sort", "sink", "watch")
 """Kinds of processes that are Logflume's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """How putting tenants in force went: the exit code, what was told, and what a guard said before it was answered."""
+
+    code: int
+    told: str
+    refused: str = ""
 
 
 class Ground(ABC):
@@ -54,8 +64,8 @@ class Ground(ABC):
         """Note tenants, new or changed; they are in force when the ground is entered, or with ``apply``."""
 
     @abstractmethod
-    def apply(self, why: str) -> CompletedProcess[str]:
-        """Put the tenants that were declared in force."""
+    def apply(self, why: str) -> Applied:
+        """Put the tenants that were declared in force, naming the number of new pairs where a guard asks for it."""
 
     @abstractmethod
     def parts(self) -> list[Part]:

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from logflume.drill import tenant as tenants_
-from logflume.drill.ground import Ground, Say
+from logflume.drill.ground import Applied, Ground, Say
 from logflume.drill.tenant import DrillTenant
 from logflume.errors import Retryable
 from logflume.local.stack import Part, Stack
@@ -66,15 +66,15 @@ class OwnGround(Ground):
         """Write tenants' files; they are in force when the stack comes up, or with ``apply``."""
         tenants_.write(self.folder / "tenants", tenants, tokens=tokens)
 
-    def apply(self, why: str) -> CompletedProcess[str]:
-        """Put the tenants' files in force, naming the number of new pairs where a guard asks for it."""
-        folder = str(self.folder / "tenants")
-        done = self.command("config", "apply", folder, "--yes", "--why", why)
+    def apply(self, why: str) -> Applied:
+        """See ``Ground``."""
+        command = ("config", "apply", str(self.folder / "tenants"), "--yes", "--why", why)
+        done = self.command(*command)
         asked = _GROWTH.search(done.stderr)
         if done.returncode != _REFUSED or asked is None:
-            return done
-        self._say(f"        refused at first: {done.stderr.strip()}")
-        return self.command("config", "apply", folder, "--yes", "--why", why, "--accept-growth-of", asked[1])
+            return Applied(done.returncode, done.stderr.strip())
+        again = self.command(*command, "--accept-growth-of", asked[1])
+        return Applied(again.returncode, again.stderr.strip(), done.stderr.strip())
 
     def command(self, *arguments: str) -> CompletedProcess[str]:
         """Run ``logflume`` on this stack as an operator would."""

@@ -33,7 +33,7 @@ def play(drill: Drill, scale: Scale, say: Say, command: str, *, seconds: float |
     ground = OwnGround(folder, say, **(SHORT if scale == "small" else {}))
     ground.close()  # what a drill that was killed has left
     shutil.rmtree(folder, ignore_errors=True)
-    ground.declare(cast.everybody)
+    ground.declare(cast.steady if drill.late else cast.everybody)
     with ground:
         report = run(drill, ground, size, scale, cast, folder / "senders", say, command)
     if report.ok:
@@ -54,7 +54,7 @@ def play_on_given(
     size = shortened(drill.sizes[scale], seconds)
     cast = Cast.of(drill, size)
     ground = GivenGround(folder, say, settings)
-    ground.declare(cast.everybody)
+    ground.declare(cast.steady if drill.late else cast.everybody)
     with ground:
         return run(drill, ground, size, scale, cast, folder / "senders", say, command)
 

@@ -28,6 +28,7 @@ from logflume.settings import PREFIX
 
 _END_SECONDS = 90.0  # for the answers that a sender still waits for
 _LOOK_SECONDS = 0.25
+_LARGE_SECONDS = 0.25  # a tenant that sends a lot does so in larger bodies, not in more than four a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +115,20 @@ class Scene:
     # --- load -----------------------------------------------------------------------------------------------------
 
     def send(
-        self, name: str, tenants: Sequence[DrillTenant], rows_a_second: float, *, bad_share: float = 0.0
+        self,
+        name: str,
+        tenants: Sequence[DrillTenant],
+        rows_a_second: float,
+        *,
+        bad_share: float = 0.0,
+        every_seconds: float | None = None,
     ) -> Sending:
-        """Start a sender by HTTP for these tenants."""
-        rows_a_body = max(1, min(self.size.rows_a_body, int(rows_a_second)))
+        """Start a sender by HTTP for these tenants; ``every_seconds``: each of them sends at least so often."""
+        of_each = rows_a_second / len(tenants)
+        rows_a_body = max(self.size.rows_a_body, int(of_each * _LARGE_SECONDS))
+        if every_seconds is not None:
+            rows_a_body = min(rows_a_body, int(of_each * every_seconds))
+        rows_a_body = max(1, rows_a_body)
         plan = sender.Plan(
             run=self.run,
             url=self.ground.edge(),

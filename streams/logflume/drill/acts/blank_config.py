@@ -54,11 +54,18 @@ def repair(scene: Scene, good: int | None) -> None:
     The operator names how many pairs are new, for a blank generation that stands on the topic counts as in force there.
     """
     done = scene.ground.apply("a drill's repair")
-    again = f"exit code {done.returncode}"
-    scene.found("the good folder is applied again", "exit code 0", again, ok=done.returncode == 0)
-    scene.repaired(
-        f"the good folder is applied: {again} {done.stderr.strip()[-200:] if done.returncode else ''}".strip()
-    )
+    again = f"exit code {done.code}"
+    scene.found("the good folder is applied again", "exit code 0", again, ok=done.code == 0)
+    said = f"; refused at first: {done.refused[-200:]}" if done.refused else ""
+    scene.repaired(f"the good folder is applied: {again}{said}{'; ' + done.told[-200:] if done.code else ''}")
+    seen = scene.now()
+    taken = scene.comes(lambda: _new(generations.in_force(scene.ground), good), _FOLLOW_SECONDS)
+    told = f"{_listed(generations.in_force(scene.ground))} after {scene.now() - seen:.1f} s"
+    scene.found("every worker follows", f"one generation above {good} within {_FOLLOW_SECONDS:.0f} s", told, ok=taken)
+
+
+def _new(found: set[int | None], good: int | None) -> bool:
+    return len(found) == 1 and all(each is not None and each > (good or 0) for each in found)
 
 
 def _everybody_refuses(scene: Scene, what: str, good: int | None, before: dict[str, int]) -> None:

@@ -20,7 +20,9 @@ def play(scene: Scene) -> None:
     scene.ground.declare(revoked, tokens=False)
     scene.harmed(f"the tokens of {len(revoked)} tenants are taken out of their files")
     done = scene.ground.apply("tokens revoked")
-    revoked_at = scene.started + scene.did(f"applied: exit code {done.returncode} {done.stderr.strip()[-200:]}".strip())
+    revoked_at = scene.started + scene.did(
+        f"applied: exit code {done.code}{'; ' + done.told[-200:] if done.code else ''}"
+    )
 
     def refused() -> bool:
         return book.last(victims.book, book.REFUSED) > victims.acknowledged_at()

@@ -87,13 +87,17 @@ class Most(NamedTuple):
 class _Tenant:
     """Both buckets of one tenant."""
 
-    __slots__ = ("records", "size")
+    __slots__ = ("_rates", "records", "size")
 
     def __init__(self, rates: Rates, now: float) -> None:
+        self._rates = rates
         self.size = Bucket(rates.bytes_per_second, rates.bytes_per_second * rates.burst_seconds, now)
         self.records = Bucket(rates.records_per_second, rates.records_per_second * rates.burst_seconds, now)
 
     def set(self, rates: Rates, now: float) -> None:
+        if rates is self._rates:  # of the same generation: nearly always
+            return
+        self._rates = rates
         self.size.set(rates.bytes_per_second, rates.bytes_per_second * rates.burst_seconds, now)
         self.records.set(rates.records_per_second, rates.records_per_second * rates.burst_seconds, now)
 
@@ -196,6 +200,8 @@ def effective(own: Rates, default: Rates) -> Rates:
     """Return a tenant's rates: its own, and the default's where it has none."""
     if not own.bytes_per_second and not own.records_per_second:
         return default
+    if own.bytes_per_second and own.records_per_second:
+        return own
     return Rates(
         own.bytes_per_second or default.bytes_per_second,
         own.records_per_second or default.records_per_second,

@@ -35,7 +35,7 @@ def test_a_plan_changes_nothing_and_an_apply_without_a_terminal_wants_to_be_told
     topic: Topic, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["config", "plan", str(folder)]) == DONE
-    assert "Plan: 5 tenants (5 to add" in capsys.readouterr().out
+    assert "Plan: to add 5 tenants, 5 datasets, 1 job." in capsys.readouterr().out
     assert run(["config", "apply", str(folder)]) == WRONG_USE
     assert "--yes" in capsys.readouterr().err
     assert not topic.values

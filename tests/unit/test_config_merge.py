@@ -168,7 +168,7 @@ def test_the_difference_names_each_object_and_field_and_shows_no_secret() -> Non
             Kind.DATASET,
             "dns_logs",
             Action.ADD,
-            (Field("retention_days", None, "1"), Field("shards", None, "1")),
+            (Field("retention_days", None, "1"),),
         ),
         Change("acme", Kind.DATASET, "events", Action.CHANGE, (Field("retention_days", "30", "7"),)),
         Change(
@@ -252,7 +252,7 @@ def test_a_plan_shows_few_tenants_in_full_and_thousands_folded() -> None:
     assert "~ tenant acme\n      ~ job copy\n          max_rows: 100000 → 5\n" in text
     assert "- tenant gone\n      - dataset events\n" in text
     assert "+ dataset events: retention_days 30" in text
-    assert "Plan: 2 tenants (1 to add, 0 to change, 1 to remove); 2 datasets" in text
+    assert "Plan: to add 1 tenant, 1 dataset; to change 1 job; to remove 1 tenant, 1 dataset." in text
     assert "2 → 2 (1 new, 1 gone)" in text
     assert few.refusal is not None
     many = plan.of_tenants(now, {f"t{number:04}": tenant(f"t{number:04}") for number in range(300)}, LIMITS)

@@ -21,6 +21,7 @@ _FEW = 10
 _PIPE_WIDTH = 100_000
 _SIGNS = {Action.ADD: ("+", "green"), Action.CHANGE: ("~", "yellow"), Action.REMOVE: ("-", "red")}
 _ORDER = (Action.REMOVE, Action.CHANGE, Action.ADD)
+_TO = {Action.ADD: "to add", Action.CHANGE: "to change", Action.REMOVE: "to remove"}
 _VERBS = {Action.ADD: "added", Action.CHANGE: "changed", Action.REMOVE: "removed"}
 
 
@@ -144,12 +145,12 @@ def _totals(plan: Plan) -> Iterator[Text]:
         yield Text(f"Nothing to do: generation {plan.base} has all of it.")
         return
     totals = plan.difference.totals
-    told = "; ".join(
-        f"{_many(sum(counts), kind)} ({counts[0]:,} to add, {counts[1]:,} to change, {counts[2]:,} to remove)"
-        for kind in Kind
-        if any(counts := [totals[kind, action] for action in Action])
-    )
-    yield Text(f"Plan: {told or 'the same, written anew'}.", "bold")
+    told = [
+        f"{_TO[action]} {', '.join(counts)}"
+        for action in Action
+        if (counts := [_many(count, kind) for kind in Kind if (count := totals[kind, action])])
+    ]
+    yield Text(f"Plan: {'; '.join(told) or 'the same, written anew'}.", "bold")
     yield Text(
         f"Active pairs of tenant and dataset: {plan.pairs_before:,} → {plan.pairs_after:,} "
         f"({plan.pairs_new:,} new, {plan.pairs_gone:,} gone)."

@@ -92,6 +92,8 @@ def described(each: TenantDataset | Job | Token | Tenant) -> dict[str, str]:
         fields = {name: getattr(each, name) for name in type(each).__slots__ if name not in _INNER}
         if isinstance(each, Job):
             fields = {"dataset": each.dataset} | {f: getattr(each.target, f) for f in Target.__slots__} | fields
+    if fields.get("shards") == 1:
+        del fields["shards"]
     return {name: _spelled(name, value) for name, value in fields.items() if value not in ("", 0, (), None, False)}
 
 

@@ -159,7 +159,7 @@ class CatchUp:
         much = sum(p.buffers.failing_bytes for p in self._assigned.open.values()) > _MUCH * self._budget.limit_bytes
         if others and much and partition.buffers.failing_share > _MOST_FAIL:
             failing = [pair for pair in failing if parking.get(pair.outlet) is not None]  # Y3
-        for pair in failing:
+        for pair in sorted(failing, key=lambda pair: (pair.failing_since, pair.tenant, pair.outlet.name)):
             self._destinations.failed(destination(pair.outlet, refused=pair.refused), now)
             entry = partition.behind.park(pair, FAILING)
             entry.refused = pair.refused

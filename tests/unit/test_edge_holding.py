@@ -32,8 +32,10 @@ class Source:
 
     def __init__(self) -> None:
         self.generation = 0
+        self.asked = 0
 
     def current(self) -> Configuration:
+        self.asked += 1
         if not self.generation:
             raise Unconfigured("there is none yet")
         return Configuration(self.generation, "", MappingProxyType({"acme": ACME}))
@@ -92,7 +94,10 @@ def test_ho1_with_a_spool_they_are_durable_there_and_sent_when_there_is_a_config
         client.log("acme", "events", {"message": "1"})
         client.flush(5)
         assert spool.waiting == 1
-        until(lambda: "there is none yet" in client.trouble, what="the reason")
+        asked = source.asked
+        until(lambda: source.asked > asked + 3, 10, "the spool to be looked at")
+        assert spool.waiting == 1
+        assert "there is none yet" in client.trouble
         assert rows(producer.log, DATASETS) == []
         source.generation = 7
         until(lambda: not spool.waiting, what="the spool to be sent")

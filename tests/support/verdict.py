@@ -189,7 +189,7 @@ class Judge:
         count = topics.partitions(self._admin, [name])[name]
         values = cursors.read_to_end(self._settings, self._admin, range(count), 60)
         codec = cursors.Codec(self._settings)
-        found = [codec.decode(value) for value in values.values()]
+        found = [codec.decode(value) for of, value in values.items() if of.startswith(b"position/")]
         wanted = topics.sorted_topic(self._settings, DATASET)
         return {cursor.partition: cursor.position.offset for cursor in found if cursor.topic == wanted}
 
@@ -200,7 +200,7 @@ class Judge:
         readers = {p: SortedPartition(topic, "", p, Position(0)) for p in range(count)}
         every: list[pa.RecordBatch] = []
         below: list[pa.RecordBatch] = []
-        config = client.consumer_config(self._settings, "judge", enable_partition_eof=True)
+        config = client.consumer_config(self._settings, "judge", enable_partition_eof=True, fetch_wait_max_ms=20)
         consumer = Consumer(config)
         try:
             consumer.assign([TopicPartition(topic, p, 0) for p in range(count)])

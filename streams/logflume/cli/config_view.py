@@ -44,8 +44,8 @@ def lines(plan: Plan, *, everything: bool = False) -> Iterator[Text]:
             yield from _detailed(plan, changes)
     else:
         yield from _folded(plan, tenants)
-    for dataset, changes in plan.routing.items():
-        for tenant, shards in changes.items():
+    for dataset, routed in plan.routing.items():
+        for tenant, shards in routed.items():
             yield Text(f"  ~ new rows of {tenant} in {dataset} go over {shards} sorted partitions", "yellow")
     yield Text("")
     yield from _totals(plan)

@@ -501,6 +501,13 @@ MUTATIONS = (
     ),
     # --- shards ---------------------------------------------------------------------------------------------------
     Mutation(
+        "table-turns: shards of one tenant do not make each other read the table's log",
+        _code("table/table.py"),
+        "if newest is not None and head is not None and newest.version > head.version:",
+        "if False:",
+        f"{_TABLE}::test_writers_of_one_process_take_turns_at_a_table_and_meet_no_conflict",
+    ),
+    Mutation(
         "route-row: a change of shards holds from its marker on, row by row",
         _code("sort/routing.py"),
         "known & (offsets >= starts[np.where(known, ingest, 0)])",

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
-from logflume import crash
+from logflume import crash, metrics
 from logflume.errors import Misconfigured, Refused, Retryable
 from logflume.explore.find import find
 from logflume.model.dataset import Field, FieldType
@@ -137,6 +137,29 @@ def test_creators_who_race_make_one_table_with_all_rows(store: TroubledStore) ->
     for thread in threads:
         thread.join()
     assert ids(store) == ["0", "1", "2", "3"]
+
+
+def test_writers_of_one_process_take_turns_at_a_table_and_meet_no_conflict(store: TroubledStore) -> None:
+    """As the shards of a tenant do."""
+    writers, rounds = 4, 5
+    for writer in range(writers):
+        append(store, [f"{writer}-0"], f"app{writer}")
+    conflicts = metrics.TABLE_CONFLICTS.labels(SMALL.name)._value
+    before, barrier = conflicts.get(), threading.Barrier(writers)
+
+    def write(writer: int) -> None:
+        for number in range(1, rounds):
+            barrier.wait()
+            append(store, [f"{writer}-{number}"], f"app{writer}", upto=number + 1)
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ids(store)) == sorted(f"{w}-{n}" for w in range(writers) for n in range(rounds))
+    assert conflicts.get() == before
+    assert len(store.turns) == 0
 
 
 def test_our_commits_and_those_of_delta_rs_see_each_other(store: TroubledStore) -> None:

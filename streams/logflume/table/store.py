@@ -21,6 +21,7 @@ import pyarrow.fs as pafs
 from logflume.durable import make_folder, sync_folder
 from logflume.errors import Misconfigured, Retryable
 from logflume.model.tenant import check_tenant_name
+from logflume.table.turns import Turns
 
 if TYPE_CHECKING:
     from logflume.settings import Settings
@@ -56,6 +57,7 @@ class Store:
         self.url = f"{parts.scheme}://{self.root}"
         self._endpoint, self._region, self._key, self._secret = endpoint, region, key, secret
         self.heads = Heads(HEADS)
+        self.turns = Turns()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Store:

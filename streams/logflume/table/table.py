@@ -88,10 +88,16 @@ class Table:
             if start != written_from:
                 files, written_from = self._write(rows.slice(start), upto), start
                 crash.point("table.file-written")
-            try:
-                done = self._commit(head, files, app_id, upto)
-            except Retryable as error:
-                done, failure = None, error
+            with self._store.turns.of(self.path):
+                newest = self._known(app_id)
+                if newest is not None and head is not None and newest.version > head.version:
+                    head = newest  # another of our own threads was quicker
+                    if head.progress[app_id] != stored:
+                        continue  # with these very rows
+                try:
+                    done = self._commit(head, files, app_id, upto)
+                except Retryable as error:
+                    done, failure = None, error
             if done is not None:
                 self._checkpoint(done)
                 return Appended(done.version, len(files), sum(f.size for f in files), len(offsets) - start, start)
@@ -129,12 +135,13 @@ class Table:
         return head if enough else None
 
     def _load(self, app_id: str) -> Head | None:
-        known = self._store.heads.get(self.path)
-        self._store.heads.forget(self.path)
-        head = log.load(self._store, self.path, self._dataset, {app_id, *(known.progress if known else ())})
-        if head is not None:
-            self._store.heads.put(self.path, head)
-        return head
+        with self._store.turns.of(self.path):  # or two who load at once forget each other's progress
+            known = self._store.heads.get(self.path)
+            self._store.heads.forget(self.path)
+            head = log.load(self._store, self.path, self._dataset, {app_id, *(known.progress if known else ())})
+            if head is not None:
+                self._store.heads.put(self.path, head)
+            return head
 
     def _checkpoint(self, head: Head) -> None:
         """Keep the log quick to read. The rows are at rest already, so a failure is only told."""

@@ -29,6 +29,9 @@ _POLL_SECONDS = 0.2
 _EMPTY_FETCH_MS = 20
 """How long the broker may hold a fetch that finds nothing, as the last one does; its default is half a second."""
 
+_LEADERLESS_SECONDS = 10.0
+"""An election takes less; longer than this a caller shall decide."""
+
 
 @dataclass(frozen=True)
 class Cursor:
@@ -151,17 +154,25 @@ def starts(admin: AdminClient, topic: str, partitions: Collection[int]) -> dict[
 
 
 def _offsets(admin: AdminClient, topic: str, partitions: Collection[int], spec: OffsetSpec) -> dict[int, int]:
+    """Ask again while no leader is known: a topic was made, or a broker restarted, a moment ago."""
     if not partitions:
         return {}
-    asked = admin.list_offsets(
-        {TopicPartition(topic, p): spec for p in partitions},
-        isolation_level=IsolationLevel.READ_UNCOMMITTED,
-        request_timeout=client.REQUEST_SECONDS,
-    )
-    try:
-        return {place.partition: future.result().offset for place, future in asked.items()}
-    except KafkaException as error:
-        raise client.typed(error, f"offsets of {topic}{sorted(partitions)}") from error
+    deadline = time.monotonic() + _LEADERLESS_SECONDS
+    while True:
+        asked = admin.list_offsets(
+            {TopicPartition(topic, p): spec for p in partitions},
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=client.REQUEST_SECONDS,
+        )
+        try:
+            return {place.partition: future.result().offset for place, future in asked.items()}
+        except KafkaException as error:
+            about = f"offsets of {topic}{sorted(partitions)}"
+            if error.args[0].code() != KafkaError._NOENT:
+                raise client.typed(error, about) from error
+            if time.monotonic() > deadline:
+                raise Retryable(f"{about}: {error.args[0].str()}") from error
+            time.sleep(_POLL_SECONDS)
 
 
 def _keep(values: dict[bytes, bytes], of: bytes | None, value: bytes | None) -> None:

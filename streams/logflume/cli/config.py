@@ -216,7 +216,9 @@ def _carry_out(place: _Place, plan: Plan, wish: _Wish, *, everything: bool, as_j
 def _set_quotas(settings: Settings, configuration: Configuration) -> None:
     """Hold tenants' own producers to their rates; a failure changes nothing about what is in force."""
     try:
-        quotas.bring_in_line(settings, configuration)
+        changed = quotas.bring_in_line(settings, configuration)
+        if changed:
+            typer.echo(f"Kafka's quotas of {len(changed):,} users were set.", err=True)
     except (Retryable, Misconfigured) as error:
         raise Retryable(
             f"generation {configuration.generation} is in force, but the quotas of tenants' own producers could not be "

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import pyarrow.fs as pafs
-import structlog
 
 from logflume.config.allowance import effective
 from logflume.errors import Retryable
@@ -25,8 +24,6 @@ from logflume.table.store import Store
 
 FOLDER = "_logflume/config/quotas"
 _NAME = re.compile(r"(?:[0-9a-f]{2})+")
-
-_log = structlog.get_logger(__name__)
 
 
 class Broker(Protocol):
@@ -96,6 +93,4 @@ def bring_in_line(
     broker.set_producers(changes)
     for user in sorted(noted - set(target)):
         notes.forget(user)
-    if changes:
-        _log.info("quotas.set", users=len(changes), taken_away=sum(rate is None for rate in changes.values()))
     return changes

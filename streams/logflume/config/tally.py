@@ -5,11 +5,10 @@ Metrics can't have a label for each of many thousands of tenants; an operator st
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from typing import NamedTuple
-
-import structlog
 
 from logflume.clock import Clock
 
@@ -20,7 +19,7 @@ _MOST = 1000
 _TOLD = 10
 _TELL_SECONDS = 60.0
 
-_log = structlog.get_logger(__name__)
+_LOG = logging.getLogger(__name__)  # not structlog's: this is in applications, too, whose stdout is theirs
 
 
 class Place(NamedTuple):
@@ -56,8 +55,8 @@ class Tally:
                 return
             self._told_at = now
             fresh, self._fresh = self._fresh, Counter()
-        worst = [f"{each.tenant}/{each.dataset} {each.reason}: {n}" for each, n in fresh.most_common(_TOLD)]
-        _log.warning(self._event, worst=worst, pairs=len(fresh), in_all=fresh.total())
+        worst = ", ".join(f"{each.tenant}/{each.dataset} {each.reason}: {n}" for each, n in fresh.most_common(_TOLD))
+        _LOG.warning("%s: %s; %d in all", self._event, worst, fresh.total())
 
     def top(self, number: int = _TOLD) -> list[tuple[Place, int]]:
         """Return the largest counts since the start."""

@@ -706,6 +706,13 @@ MUTATIONS = (
         f"{_SINK_WORKER}::test_a_successor_waits_for_the_transaction_that_a_dying_owner_left_open",
     ),
     Mutation(
+        "leaderless: a partition without a leader is asked again, and ends no worker",
+        _code("kafka/cursors.py"),
+        "if error.args[0].code() != KafkaError._NOENT:",
+        "if error is not None:",
+        "tests/unit/test_offsets.py::test_a_partition_that_has_no_leader_yet_is_asked_again",
+    ),
+    Mutation(
         "revoke-waits: no flush outlives its revoke",
         _code("sink/worker.py"),
         "        if not self._pool.settle(theirs, _REVOKE_SECONDS):",

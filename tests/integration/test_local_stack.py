@@ -192,6 +192,8 @@ def test_a_given_kafka_and_store_are_used_and_neither_started_nor_stopped(run: R
         assert not (machine.folder / "kafka").exists()
         with_no_variables = Machine(machine.folder)
         assert json.loads(with_no_variables.logflume("topics", "diff", "--json").stdout) == []
+        applied = json.loads(with_no_variables.logflume("config", "show", "--json").stdout)
+        assert (applied["generation"], [each["tenant"] for each in applied["tenants"]]) == (1, ["acme", "globex"])
         refused = with_no_variables.logflume("local", "up")
         assert refused.returncode == 2
         assert "logflume local down" in refused.stderr

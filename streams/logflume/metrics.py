@@ -31,6 +31,7 @@ UNITS = (
     "generation",
     "generations",
     "workers",
+    "markers",
     "ratio",
     "info",
 )
@@ -393,7 +394,7 @@ SORT_CONFIGURATION_WAIT = _gauge(
 )
 SORT_FORGED_MARKERS = _counter(
     "logflume_sort_forged_markers_total",
-    "messages",
+    "markers",
     ("dataset",),
     "Units of messages with a marker of routing that names a generation which nobody published; it is passed over.",
     "Only `config apply` writes the header logflume-routing: find out who else may write to the ingest topic.",

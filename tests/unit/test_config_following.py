@@ -11,7 +11,7 @@ import pytest
 
 from logflume import metrics
 from logflume.clock import ManualClock, SystemClock
-from logflume.config import Origin, State
+from logflume.config import Origin, State, log
 from logflume.config.follow import Follower
 from logflume.config.following import Following
 from logflume.config.last_good import NAME, LastGood, folder
@@ -156,6 +156,14 @@ def test_w4_what_is_refused_leaves_the_last_good_one_and_the_next_good_one_is_ta
     worker.turn(0)
     assert in_force(worker) == 3
     assert (worker.state().refused, worker.age_seconds) == ("", 0)
+
+
+def test_what_no_worker_takes_up_is_not_in_force_for_the_publisher_either() -> None:
+    """Else the repair of a blank topic would be refused for growing from nothing."""
+    for wrong, why in ((generation(3, []), "blank"), (generation(3, ["../t0"]), "t0")):
+        found = log.understand({key: value for key, value in wrong.messages if value is not None})
+        assert (found.configuration, found.manifest) == (None, wrong.manifest)
+        assert why in found.broken
 
 
 def test_w2_what_an_operator_named_is_taken(topic: FakeTopic, tmp_path: Path) -> None:

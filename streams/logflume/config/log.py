@@ -57,6 +57,9 @@ def understand(values: Mapping[bytes, bytes], topics_dir: str = "") -> Log:
     told: Manifest | None = None
     try:
         told = manifest.Codec(topics_dir).decode(values[manifest.KEY])
-        return Log(values, told, messages.whole(told))
+        found = messages.whole(told)
+        if not found.pairs:  # no worker takes it up, so it is not what the next one is compared with
+            return Log(values, told, None, f"generation {told.generation} is blank")
+        return Log(values, told, found)
     except Refused as error:
         return Log(values, told, None, str(error))

@@ -7,9 +7,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+from confluent_kafka import Producer
 from deltalake import DeltaTable
 
 from logflume import contract
+from logflume.block import marker
 from logflume.clock import SystemClock
 from logflume.config import inforce
 from logflume.config.directory import read_all
@@ -37,6 +39,14 @@ def apply(settings: Settings, shards: int) -> None:
     publish(settings, Order(now.generation, tenants, "me"), SystemClock())
 
 
+def forge(settings: Settings, generation: int) -> None:
+    """Put a marker of a generation that nobody published in front of what is still to come."""
+    producer = Producer(client.producer_config(settings))
+    topic = topics.ingest_topic(settings, DATASET)
+    producer.produce(topic, b"", partition=0, headers=list(marker.headers(generation)))
+    assert producer.flush(30) == 0
+
+
 def sources(settings: Settings, tenant: str) -> int:
     """From how many sorted partitions a tenant's table has rows: each is an application id of its own."""
     store = Store.from_settings(settings)
@@ -62,9 +72,11 @@ def test_shards_come_and_go_under_load_while_a_sorter_dies_and_each_record_is_st
     pipeline.until_working(sink, "logflume_sink_rows_total")
     apply(pipeline.settings, 4)
     sorting.kill()  # before it has met the markers, or behind them, with units in delivery
-    sorter()
+    sorting = sorter()
     until(lambda: sources(pipeline.settings, WHALE) > 1, 120, "rows of several shards at rest", pause=0.5)
     apply(pipeline.settings, 1)
+    forge(pipeline.settings, 999)
     pipeline.finish(sender)
     pipeline.assert_exactly_once()
     assert sources(pipeline.settings, TENANTS[1]) == 1
+    assert pipeline.gauge(sorting, "logflume_sort_forged_markers_total") == 1

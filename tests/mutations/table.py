@@ -54,6 +54,10 @@ _STATUS = "tests/unit/test_status.py"
 _WATCH = "tests/unit/test_watch.py"
 _RESTRAINT = "tests/unit/test_restraint.py"
 _GENERATIONS = "tests/unit/test_sink_generations.py"
+_CATCH_UP = "tests/unit/test_catch_up.py"
+_PARKED_JOBS = "tests/unit/test_parked_jobs.py"
+_CAPS = "tests/unit/test_caps.py"
+_PARKING = "tests/property/test_parking.py"
 
 MUTATIONS = (
     Mutation(
@@ -852,6 +856,119 @@ MUTATIONS = (
         "",
         f"{_GENERATIONS}::test_a5_a_stored_cut_that_is_read_again_is_dropped_with_its_job",
     ),
+    # --- the sink: who is parked ----------------------------------------------------------------------------------
+    Mutation(
+        "q1-left-out: the main reader leaves out the rows of who is parked",
+        _code("sink/partition.py"),
+        "go if away is None else tuple(outlet for outlet in go if outlet.name not in away)",
+        "go",
+        f"{_CATCH_UP}::test_q1_the_scan_gives_who_is_parked_its_rows_again_and_the_main_reader_goes_on_where_they_meet",
+    ),
+    Mutation(
+        "q1-from-the-cursor: the scan gives a member no row before its cursor",
+        _code("sink/parking/scan.py"),
+        "for entry in names.values() if entry.cursor.offset <= offset)",
+        "for entry in names.values())",
+        _PARKING,
+    ),
+    Mutation(
+        "q3-stored-with: the record of who is parked is stored with the position that passes its rows",
+        _code("sink/parking/parked.py"),
+        "                found.append(ParkedChange(cursor, entry.stored))\n",
+        "                pass\n",
+        f"{_CATCH_UP}::test_who_fails_for_long_is_parked_and_holds_neither_memory_nor_the_commit",
+    ),
+    Mutation(
+        "q3-goes-late: the record stays while rows are not durable that only it stands for",
+        _code("sink/parking/parked.py"),
+        "        return lacks is None or lacks >= entry.handed\n",
+        "        return True\n",
+        f"{_CATCH_UP}::test_q3_the_record_goes_with_the_first_commit_that_needs_it_no_more",
+    ),
+    Mutation(
+        "q3-job-ahead: when the parked record of a job goes, its own says what is ahead of the position",
+        _code("sink/partition.py"),
+        "            self._cuts.touch((change.about.tenant, change.about.job))\n",
+        "            pass\n",
+        f"{_PARKED_JOBS}::test_q3_when_the_parked_record_goes_the_jobs_own_says_what_is_ahead_of_the_position",
+    ),
+    Mutation(
+        "q4-no-hold: rows that are caught up hold no commit",
+        _code("sink/buffers.py"),
+        "                floor = NEVER if outlet in self._catching else 0\n",
+        "                floor = 0\n",
+        _PARKING,
+    ),
+    Mutation(
+        "q5-told: a cut that was parked before Kafka had it is not written before",
+        _code("sink/partition.py"),
+        "            pair.waiting = not self._cuts.told(outlet)",
+        "            pair.waiting = False",
+        f"{_PARKED_JOBS}::test_q5_a_cut_that_was_parked_before_kafka_had_it_is_not_written_before_kafka_has_it",
+    ),
+    Mutation(
+        "q5-cut-first: a frozen cut is read again whole before anything else of its job is cut",
+        _code("sink/parking/behind.py"),
+        "        if self._cuts.gather(entry.outlet):  # Q5\n",
+        "        if False:\n",
+        f"{_PARKED_JOBS}::test_q5_a_frozen_cut_is_read_to_its_end_by_whoever_reads_there_and_written_as_it_was",
+    ),
+    Mutation(
+        "parked-lost: what retention took from who is parked is recorded",
+        _code("sink/partition.py"),
+        "        self._record_losses(self.behind.lose(first))\n",
+        "        self.behind.lose(first)\n",
+        f"{_CATCH_UP}::test_what_retention_took_from_under_the_scan_is_recorded_for_whom_it_was_lost",
+    ),
+    Mutation(
+        "y2-yields: the scan leaves memory to the main readers",
+        _code("sink/parking/catchup.py"),
+        "        return self._budget.used >= _YIELDS * self._budget.limit_bytes\n",
+        "        return False\n",
+        f"{_CATCH_UP}::test_y2_the_scan_yields_while_memory_presses_and_goes_on_after",
+    ),
+    Mutation(
+        "y3-pauses: when almost all of much fails nobody is parked",
+        _code("sink/parking/catchup.py"),
+        "        if others and much and partition",
+        "        if False and partition",
+        f"{_CATCH_UP}::test_y3_when_almost_all_of_much_fails_nobody_is_parked",
+    ),
+    Mutation(
+        "z1-probe: of all who wait for a destination one goes first",
+        _code("sink/parking/destinations.py"),
+        "        if now < failing.again_at or (",
+        "        if False and (",
+        f"{_CATCH_UP}::test_z1_one_goes_first_and_when_it_comes_to_rest_all_others_follow",
+    ),
+    Mutation(
+        "v1-known: who was stored before is not new",
+        _code("sink/parking/caps.py"),
+        "        elif hash_of(outlet.tenant, outlet.name) in self._hashes:",
+        "        elif False:",
+        f"{_CAPS}::test_v1_after_a_restart_nobody_who_was_stored_before_is_new",
+    ),
+    Mutation(
+        "v2-tokens: new ones begin at the rate that is set",
+        _code("sink/parking/caps.py"),
+        "        self._tokens -= granted\n",
+        "",
+        f"{_CAPS}::test_v2_tokens_come_evenly_and_four_times_as_fast_without_pressure",
+    ),
+    Mutation(
+        "v2-active: there are no more active ones than the cap",
+        _code("sink/parking/caps.py"),
+        ", self._most_active - len(self._seen)))",
+        "))",
+        f"{_CAPS}::test_v2_there_are_no_more_active_ones_than_the_cap_until_some_are_quiet",
+    ),
+    Mutation(
+        "v3-parked: who has no room is parked, not passed over",
+        _code("sink/partition.py"),
+        "                self.behind.park_new(outlet, self._position, timestamp_ms)\n",
+        "",
+        f"{_CAPS}::test_v1_v3_who_is_there_flows_on_and_who_has_no_room_is_parked_before_its_first_row",
+    ),
     # --- file jobs: frozen cuts -----------------------------------------------------------------------------------
     Mutation(
         "intent-first: an object is begun only when Kafka has its intent",
@@ -1386,5 +1503,12 @@ MUTATIONS = (
         "        notes.add(user)\n",
         "        notes.users()\n",
         "tests/unit/test_quotas.py::test_q2_what_was_set_by_a_process_that_failed_on_its_way_is_taken_away_later",
+    ),
+    Mutation(
+        "hung-call: a call of librdkafka that never comes back does not hold a sink for ever",
+        _code("kafka/transaction.py"),
+        "        if calling.is_alive():\n",
+        "        if calling is None:\n",
+        "tests/unit/test_transactions.py::test_x4_a_call_that_never_comes_back_ends_the_process_instead_of_holding_it",
     ),
 )

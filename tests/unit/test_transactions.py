@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from logflume.errors import Fatal
-from logflume.kafka.transaction import Transactions
+from logflume.kafka import transaction
+from logflume.kafka.transaction import Hung, Transactions
 from logflume.settings import Settings
 
 
@@ -35,3 +37,29 @@ def test_after_a_commit_in_doubt_nothing_more_is_committed() -> None:
         with pytest.raises(Fatal, match="not known"):
             transactions.commit([], [], lambda: None)
     assert producer.begun == 1
+
+
+class HungProducer(SilentProducer):
+    """Never comes back from one of its calls, whatever time-out it is given."""
+
+    def __init__(self, call: str) -> None:
+        super().__init__()
+        self.for_ever = threading.Event()
+        setattr(self, call, lambda *_: self.for_ever.wait())
+
+    def commit_transaction(self, timeout: float) -> None:
+        pass
+
+
+@pytest.mark.parametrize("call", ["send_offsets_to_transaction", "commit_transaction"])
+def test_x4_a_call_that_never_comes_back_ends_the_process_instead_of_holding_it(
+    call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transaction, "_HANG_SECONDS", 0.05)
+    transactions, producer = Transactions(Settings(kafka_bootstrap="nowhere:1")), HungProducer(call)
+    transactions._producer = producer  # type: ignore[assignment]
+    for _ in range(2):
+        with pytest.raises(Hung):
+            transactions.commit([], [], lambda: None)
+    assert producer.begun == 1, "nothing more is tried"
+    producer.for_ever.set()

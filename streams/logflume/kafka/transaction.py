@@ -9,11 +9,15 @@ X2  The membership sent is one that the consumer really has: Kafka takes the off
 X3  ``commit`` returns when everything is committed. ``Stale`` or ``Retryable``: nothing is, and the same may be tried
     again. ``Fatal``: it is not known; the process must end, its successor reads what is true, and every later
     ``commit`` of this process, as when it leaves the group, raises it again and sends nothing.
+X4  No call of librdkafka holds the caller for long after its deadline: one that is not back then never will be (seen in
+    2.16: the broker was killed, came back and hung while offsets were sent, and the call waited for ever, whatever
+    time-out it was given). That is ``Fatal`` too: a process that waits for ever stores nothing and looks healthy.
 """
 
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -38,6 +42,13 @@ _STALE = frozenset(
 """How Kafka says that the membership is not the one in force: the process is a zombie, or the group is rebalancing."""
 
 _ABORT_SECONDS = 15.0
+_CALL_SECONDS = 5.0
+_HANG_SECONDS = 30.0
+"""For how long a call may take that was given ``_CALL_SECONDS``."""
+
+
+class Hung(Fatal):
+    """A call of librdkafka does not come back (X4)."""
 
 
 class Stale(Refused):
@@ -91,10 +102,12 @@ class Transactions:
                 deliveries.send(*message)
             deliveries.wait(max(0.0, deadline - time.monotonic()))  # X1
             present = metadata()
-            self._again(deadline, lambda: producer.send_offsets_to_transaction(list(offsets), present, 5.0))
+            self._again(deadline, lambda: producer.send_offsets_to_transaction(list(offsets), present, _CALL_SECONDS))
         except KafkaException as error:
             self._abort()
             raise _typed(error) from error
+        except Hung:
+            raise
         except LogflumeError as error:
             self._abort()
             if isinstance(error, Fatal):
@@ -128,7 +141,7 @@ class Transactions:
         """Commit; after this has begun, only Kafka's answer tells whether it happened."""
         deadline = time.monotonic() + self._timeout
         try:
-            self._again(deadline, lambda: producer.commit_transaction(5.0))
+            self._again(deadline, lambda: producer.commit_transaction(_CALL_SECONDS))
         except KafkaException as error:
             cause = error.args[0]
             if not cause.txn_requires_abort():
@@ -137,16 +150,36 @@ class Transactions:
             self._abort()
             raise _typed(error) from error
 
-    @staticmethod
-    def _again(deadline: float, call: Callable[[], Any]) -> None:
+    def _again(self, deadline: float, call: Callable[[], Any]) -> None:
         """Repeat a call while librdkafka says that the same call may be repeated."""
         while True:
             try:
-                call()
+                self._back(call)
                 return
             except KafkaException as error:
                 if not error.args[0].retriable() or time.monotonic() > deadline:
                     raise
+
+    def _back(self, call: Callable[[], Any]) -> None:
+        """Make a call in a thread that can be left behind (X4); raises what it raises."""
+        raised: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                call()
+            except BaseException as error:
+                raised.append(error)
+
+        calling = threading.Thread(target=run, name="transaction", daemon=True)
+        calling.start()
+        calling.join(_HANG_SECONDS)
+        if calling.is_alive():
+            self._doubt = Hung(
+                f"librdkafka has not come back from a call about a transaction for {_HANG_SECONDS:.0f} s"
+            )
+            raise self._doubt
+        if raised:
+            raise raised[0]
 
     def _abort(self) -> None:
         """End the transaction; the next one gets a new producer. (One whose epoch was bumped by a refused message may
@@ -158,7 +191,7 @@ class Transactions:
             return
         # Nothing was committed in any case; what stays open is aborted by Kafka after its time-out.
         with contextlib.suppress(KafkaException):
-            self._again(deadline, lambda: producer.abort_transaction(5.0))
+            self._again(deadline, lambda: producer.abort_transaction(_CALL_SECONDS))
             return
         with contextlib.suppress(KafkaException):
             producer.purge()

@@ -869,7 +869,7 @@ MUTATIONS = (
         _code("sink/parking/scan.py"),
         "for entry in names.values() if entry.cursor.offset <= offset)",
         "for entry in names.values())",
-        _PARKING,
+        f"{_PARKED_JOBS}::test_q1_a_member_of_the_scan_gets_no_row_from_before_its_cursor",
     ),
     Mutation(
         "q3-stored-with: the record of who is parked is stored with the position that passes its rows",
@@ -897,7 +897,7 @@ MUTATIONS = (
         _code("sink/buffers.py"),
         "                floor = NEVER if outlet in self._catching else 0\n",
         "                floor = 0\n",
-        _PARKING,
+        f"{_PARKING}::test_each_row_comes_to_each_outlet_once_however_often_it_is_parked",
     ),
     Mutation(
         "q5-told: a cut that was parked before Kafka had it is not written before",

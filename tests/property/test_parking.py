@@ -1,20 +1,23 @@
 """Parking against the same crashes, zombies and flushes as the commit rule: each row comes to each outlet once.
 
-The model is that of ``test_sink_commit``; here tables and jobs are parked at any time, new ones from their first row on,
-a scan reads for some of them, others join it later or fail again, and it meets the main reader somewhere.
+The model is that of ``test_sink_commit``; here tables and jobs are parked at any time, a scan reads for some of them,
+others join it later or fail again, and it meets the main reader somewhere.
 """
 
 from __future__ import annotations
 
-import hypothesis.strategies as st
-from hypothesis import settings
-from hypothesis.stateful import invariant, precondition, rule
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+
+import pytest
 
 from logflume.model import Outlet
 from logflume.sink.buffers import Pair
 from logflume.sink.parking.parked import FAILING, Parked, Phase
-from tests.property.test_sink_commit import SinkMachine
+from tests.property.test_sink_commit import JOBS, TENANTS, SinkMachine
 from tests.support.schedules import examples
+from tests.support.sorted_log import sorted_message
 
 
 class ParkingMachine(SinkMachine):
@@ -26,21 +29,6 @@ class ParkingMachine(SinkMachine):
     def _still(self) -> list[Pair]:
         return [pair for pair in self.partition.buffers if not pair.flying]
 
-    @precondition(lambda self: self._still())
-    @rule(data=st.data())
-    def somebody_is_parked(self, data: st.DataObject) -> None:
-        pair = data.draw(st.sampled_from(self._still()))
-        self.partition.behind.park(pair, FAILING)
-        assert self.partition.buffers.pair(pair.outlet) is None
-
-    @precondition(lambda self: self._waiting() and self.partition.behind.scan is None)
-    @rule(data=st.data())
-    def a_scan_begins(self, data: st.DataObject) -> None:
-        lowest = data.draw(st.sampled_from(self._waiting()))
-        self.partition.behind.begin([lowest])
-
-    @precondition(lambda self: self._waiting() and self.partition.behind.scan is not None)
-    @rule()
     def others_join(self) -> None:
         scan = self.partition.behind.scan
         assert scan is not None
@@ -48,8 +36,6 @@ class ParkingMachine(SinkMachine):
             if entry.cursor.offset >= scan.position.offset:
                 self.partition.behind.join(entry)
 
-    @precondition(lambda self: self.partition.behind.scan is not None)
-    @rule(count=st.integers(1, 40))
     def the_scan_reads(self, count: int) -> None:
         for _ in range(count):
             self._hand_over()
@@ -64,10 +50,7 @@ class ParkingMachine(SinkMachine):
     def _hand_over(self) -> None:
         self.partition.behind.hand_over(self.partition.position)
 
-    @invariant()
     def who_waits_has_nothing_in_memory_and_holds_nothing(self) -> None:
-        if not hasattr(self, "partition"):
-            return
         for entry in self._waiting():
             assert self.partition.buffers.pair(entry.outlet) is None
         for pair in self.partition.buffers:
@@ -104,5 +87,81 @@ def test_the_model_parks_tables_and_jobs() -> None:
     machine.teardown()
 
 
-TestParking = ParkingMachine.TestCase
-TestParking.settings = settings(max_examples=examples(40), stateful_step_count=60, deadline=None)
+def walk(seed: int, steps: int) -> Counter[str]:
+    """Many steps, each as often as makes histories deep: Hypothesis' own are mostly short. Returns what happened."""
+    random = Random(seed)
+    machine, happened = ParkingMachine(), Counter[str]()
+    machine.start()
+
+    def produce() -> None:
+        who = random.sample(TENANTS, random.randint(1, len(TENANTS)))
+        machine.sorter_produces({tenant: random.randint(1, 4) for tenant in who}, random.choice([1, 1, 2, 20]))
+
+    def again() -> None:
+        number = random.randrange(len(machine.blocks))
+        machine.ingest.append(number)
+        machine.log.append(sorted_message(machine.blocks[number], number, session="zombie"))
+
+    def lands() -> None:
+        flying = random.choice(machine.flying)
+        machine.flying.remove(flying)
+        machine._end(flying, random.choice(["stored", "stored", "stored", "failed", "in doubt"]))
+
+    def begins() -> None:
+        machine._begin(random.choice(machine._ready()))
+
+    def scans() -> None:
+        before = machine.partition.behind.scan
+        assert before is not None
+        at = before.position.offset
+        machine.the_scan_reads(random.randint(1, 8))
+        after = machine.partition.behind.scan
+        happened["scanned"] += after is None or after.position.offset > at
+        happened["handed over"] += after is None
+
+    def gone() -> None:
+        machine.sink_begins_with_other_jobs(set(random.sample(sorted(JOBS), random.randint(0, 1))))
+
+    behind = lambda: machine.partition.behind  # noqa: E731
+    waiting = machine._waiting
+    rules: list[tuple[float, Callable[[], object], Callable[[], object]]] = [
+        (3, lambda: True, produce),
+        (1, lambda: machine.blocks, again),
+        (
+            6,
+            lambda: machine.partition.position.offset < len(machine.log),
+            lambda: machine.sink_reads(random.randint(1, 8)),
+        ),
+        (8, machine._ready, begins),
+        (8, lambda: machine.flying, lands),
+        (8, lambda: True, lambda: machine.sink_commits(aborted=random.random() < 0.1)),
+        (
+            0.7,
+            lambda: machine.partition.position.offset > machine.stored.offset,
+            lambda: machine.sink_ends(seed % 2 == 0),
+        ),
+        (0.1, lambda: True, gone),
+        (2, machine._still, lambda: machine.partition.behind.park(random.choice(machine._still()), FAILING)),
+        (4, lambda: waiting() and behind().scan is None, lambda: behind().begin([random.choice(waiting())])),
+        (2, lambda: waiting() and behind().scan is not None, machine.others_join),
+        (6, lambda: behind().scan is not None, scans),
+    ]
+    for _ in range(steps):
+        able = [(weight, do) for weight, can, do in rules if can()]
+        [(_, do)] = random.choices(able, [weight for weight, _ in able])
+        do()
+        machine.nothing_behind_the_position_is_missing_and_nothing_is_stored_twice()
+        machine.who_waits_has_nothing_in_memory_and_holds_nothing()
+    machine.teardown()
+    return happened
+
+
+@pytest.mark.parametrize("seed", range(examples(16)))
+def test_each_row_comes_to_each_outlet_once_however_often_it_is_parked(seed: int) -> None:
+    walk(seed, 150)
+
+
+def test_the_walks_do_scan_and_hand_over() -> None:
+    happened = sum((walk(seed, 150) for seed in range(100, 103)), Counter[str]())
+    assert happened["scanned"] > 10
+    assert happened["handed over"] > 5

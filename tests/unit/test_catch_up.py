@@ -195,8 +195,7 @@ def test_who_fails_for_long_is_parked_and_holds_neither_memory_nor_the_commit() 
     world.produce("a", "b")
     world.land("b")
     world.fail("a", 19.0)
-    assert parked(world) == []
-    assert world.partition.buffers.held == 0
+    assert (parked(world), world.partition.buffers.held) == ([], 0)
     world.tick(2.0)
     assert parked(world) == ["a"]
     assert world.partition.buffers.held is None

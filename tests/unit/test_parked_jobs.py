@@ -82,12 +82,30 @@ def test_q3_when_the_parked_record_goes_the_jobs_own_says_what_is_ahead_of_the_p
     land(one, COPY)
     # The cursor is where the object ends, so the job's own record says nothing more.
     assert commit(one) == (0, {"done": -1, "cursor": 1})
+    assert one.committable() is None
     assert [entry.phase for entry in one.behind.hand_over(one.position)] == [Phase.LIVE]
     # But b holds the position below that: without the one record the other must tell (or the object would come again).
     assert commit(one) == (0, {"done": 1, "cursor": -1})
     assert len(one.behind.parking) == 0
     land(one, Outlet("b"))
     assert commit(one) == (1, {"done": -1})
+
+
+def test_q1_a_member_of_the_scan_gets_no_row_from_before_its_cursor() -> None:
+    one = opened()
+    read(one, "a", "b")
+    land(one, COPY)
+    land(one, Outlet("a"))
+    one.behind.park(pair(one, Outlet("b")), FAILING)
+    commit(one)
+    commit(one)  # the job has no record of its own any more
+    read(one, "a")
+    one.behind.park(pair(one, COPY), FAILING)
+    one.behind.begin(list(one.behind.parking))
+    scan(one, 0, "a", "b")
+    assert one.buffers.pair(COPY) is None
+    scan(one, 1, "a")
+    assert pair(one, COPY).rows == 1
 
 
 def test_q5_a_cut_that_was_parked_before_kafka_had_it_is_not_written_before_kafka_has_it() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from logflume.model import Outlet
 from logflume.sink.buffers import Pair
+from logflume.sink.parking.behind import Behind
 from logflume.sink.parking.parked import FAILING, Parked, Phase
 from tests.property.test_sink_commit import JOBS, TENANTS, SinkMachine
 from tests.support.schedules import examples
@@ -122,7 +123,9 @@ def walk(seed: int, steps: int) -> Counter[str]:
     def gone() -> None:
         machine.sink_begins_with_other_jobs(set(random.sample(sorted(JOBS), random.randint(0, 1))))
 
-    behind = lambda: machine.partition.behind  # noqa: E731
+    def behind() -> Behind:
+        return machine.partition.behind
+
     waiting = machine._waiting
     rules: list[tuple[float, Callable[[], object], Callable[[], object]]] = [
         (3, lambda: True, produce),

@@ -98,7 +98,7 @@ def test_q1_a_member_of_the_scan_gets_no_row_from_before_its_cursor() -> None:
     land(one, Outlet("a"))
     one.behind.park(pair(one, Outlet("b")), FAILING)
     commit(one)
-    commit(one)  # the job has no record of its own any more
+    assert one.committable() is None  # and the job has no record of its own any more
     read(one, "a")
     one.behind.park(pair(one, COPY), FAILING)
     one.behind.begin(list(one.behind.parking))

@@ -288,6 +288,13 @@ MUTATIONS = (
         f"{_MERGE}::test_w2_a_file_that_names_what_the_api_owns_is_a_conflict",
     ),
     Mutation(
+        "no-token-back: going back lets in nobody whose token was revoked since",
+        _code("config/merge.py"),
+        "replace(_kept(now[name], tenant), tokens=now[name].tokens)",
+        "_kept(now[name], tenant)",
+        "tests/unit/test_config_merge.py::test_w5_going_back_lets_in_nobody_whose_token_was_taken_away_since",
+    ),
+    Mutation(
         "job-ids: a job keeps its number from generation to generation",
         _code("config/merge.py"),
         "id = old.jobs[key].id if key in old.jobs else job.id",

@@ -137,6 +137,13 @@ def test_w4_routes_stay_with_their_dataset_and_an_old_generation_gets_todays_rou
     assert back["old"] == tenant("old")
 
 
+def test_w5_going_back_lets_in_nobody_whose_token_was_taken_away_since() -> None:
+    then = {"acme": tenant(tokens=(FILE_TOKEN,)), "gone": tenant("gone", tokens=(Token("g", "2" * 64),))}
+    back = merge.restored({"acme": tenant(tokens=(Token("new", "3" * 64),))}, then)
+    assert [token.id for token in back["acme"].tokens] == ["new"]
+    assert [token.id for token in back["gone"].tokens] == ["g"]
+
+
 def test_an_unchanged_tenant_is_the_same_object_and_no_difference() -> None:
     before = {"acme": tenant(jobs=(job("copy", id=1),))}
     found, _ = merge.merge(before, {"acme": tenant(jobs=(job("copy"),))})

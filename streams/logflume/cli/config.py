@@ -132,7 +132,7 @@ def rollback(
     everything: Everything = False,
     as_json: AsObject = False,
 ) -> None:
-    """Make a new generation of what an earlier one had, the API's objects and tokens among it."""
+    """Make a new generation of what an earlier one had, the API's objects too; tokens stay as they are."""
     wish = _wish(yes, who, why or f"back to generation {generation}", accept_removal_of, accept_growth_of)
     place = _Place.open()
     _carry_out(place, place.of_generation(generation), wish, everything=everything, as_json=as_json)

@@ -4,6 +4,7 @@ W1  Only what ``file`` owns is taken from the files or away: what the API owns s
 W2  A file that names something that the API owns is a conflict, and so is an API's job whose dataset would go.
 W3  A job keeps its id for as long as its tenant and key are there; ``numbered`` gives new ones, each once for ever.
 W4  Routes are the log's, not the files': they stay with their dataset.
+W5  Going back brings no token back that was taken away since; only a tenant that is gone comes back with its own.
 """
 
 from __future__ import annotations
@@ -52,8 +53,11 @@ def merge(before: Tenants, files: Tenants) -> tuple[dict[str, Tenant], list[Conf
 
 
 def restored(now: Tenants, then: Tenants) -> dict[str, Tenant]:
-    """Return the tenants of an earlier generation for a new one: the ids and routes that are there stay (W3, W4)."""
-    return {name: _kept(now[name], tenant) if name in now else tenant for name, tenant in then.items()}
+    """Return the tenants of an earlier generation for a new one: today's ids, routes and tokens stay (W3 to W5)."""
+    return {
+        name: replace(_kept(now[name], tenant), tokens=now[name].tokens) if name in now else tenant
+        for name, tenant in then.items()
+    }
 
 
 def numbered(tenants: Tenants, next_job: int) -> tuple[dict[str, Tenant], int]:

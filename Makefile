@@ -5,7 +5,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
-WORKERS ?= 3          # processes that run tests; some of them always wait for something
+WORKERS ?= 4          # processes that run tests; on two cores half of them always wait for something
 ARGS ?=               # handed on to the command of a target: make bench ARGS=--quick
 
 VENV := .venv
@@ -57,7 +57,7 @@ layers: $(READY)
 spelling: $(READY)
 	$(BIN)/codespell
 unit: $(READY)
-	$(BIN)/pytest -q -n $(WORKERS) tests/unit
+	$(BIN)/pytest -q -n logical tests/unit
 
 .PHONY: fix
 fix: $(READY) ## Format, and repair what the linter can

@@ -698,7 +698,7 @@ MUTATIONS = (
     Mutation(
         "in-one-transaction: the group's offsets move with the positions or not at all",
         _code("kafka/transaction.py"),
-        "self._again(deadline, lambda: producer.send_offsets_to_transaction(list(offsets), present, 5.0))",
+        "self._again(deadline, lambda: producer.send_offsets_to_transaction(list(offsets), present, _CALL_SECONDS))",
         "pass",
         f"{_TRANSACTION}::test_messages_and_offsets_are_committed_together",
     ),

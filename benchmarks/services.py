@@ -47,6 +47,9 @@ class Services:
             "topic_prefix": f"{name}.",
             "sort_group": f"{name}-sort",
             "sink_group": f"{name}-sink",
+            # Thousands begin at once here; what the cap does to them is the drills' to show.
+            "sink_new_pairs_a_minute": 100_000,
+            "sink_active_pairs": 100_000,
             "store_url": f"s3://{BUCKET}/{name}",
             "store_endpoint": self.store.endpoint,
             "store_access_key": self.store.access_key,

@@ -341,11 +341,11 @@ def test_y2_the_scan_yields_while_memory_presses_and_goes_on_after() -> None:
     world.commit()
     world.tick(60.0)
     world.scan(1)
-    world.budget.charge(1 << 29)
+    world.budget.charge(700 << 20)
     world.tick()
     world.scan()
     assert (world.consumer.read, world.consumer.paused, world.partition.meeting) == ([0], True, False)
-    world.budget.free(1 << 29)
+    world.budget.free(700 << 20)
     world.tick()
     assert world.partition.meeting  # and the main reader waits for it, as it is near
     world.scan()

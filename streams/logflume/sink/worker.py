@@ -57,7 +57,7 @@ COMMIT_SECONDS = 1.0
 _TICK_SECONDS = 0.02
 _UNCONFIGURED_SECONDS = 0.5
 _EASY = 0.25  # below this part of the budget new ones are let in faster
-_SCANNED_MESSAGES = 20  # a turn, while there is nothing else to read
+_SCANNED_MESSAGES = (2, 20)  # a turn: with something else to read, and without
 _IDLE_SECONDS = 0.1
 _REVOKE_SECONDS = 30.0  # the group waits for us up to max.poll.interval.ms, 300 s
 _DRAIN_SECONDS = 50.0  # supervisors give 60 s and more
@@ -163,7 +163,7 @@ class Sink:
             else:
                 self._event(error, place_of(message))
         now = self._clock.monotonic()
-        self._catch_up.turn(1 if message is not None else _SCANNED_MESSAGES, now)
+        self._catch_up.turn(_SCANNED_MESSAGES[message is None], now)
         if now >= self._next_tick:
             self._next_tick = now + _TICK_SECONDS
             self._tick(now)

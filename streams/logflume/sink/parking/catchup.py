@@ -1,9 +1,9 @@
 """Catching parked outlets up: who is parked when, whose scan begins when, and the consumer that reads for all scans.
 
 Y1  One consumer for all partitions of the worker, one scan a partition, however many are parked.
-Y2  The scan yields: it reads below half of the memory budget only, and never past the main reader. But rows of a frozen
-    cut are read on to its end, as they can't leave the memory before; and of such cuts only so many are read at once
-    as fit into a quarter of it.
+Y2  The scan yields: it reads below six tenths of the memory budget only, and never past the main reader. But rows of
+    a frozen cut are read on to its end, as they can't leave the memory before; and of such cuts only so many are read at
+    once as fit into a quarter of it.
 Y3  When almost all of much fails, nobody is parked: the partition pauses instead (``pausing``), as reading
     everything twice would help nobody.
 """
@@ -33,7 +33,7 @@ from logflume.sink.placing import Stop
 from logflume.sink.schedule import Schedule
 
 TICK_SECONDS = 0.2
-_YIELDS = 0.5  # of the budget
+_YIELDS = 0.6  # of the budget; under load it stands at half, from where the largest are flushed
 _GATHERS = 0.25  # of the budget
 _MOST_FAIL = 0.8  # of a partition's bytes: then the whole store is down, or as good as
 _MUCH = 0.01  # of the budget; reading less than this twice costs nothing

@@ -1084,6 +1084,13 @@ MUTATIONS = (
         f"{_PROMISES}::test_the_app_never_jumps_and_drains_before_it_ends",
     ),
     Mutation(
+        "drain-commit: an orderly end commits what was done while another commit was under way",
+        _code("sort/transport.py"),
+        "            await self.commit()\n",
+        "            return\n",
+        f"{_PROMISES}::test_an_orderly_end_commits_what_was_done_during_the_commit_before",
+    ),
+    Mutation(
         "drain: SIGTERM does not acknowledge what is in work",
         _code("sort/stage.py"),
         "stream_wait_empty=True",

@@ -57,6 +57,38 @@ def test_commits_follow_the_rule_and_not_fausts() -> None:
     assert list(ours._filter_tps_with_pending_acks()) == []
 
 
+def test_an_orderly_end_commits_what_was_done_while_another_commit_was_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Faust's commit only waits for the one that is under way; that one began before the last chunk was done."""
+
+    async def theirs(self: Any) -> None:
+        """Faust's last commit: it found the periodic one under way, waited, and did nothing."""
+
+    async def commit(self: Any) -> bool:
+        self.rule.committed(HERE, self._new_offset(HERE))
+        return True
+
+    monkeypatch.setattr(stock.Consumer, "commit_and_end_transactions", theirs)
+    monkeypatch.setattr(stock.Consumer, "commit", commit)
+    ours = consumer()
+    ours.rule.fetched(HERE, 0, 9, 1.0).done = True
+    asyncio.run(ours.commit_and_end_transactions())
+    assert ours.rule.ready() == []
+
+
+def test_an_orderly_end_does_not_wait_for_a_group_that_takes_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(self: Any) -> bool:
+        return False
+
+    monkeypatch.setattr(stock.Consumer, "commit_and_end_transactions", refused)
+    monkeypatch.setattr(stock.Consumer, "commit", refused)
+    ours = consumer()
+    ours.rule.fetched(HERE, 0, 9, 1.0).done = True
+    asyncio.run(ours.commit_and_end_transactions())
+    assert ours.rule.ready() == [HERE]
+
+
 @pytest.mark.parametrize("error", [NoOffsetForPartitionError(HERE), OffsetOutOfRangeError({HERE: 2})])
 def test_a_fetch_before_a_new_partition_was_placed_is_followed_by_a_seek_and_ends_nothing(error: Exception) -> None:
     """aiokafka looks for positions by itself at a rebalance; a partition without a commit has none before our seek."""

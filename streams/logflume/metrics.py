@@ -675,6 +675,8 @@ def total(metric: Counter | Gauge) -> float:
     """Return the sum of a metric's values over its labels, for who tells it elsewhere."""
     samples = (sample for family in metric.collect() for sample in family.samples)
     return sum(sample.value for sample in samples if not sample.name.endswith("_created"))
+
+
 CONFIG_GENERATION = _gauge(
     "logflume_config_generation",
     "generation",

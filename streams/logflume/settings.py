@@ -362,14 +362,14 @@ class Settings(BaseSettings):
     sink_new_pairs_a_minute: int = Field(
         1_500,
         ge=1,
-        description="New tables and jobs that may begin in a minute, also at once; four times as many while the sink is "
-        "not pressed. Any more are parked before their first row until there is room.",
+        description="New tables and jobs that may begin in a minute, also at once; four times as many while the sink "
+        "is not pressed. Any more are parked before their first row until there is room.",
     )
     sink_generation_wait_seconds: float = Field(
         60.0,
         ge=0,
-        description="How long a sink waits for the configuration by which an edge took rows, before it judges them by its "
-        "own.",
+        description="How long a sink waits for the configuration by which an edge took rows, before it judges them by "
+        "its own.",
     )
     sink_session_timeout_ms: int = Field(
         45_000, ge=1000, description="A sink worker that is silent for this long loses its partitions."

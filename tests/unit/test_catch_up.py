@@ -71,7 +71,7 @@ class FakeMessage:
 
 
 class FakeConsumer:
-    """Reads a log from where it is assigned; ``first`` is where that begins."""
+    """Reads a log from where it is assigned; ``first`` is where that begins. A pause outlives the assignment."""
 
     def __init__(self, log: list[dict[str, int]]) -> None:
         self.log = log
@@ -82,7 +82,7 @@ class FakeConsumer:
 
     def incremental_assign(self, places: Sequence[TopicPartition]) -> None:
         assert self.at is None
-        self.at, self.paused = places[0].offset, False
+        self.at = places[0].offset
 
     def incremental_unassign(self, places: Sequence[TopicPartition]) -> None:
         assert self.at is not None
@@ -352,6 +352,27 @@ def test_y2_the_scan_yields_while_memory_presses_and_goes_on_after() -> None:
     assert world.consumer.read == [0, 1, 2, 3]
     world.tick()
     assert not world.partition.meeting
+
+
+def test_a_scan_that_ended_while_it_was_paused_does_not_keep_the_next_one_from_reading() -> None:
+    world = World()
+    world.produce("a")
+    world.produce("a")
+    world.fail("a")
+    world.commit()
+    world.tick(60.0)
+    world.scan(1)
+    world.budget.charge(700 << 20)
+    world.tick()
+    assert world.consumer.paused
+    world.partition.behind.park(world.pair("a"), FAILING)
+    world.tick()
+    assert world.consumer.at is None
+    world.budget.free(700 << 20)
+    world.destinations.landed(("store",))
+    world.tick(60.0)
+    world.scan()
+    assert world.pair("a").rows == 2
 
 
 def test_who_is_due_later_joins_the_scan_that_has_not_passed_its_cursor() -> None:

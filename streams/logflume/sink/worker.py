@@ -274,6 +274,7 @@ class Sink:
                 where.append(TopicPartition(*at, OFFSET_END))
                 self._assigned.stop(at, start)
         consumer.incremental_assign(where)
+        consumer.resume(where)  # a pause outlives the assignment that it was made in (librdkafka 2.16)
         self._assigned.steer(self._consumer, draining=self._draining)
         _log.info(
             "sink.assigned", partitions=len(assigned), now=len(self._assigned.open), stopped=len(self._assigned.stops)

@@ -2,8 +2,8 @@
 
 Y1  One consumer for all partitions of the worker, one scan a partition, however many are parked.
 Y2  The scan yields: it reads below six tenths of the memory budget only, and never past the main reader. But rows of
-    a frozen cut are read on to its end, as they can't leave the memory before; and of such cuts only so many are read at
-    once as fit into a quarter of it.
+    a frozen cut are read on to its end, as they can't leave the memory before; and of such cuts only so many are read
+    at once as fit into a quarter of it.
 Y3  When almost all of much fails, nobody is parked: the partition pauses instead (``pausing``), as reading
     everything twice would help nobody.
 """
@@ -343,9 +343,12 @@ class CatchUp:
             self._unassign([at])
         self._consumer.incremental_assign([TopicPartition(*at, offset)])
         self._reading.add(at)
+        # A pause outlives the assignment that it was made in.
         if self._yields(self._assigned.open[at]):
             self._consumer.pause([TopicPartition(*at)])
             self._paused.add(at)
+        else:
+            self._consumer.resume([TopicPartition(*at)])
 
     def _unassign(self, places: list[Place]) -> None:
         if self._consumer is not None and places:

@@ -534,6 +534,13 @@ SINK_PARKED_BEHIND = _gauge(
     "Sorted messages between the lowest parked cursor of each partition and its reader, summed.",
     "They must be caught up before retention deletes them; what it deletes is recorded as lost.",
 )
+SINK_PARKED_AGE = _gauge(
+    "logflume_sink_parked_age_seconds",
+    "seconds",
+    (),
+    "Age in Kafka of the oldest rows that a parked table or job waits for.",
+    "Alert at half of the sorted topic's retention: what that deletes first is recorded as lost.",
+)
 SINK_NEW_PARKED = _counter(
     "logflume_sink_new_parked_pairs_total",
     "pairs",

@@ -935,6 +935,13 @@ MUTATIONS = (
         f"{_CATCH_UP}::test_y2_the_scan_yields_while_memory_presses_and_goes_on_after",
     ),
     Mutation(
+        "y2-resumes: a pause does not outlive the scan that it was for",
+        _code("sink/parking/catchup.py"),
+        "        else:\n            self._consumer.resume([TopicPartition(*at)])\n",
+        "",
+        f"{_CATCH_UP}::test_a_scan_that_ended_while_it_was_paused_does_not_keep_the_next_one_from_reading",
+    ),
+    Mutation(
         "y3-pauses: when almost all of much fails nobody is parked",
         _code("sink/parking/catchup.py"),
         "        if others and much and partition",

@@ -10,6 +10,7 @@ import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
 from logflume.block.schema import sorted_schema
+from logflume.clock import ManualClock
 from logflume.errors import Retryable
 from logflume.kafka.position import Position
 from logflume.model import Outlet
@@ -133,6 +134,7 @@ class World:
             self.destinations,
             caps,
             lambda topic, number: self.consumer.first,
+            ManualClock(),
             connect,
         )
 

@@ -106,6 +106,7 @@ class Sink:
             destinations,
             self._caps,
             lambda topic, number: cursors.starts(admin, topic, [number])[number],
+            clock,
         )
         self._joined = False
         self._draining = False

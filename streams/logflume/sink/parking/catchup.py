@@ -17,6 +17,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from logflume import metrics
+from logflume.clock import Clock
 from logflume.errors import LogflumeError, Refused
 from logflume.kafka import client
 from logflume.settings import Settings
@@ -58,6 +59,7 @@ class CatchUp:
         destinations: Destinations,
         caps: Caps,
         starts: Callable[[str, int], int],
+        clock: Clock,
         connect: Callable[[], Consumer] | None = None,
     ) -> None:
         """``starts`` gives the first offset that a partition still has; ``connect`` the consumer for the scans."""
@@ -68,6 +70,7 @@ class CatchUp:
         self._destinations = destinations
         self._caps = caps
         self._starts = starts
+        self._clock = clock
         self._connect = connect or (lambda: _consumer(settings))
         self._consumer: Consumer | None = None
         self._reading: set[Place] = set()
@@ -139,6 +142,8 @@ class CatchUp:
                 counts[entry.reason] += 1
                 if entry.reason == FAILING and len(said) < _TOLD:
                     said.append(_said(partition, entry))
+        since = min((e.since_ms for p in self._assigned.open.values() for e in p.behind.parking if e.away), default=0)
+        metrics.SINK_PARKED_AGE.set(max(0.0, self._clock.now_ns() / 1e9 - since / 1e3) if since > 0 else 0.0)
         metrics.SINK_PARKED_BEHIND.set(sum(_behind(partition) for partition in self._assigned.open.values()))
         for reason, count in counts.items():
             metrics.SINK_PARKED.labels(reason).set(count)

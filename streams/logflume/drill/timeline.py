@@ -75,7 +75,7 @@ def read(
 
     ``start`` is in seconds since 1970; what came before it, or ``seconds`` after it, is not counted.
     """
-    found = {name: Group(seconds) for name in sorted(set(groups.values()))}
+    found = {name: Group(seconds) for name in dict.fromkeys(groups.values())}  # in the order given
     wanted = [
         (groups[each.tenant], path, written)
         for each in files

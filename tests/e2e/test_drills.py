@@ -72,7 +72,7 @@ def test_every_drill_loses_nothing_repeats_nothing_and_recovers_by_itself(tmp_pa
     cast = Cast.of(drill, size)
     left = list(cast.more)
     every = Every({name: tuple(left.pop(0) for _ in range(count[name])) for name in ORDER})
-    ground = OwnGround(tmp_path / "stack", print, **SHORT)
+    ground = OwnGround(tmp_path / "stack", print, **SHORT, status_seconds=2.0)  # else the tests have none
     ground.declare(cast.steady)
     ground.declare(each for name in ORDER if not DRILLS[name].late for each in every.more[name])
     with ground:

@@ -54,6 +54,12 @@ def setup(log_format: str = "console", level: str = "info", stream: TextIO | Non
     )
 
 
+def keep_off_stdout() -> None:
+    """Have structlog write to stderr where nobody called ``setup``: what a command prints is for programs too."""
+    if not structlog.is_configured():
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+
+
 def _json(logger: object, name: str, event: EventDict) -> str:
     """Render one event; what JSON has no form for is written as text, for a log line must never raise."""
     try:

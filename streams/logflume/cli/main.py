@@ -69,6 +69,9 @@ def _main(
     ] = False,
 ) -> None:
     """The logs of many tenants, through Kafka into Delta tables in object storage."""
+    from logflume import logs
+
+    logs.keep_off_stdout()
 
 
 def build(called: str | None) -> typer.Typer:

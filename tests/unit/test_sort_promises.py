@@ -57,7 +57,7 @@ def test_commits_follow_the_rule_and_not_fausts() -> None:
     assert list(ours._filter_tps_with_pending_acks()) == []
 
 
-def test_an_orderly_end_commits_what_was_done_while_another_commit_was_under_way(
+def test_an_orderly_end_commits_what_was_done_during_the_commit_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Faust's commit only waits for the one that is under way; that one began before the last chunk was done."""

@@ -185,7 +185,7 @@ def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     """``up`` in one folder with the settings given, where the processes are thought to run."""
     monkeypatch.setattr(Supervisor, "answers", lambda _: True)
     monkeypatch.setattr(Stack, "_launch", lambda *_: None)
-    monkeypatch.setattr(Stack, "_bring_up", lambda stack, record, _: stack._settings(record))
+    monkeypatch.setattr(Stack, "_bring_up", lambda stack, record, _, declare: stack._settings(record))
 
     def up(**given: object) -> Settings:
         return Stack(GivenSettings(state_dir=tmp_path, **given)).up()

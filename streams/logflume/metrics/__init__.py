@@ -1,0 +1,15 @@
+"""Every metric that Logflume's workers export, declared once: what it counts, and what to do when it is off.
+
+Names are ``logflume_<stage>_<what>_<unit>``, counters end in ``_total``. docs/metrics.md is generated from here.
+"""
+
+# ruff: noqa: F403
+from logflume.metrics.config import *
+from logflume.metrics.edge import *
+from logflume.metrics.metric import DECLARED, REGISTRY, STAGES, UNITS, Kind, Metric, total
+from logflume.metrics.page import page
+from logflume.metrics.sink import *
+from logflume.metrics.sort import *
+from logflume.metrics.watch import *
+
+__all__ = ["DECLARED", "REGISTRY", "STAGES", "UNITS", "Kind", "Metric", "page", "total"]

@@ -380,6 +380,24 @@ class Settings(BaseSettings):
         description="Kafka aborts a sink's transaction after this long, so that its successor can begin.",
     )
 
+    # Explore
+    explore_queries: int = Field(4, ge=1, le=256, description="Queries that run at once, each in a process of its own.")
+    explore_tenant_queries: int = Field(2, ge=1, description="Queries of one tenant that run at once; others wait.")
+    explore_waiting: int = Field(
+        16, ge=1, description="Queries of one tenant that may wait for their turn; one more is refused."
+    )
+    explore_seconds: float = Field(60.0, gt=0, description="How long a query may take.")
+    explore_memory_bytes: ByteSize = Field(
+        _mb(512), ge=16_000_000, description="Memory of a query for its rows; its process has 256 MB more for itself."
+    )
+    explore_rows: int = Field(1_000_000, ge=1, description="Most rows of an answer, whatever its LIMIT says.")
+    explore_threads: int = Field(2, ge=1, le=64, description="Threads that a query computes with.")
+    explore_sandbox: Literal["on", "off"] = Field(
+        "on",
+        description="Whether a query's process gives up files and network before it sees the query (Landlock, Linux "
+        "5.13). `off`: only by SQL's checks, and by having no keys of the store.",
+    )
+
     # Tests
     crash_at: str = Field("", description="For tests: the crash point, `name` or `name:N`, at which the process ends.")
 

@@ -14,11 +14,11 @@ from deltalake import DeltaTable
 
 from logflume import contract
 from logflume.edge import Client
-from logflume.explore import query
 from logflume.formats import combined, to_records
 from logflume.model import load
 from logflume.settings import Settings
 from logflume.table.store import Store
+from tests.support.asking import Asking
 from tests.support.oracle import TENANTS, tenant_of
 from tests.support.pipeline import Pipeline
 from tests.support.waiting import until
@@ -35,11 +35,11 @@ def test_records_of_clients_and_plain_ones_come_to_rest_once_each_and_are_found(
     pipeline.assert_exactly_once()
     assert pipeline.stored_rows() == 5000
     store = Store.from_settings(pipeline.settings)
+    asking = Asking(store, DATASETS)
     counts = Counter(tenant_of(number) for number in range(5000))
     assert set(counts) == set(TENANTS)
     for tenant, count in counts.items():
-        result = query.query(store, DATASETS, tenant, "SELECT count(*) AS n FROM events")
-        assert [row for batch in result.batches for row in batch.to_pylist()] == [{"n": count}]
+        assert asking(tenant, "SELECT count(*) AS n FROM events").table.to_pylist() == [{"n": count}]
     assert sorter.stop() == 0
     assert sink.stop() == 0
     pipeline.judge.assert_drained()

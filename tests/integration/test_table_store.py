@@ -14,14 +14,13 @@ from deltalake import DeltaTable
 from pydantic import SecretStr
 
 from logflume.errors import Misconfigured, Refused, Retryable
-from logflume.explore.find import find
-from logflume.explore.query import query
 from logflume.settings import Settings
 from logflume.table import log, snapshot
 from logflume.table.bucket import Bucket
 from logflume.table.probe import probe
 from logflume.table.store import Store
 from logflume.table.table import Table
+from tests.support.asking import Asking
 from tests.support.careless_store import careless_store
 from tests.support.services import S3
 from tests.support.tables import DAY, NOON, SMALL, append, ids
@@ -81,12 +80,11 @@ def test_checkpoints_bound_what_a_reader_reads(s3: S3, store: Store) -> None:
 def test_queries_skip_files_and_find_ids(store: Store) -> None:
     for day in range(3):
         append(store, [f"{day}-0", f"{day}-1"], upto=2 * day + 2, times=[NOON + day * DAY] * 2)
-    result = query(
-        store, {"http_requests": SMALL}, "acme", "SELECT RayID FROM http_requests WHERE _date = '2025-11-26'"
-    )
-    assert sorted(result.read_all().column("RayID").to_pylist()) == ["1-0", "1-1"]
+    asking = Asking(store, {"http_requests": SMALL})
+    result = asking("acme", "SELECT RayID FROM http_requests WHERE _date = '2025-11-26'")
+    assert sorted(result.table.column("RayID").to_pylist()) == ["1-0", "1-1"]
     assert (result.scanned.files, result.scanned.of_files) == (1, 3)
-    assert [f.rows.num_rows for f in find(store, {"http_requests": SMALL}, "acme", "2-1")] == [1]
+    assert [f.rows.num_rows for f in asking.find("acme", "2-1")] == [1]
     assert list(snapshot.list_tables(store)) == [("acme", "http_requests")]
 
 

@@ -16,12 +16,12 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from logflume import crash, metrics
 from logflume.errors import Misconfigured, Refused, Retryable
-from logflume.explore.find import find
 from logflume.model.dataset import Field, FieldType
 from logflume.table import log, parquet, snapshot
 from logflume.table.store import Heads, Store
 from logflume.table.table import Table
 from tests.support import tables
+from tests.support.asking import Asking
 from tests.support.tables import DAY, NOON, SMALL, TroubledStore, append, held, ids
 
 
@@ -412,5 +412,5 @@ def test_a_field_without_any_value_is_in_no_file_and_is_read_as_null(store: Trou
         "2025-11-25": 0,
         "2025-11-26": 2,
     }
-    found = list(find(store, {"http_requests": SMALL}, "acme", "a", "http_requests"))
+    found = Asking(store, {"http_requests": SMALL}).find("acme", "a", "http_requests")
     assert [each.rows.num_rows for each in found] == [1]

@@ -12,6 +12,7 @@ from logflume import contract
 from logflume.cli import answer
 from logflume.cli.listing import AsJson, json_text, printable
 from logflume.errors import LogflumeError
+from logflume.explore import query
 from logflume.explore.find import find
 from logflume.formats.records import to_records
 from logflume.model import dataset as datasets
@@ -33,16 +34,17 @@ def command(
     contracted = datasets.load(contract.find(settings.topics_dir))
     start = time.monotonic()
     records = []
-    for found in find(Store.from_settings(settings), contracted, tenant, id, dataset):
-        here = to_records(found.rows)
-        records += [{"dataset": found.dataset, "record": record} for record in here]
-        if as_json:
-            continue
-        for record in here:
-            print(found.dataset)
-            answer.show_record(record)
-        print(f"{found.dataset}: ", end="", file=sys.stderr)
-        answer.say_scanned(found.scanned, len(here), time.monotonic() - start)
+    with query.opened(settings, Store.from_settings(settings), contracted) as explorer:
+        for found in find(explorer, contracted, tenant, id, dataset):
+            here = to_records(found.rows)
+            records += [{"dataset": found.dataset, "record": record} for record in here]
+            if as_json:
+                continue
+            for record in here:
+                print(found.dataset)
+                answer.show_record(record)
+            print(f"{found.dataset}: ", end="", file=sys.stderr)
+            answer.say_scanned(found.scanned, len(here), time.monotonic() - start)
     if as_json:
         print(json_text(records))
     if not records:

@@ -30,9 +30,15 @@ def command(
     settings = Settings()
     datasets = dataset.load(contract.find(settings.topics_dir))
     start = time.monotonic()
-    result = query.query(Store.from_settings(settings), datasets, tenant, sql, limit)
-    rows = answer.show(result.batches, result.schema, form)
-    if form is answer.Form.TABLE or result.limited:
-        answer.say_scanned(result.scanned, rows, time.monotonic() - start)
+    with (
+        query.opened(settings, Store.from_settings(settings), datasets) as explorer,
+        explorer.query(tenant, sql, limit) as result,
+    ):
+        rows = answer.show(result.batches, result.schema, form)
+        if form is answer.Form.TABLE or result.limited:
+            answer.say_scanned(result.scanned, rows, time.monotonic() - start)
     if result.limited:
-        print(f"There are more rows: this is the limit of {limit:,}. Write a LIMIT, or give --limit.", file=sys.stderr)
+        print(
+            f"There are more rows: this is the limit of {result.limit:,}. Write a LIMIT, or give --limit.",
+            file=sys.stderr,
+        )

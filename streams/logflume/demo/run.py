@@ -23,6 +23,7 @@ from logflume.demo.show import Cost, Outcome, status
 from logflume.demo.traffic import Traffic
 from logflume.demo.witness import Marks
 from logflume.errors import Misconfigured, Retryable
+from logflume.explore import query
 from logflume.kafka import client, groups
 from logflume.local.stack import Stack
 from logflume.local.tenants import SAMPLES, folder_of
@@ -51,11 +52,11 @@ def run(given: GivenSettings, console: Console, *, records: int, seed: int, file
     show.verdict(console, outcome.verdict)
     if not outcome.verdict.ok:
         return False
-    store = Store.from_settings(settings)
-    steps = walk.attack(store, datasets, traffic) if file is None else walk.access_log(store, datasets, asking)
     console.print(f"\n[bold]Asking the tables of {asking}[/bold]")
-    for number, step in enumerate(steps, start=1):
-        show.step(console, number, step)
+    with query.opened(settings, Store.from_settings(settings), datasets) as explorer:
+        steps = walk.attack(explorer, datasets, traffic) if file is None else walk.access_log(explorer, asking)
+        for number, step in enumerate(steps, start=1):
+            show.step(console, number, step)
     show.what_next(console, asking, _objects(stack) / asking)
     return True
 

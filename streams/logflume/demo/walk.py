@@ -15,9 +15,8 @@ import pyarrow as pa
 
 from logflume.demo.traffic import Traffic
 from logflume.explore.find import find
-from logflume.explore.query import query
+from logflume.explore.query import Explorer
 from logflume.model import Dataset
-from logflume.table.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +31,14 @@ class Step:
     """What the answer says, in words."""
 
 
-def attack(store: Store, datasets: Mapping[str, Dataset], traffic: Traffic) -> Iterator[Step]:
+def attack(explorer: Explorer, datasets: Mapping[str, Dataset], traffic: Traffic) -> Iterator[Step]:
     """Walk through the attack on ``traffic.attacked``; each question uses what the one before found."""
     tenant = traffic.attacked
     span = _between(traffic.start_ms, traffic.start_ms + traffic.shape.span_seconds * 1000)
     likely = f"WAFAttackScore < 20 AND SecurityAction = '' AND {span}"
 
     step = _asked(
-        store,
-        datasets,
+        explorer,
         tenant,
         "Was there a spike of likely attacks that nothing stopped?",
         "SELECT date_bin(INTERVAL '2 minutes', EdgeStartTimestamp) AS minute, count(*) AS likely_attacks\n"
@@ -50,8 +48,7 @@ def attack(store: Store, datasets: Mapping[str, Dataset], traffic: Traffic) -> I
     yield _found(step, f"Yes, around {peak:%H:%M} UTC.")
 
     step = _asked(
-        store,
-        datasets,
+        explorer,
         tenant,
         "Who sent them?",
         "SELECT ClientIP, ClientCountry, count(*) AS requests,\n"
@@ -63,8 +60,7 @@ def attack(store: Store, datasets: Mapping[str, Dataset], traffic: Traffic) -> I
 
     its = f"ClientIP = '{suspect}' AND {span}"
     step = _asked(
-        store,
-        datasets,
+        explorer,
         tenant,
         "What did that address ask for in all this time?",
         "SELECT split_part(ClientRequestURI, 'rid=', 1) AS uri, EdgeResponseStatus AS status, count(*) AS requests\n"
@@ -73,8 +69,7 @@ def attack(store: Store, datasets: Mapping[str, Dataset], traffic: Traffic) -> I
     yield _found(step, "Injections and path traversal, nothing else.")
 
     step = _asked(
-        store,
-        datasets,
+        explorer,
         tenant,
         "Did it get anything out of the origin?",
         "SELECT EdgeStartTimestamp, ClientRequestURI, OriginResponseBytes\n"
@@ -84,8 +79,7 @@ def attack(store: Store, datasets: Mapping[str, Dataset], traffic: Traffic) -> I
     yield _found(step, "No: not one request with OriginResponseBytes > 0." if not found else f"{found} times.")
 
     step = _asked(
-        store,
-        datasets,
+        explorer,
         tenant,
         "Apart from that: a customer was refused with a 403. Which rule did that?",
         "SELECT r.RayID, r.ClientIP, f.Action, f.Description, f.Source\n"
@@ -97,7 +91,7 @@ def attack(store: Store, datasets: Mapping[str, Dataset], traffic: Traffic) -> I
     yield _found(step, f"“{step.answer['Description'][0].as_py()}”.")
 
     started = time.perf_counter()
-    both = list(find(store, datasets, tenant, ray))
+    both = list(find(explorer, datasets, tenant, ray))
     [request] = [f.rows for f in both if f.dataset == "http_requests"]
     shown = ["RayID", "EdgeStartTimestamp", "ClientIP", "ClientRequestMethod", "ClientRequestURI", "EdgeResponseStatus"]
     yield Step(
@@ -109,7 +103,7 @@ def attack(store: Store, datasets: Mapping[str, Dataset], traffic: Traffic) -> I
     )
 
 
-def access_log(store: Store, datasets: Mapping[str, Dataset], tenant: str) -> Iterator[Step]:
+def access_log(explorer: Explorer, tenant: str) -> Iterator[Step]:
     """What anyone asks of an access log of his own."""
     questions = {
         "What was asked for most?": "SELECT ClientRequestMethod AS method, ClientRequestPath AS path, count(*) AS "
@@ -122,12 +116,13 @@ def access_log(store: Store, datasets: Mapping[str, Dataset], tenant: str) -> It
         "FROM http_requests GROUP BY 1 ORDER BY requests DESC LIMIT 3",
     }
     for question, sql in questions.items():
-        yield _asked(store, datasets, tenant, question, sql)
+        yield _asked(explorer, tenant, question, sql)
 
 
-def _asked(store: Store, datasets: Mapping[str, Dataset], tenant: str, question: str, sql: str) -> Step:
+def _asked(explorer: Explorer, tenant: str, question: str, sql: str) -> Step:
     started = time.perf_counter()
-    answer = query(store, datasets, tenant, sql).read_all()
+    with explorer.query(tenant, sql) as result:
+        answer = result.read_all()
     return Step(question, sql, answer, time.perf_counter() - started, "")
 
 

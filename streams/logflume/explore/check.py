@@ -7,8 +7,8 @@ first of two guards: ``query`` has DataFusion itself plan the text with all but 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
@@ -19,7 +19,7 @@ from sqlglot.errors import ParseError, TokenError
 from logflume.errors import Refused
 
 MOST_CHARACTERS = 100_000
-_DIALECT = "postgres"  # the nearest to DataFusion's
+DIALECT = "postgres"  # the nearest to DataFusion's
 _SOURCES = (exp.Table, exp.Subquery, exp.Unnest, exp.Values)
 _VALUES = (exp.Column, exp.Identifier, exp.Bracket, exp.Array, exp.Literal, exp.Null, exp.Neg)
 
@@ -29,11 +29,16 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A query that may run. ``tables``: those it names; ``limited``: it has a LIMIT of its own, outermost."""
+    """A query that may run. ``tables``: those it names; ``limited``: it has a LIMIT of its own, outermost.
+
+    ``places``: of each table that stands once in it, where. ``aliases``: tables by what the query calls them.
+    """
 
     sql: str
     tables: frozenset[str]
     limited: bool
+    places: Mapping[str, exp.Table] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
 
 def check(sql: str, tables: Collection[str]) -> Checked:
@@ -43,7 +48,8 @@ def check(sql: str, tables: Collection[str]) -> Checked:
         if isinstance(node, exp.DML | exp.DDL | exp.Command | exp.Into | exp.Lock) and not isinstance(node, exp.Query):
             raise Refused(f"only SELECT may run here, no {node.key.upper()}{_place(node)}")
         _refuse_function(node)
-    named = set()
+    places: dict[str, list[exp.Table]] = {}
+    aliases: dict[str, str] = {}
     for table in query.find_all(exp.Table):
         name = _name(table)
         if _is_cte(table, name):
@@ -52,14 +58,16 @@ def check(sql: str, tables: Collection[str]) -> Checked:
             near = get_close_matches(name.lower(), tables, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(tables))}"
             raise Refused(f"there is no table {name!r}{_place(table)}; {hint}")
-        named.add(name)
+        places.setdefault(name, []).append(table)
+        aliases[table.alias_or_name] = name
     limited = query.args.get("limit") is not None or query.args.get("fetch") is not None
-    return Checked(_without_semicolon(sql), frozenset(named), limited)
+    once = {name: at[0] for name, at in places.items() if len(at) == 1}
+    return Checked(_without_semicolon(sql), frozenset(places), limited, once, aliases)
 
 
 def _without_semicolon(sql: str) -> str:
     """The one statement alone; a comment may follow its semicolon, so the text's end tells nothing."""
-    ends = [t.start for t in sqlglot.tokenize(sql, dialect=_DIALECT) if t.token_type is TokenType.SEMICOLON]
+    ends = [t.start for t in sqlglot.tokenize(sql, dialect=DIALECT) if t.token_type is TokenType.SEMICOLON]
     return sql[: ends[0]] if ends else sql
 
 
@@ -67,7 +75,7 @@ def _parse(sql: str) -> exp.Query:
     if len(sql) > MOST_CHARACTERS:
         raise Refused(f"the query has {len(sql)} characters; {MOST_CHARACTERS} may be")
     try:
-        parsed = sqlglot.parse(sql, dialect=_DIALECT)
+        parsed = sqlglot.parse(sql, dialect=DIALECT)
     except ParseError as error:
         first = error.errors[0]
         raise Refused(
@@ -131,7 +139,7 @@ def _is_cte(table: exp.Table, name: str) -> bool:
 def _name(table: exp.Table) -> str:
     """The plain name of a table; a file's or another schema's is none of the tenant's."""
     if table.args.get("db") is not None or table.args.get("catalog") is not None:
-        raise Refused(f"a table is named by its dataset alone, not {table.sql(dialect=_DIALECT)!r}{_place(table)}")
+        raise Refused(f"a table is named by its dataset alone, not {table.sql(dialect=DIALECT)!r}{_place(table)}")
     return table.name
 
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from logflume.errors import Refused
-from logflume.explore.query import NoTable, Scanned, query
+from logflume.explore.query import Explorer, NoTable, Scanned
 from logflume.model.dataset import Dataset
-from logflume.table.store import Store
 
 _MOST = 1_000  # of one id in one dataset: an id that so many records share is none
 
@@ -25,7 +24,7 @@ class Found:
 
 
 def find(
-    store: Store, datasets: Mapping[str, Dataset], tenant: str, id: str, dataset: str | None = None
+    explorer: Explorer, datasets: Mapping[str, Dataset], tenant: str, id: str, dataset: str | None = None
 ) -> Iterator[Found]:
     """Search the tenant's tables whose dataset has an id field, or the one named, and yield what each holds.
 
@@ -43,9 +42,10 @@ def find(
         literal = id.replace("'", "''")
         sql = f"SELECT * FROM {name} WHERE \"{field}\" = '{literal}'"
         try:
-            result = query(store, datasets, tenant, sql, _MOST)
+            with explorer.query(tenant, sql, _MOST) as result:
+                found = Found(name, result.read_all(), result.scanned)
         except NoTable:
             if dataset is not None:
                 raise
             continue
-        yield Found(name, result.read_all(), result.scanned)
+        yield found

@@ -62,7 +62,7 @@ class Bucket:
                 **options,
             )
 
-        self._s3 = store(request)
+        self._s3 = self.objects = store(request)
         self._uploads = store(upload)
 
     def put(self, path: str, data: pa.Buffer) -> None:

@@ -24,6 +24,8 @@ from logflume.model.tenant import check_tenant_name
 from logflume.table.turns import Turns
 
 if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
     from logflume.settings import Settings
     from logflume.table.bucket import Bucket
     from logflume.table.log import Head
@@ -124,6 +126,15 @@ class Store:
             request_timeout=REQUEST_SECONDS,
             retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
         )
+
+    @cached_property
+    def objects(self) -> ObjectStore:
+        """obstore's store of everything below ``url``: what reads pieces of objects."""
+        if not self.local:
+            return self._bucket.objects
+        from obstore.store import LocalStore  # late: the pipeline's own reads go elsewhere
+
+        return LocalStore(self.root)
 
     @cached_property
     def _bucket(self) -> Bucket:

@@ -1,0 +1,120 @@
+"""What a query's WHERE says of the columns whose bounds a table's log holds: files outside need not be handed over.
+
+Only what is certain counts. A table that stands twice in a query has no bounds; a condition counts when it is one of
+those that a SELECT's WHERE joins by AND, compares a column of the table with a literal, and the column is the table's
+beyond doubt. Such a condition is never true of null, so it holds through outer joins as well. The engine skips more by
+itself, row groups and pages too, but has to open the files for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+from sqlglot import exp
+
+Value = datetime | date | int
+Bounds = Mapping[str, tuple[Value | None, Value | None]]
+"""By column the least and the greatest value that a row can have, where there is one."""
+
+_LOWER: Final = (exp.GT, exp.GTE)
+_UPPER: Final = (exp.LT, exp.LTE)
+_MIRRORED: Final = {exp.GT: exp.LT, exp.GTE: exp.LTE, exp.LT: exp.GT, exp.LTE: exp.GTE, exp.EQ: exp.EQ}
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """A table's columns that have bounds: its times, its dates, its whole numbers."""
+
+    times: Collection[str]
+    dates: Collection[str]
+    numbers: Collection[str]
+
+    def value(self, column: str, literal: exp.Expr) -> Value | None:
+        """Return a literal as a value of ``column``; None when it is no plain one."""
+        if isinstance(literal, exp.Cast) and literal.to.this in (exp.DataType.Type.DATE, *exp.DataType.TEMPORAL_TYPES):
+            literal = literal.this
+        if not isinstance(literal, exp.Literal):
+            return None
+        text = literal.this
+        try:
+            if column in self.times:
+                at = datetime.fromisoformat(text)
+                return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+            if column in self.dates:
+                return date.fromisoformat(text)
+            return int(text) if column in self.numbers and not literal.is_string else None
+        except (ValueError, OverflowError):
+            return None
+
+
+def of(table: exp.Table, kinds: Kinds) -> Bounds:
+    """Return what the SELECT around ``table``, its only use, says of it."""
+    select = table.find_ancestor(exp.Select)
+    where = select.args.get("where") if select is not None else None
+    if select is None or where is None or not _direct(table, select):
+        return {}
+    alone = not select.args.get("joins") and not select.args.get("laterals")
+    found: dict[str, tuple[Value | None, Value | None]] = {}
+    for condition in _conjuncts(where.this):
+        for column, low, high in _limits(condition, table.alias_or_name, alone, kinds):
+            had_low, had_high = found.get(column, (None, None))
+            found[column] = (_tighter(had_low, low, max), _tighter(had_high, high, min))
+    return found
+
+
+def _direct(table: exp.Table, select: exp.Select) -> bool:
+    """Whether the table is a source of this SELECT itself."""
+    parent = table.parent
+    return isinstance(parent, exp.From | exp.Join) and parent.parent is select
+
+
+def _conjuncts(condition: exp.Expr) -> Iterator[exp.Expr]:
+    left = [condition]
+    while left:
+        each = left.pop()
+        if isinstance(each, exp.Paren):
+            left.append(each.this)
+        elif isinstance(each, exp.And):
+            left += [each.right, each.left]
+        else:
+            yield each
+
+
+def _limits(
+    condition: exp.Expr, name: str, alone: bool, kinds: Kinds
+) -> Iterator[tuple[str, Value | None, Value | None]]:
+    if isinstance(condition, exp.Between) and not condition.args.get("symmetric"):
+        column = _column(condition.this, name, alone, kinds)
+        if column:
+            yield column, kinds.value(column, condition.args["low"]), kinds.value(column, condition.args["high"])
+        return
+    kind: Any = type(condition)
+    if kind not in _MIRRORED:
+        return
+    for side, other, compare in (
+        (condition.this, condition.expression, kind),
+        (condition.expression, condition.this, _MIRRORED[kind]),
+    ):
+        column = _column(side, name, alone, kinds)
+        value = kinds.value(column, other) if column else None
+        if column and value is not None:
+            yield column, None if compare in _UPPER else value, None if compare in _LOWER else value
+
+
+def _column(node: exp.Expr, name: str, alone: bool, kinds: Kinds) -> str:
+    """The column of the table that ``node`` is, or empty."""
+    if not isinstance(node, exp.Column) or node.args.get("db") is not None:
+        return ""
+    if node.table != name and not (alone and not node.table):
+        return ""
+    return node.name if node.name in {*kinds.times, *kinds.dates, *kinds.numbers} else ""
+
+
+def _tighter(one: Value | None, other: Value | None, pick: Any) -> Value | None:
+    if one is None or other is None:
+        return one if other is None else other
+    found: Value = pick(one, other)
+    return found

@@ -1,0 +1,282 @@
+"""Queries, from text to batches: checked, in their turn, each in a process of its own, within limits.
+
+E1  A query sees the tables of its tenant, at one version each, and is handed their files alone (see ``gateway``).
+E2  It ends: after ``explore_seconds``, above ``explore_memory_bytes``, after ``explore_rows`` rows, or when it is
+    cancelled; within a second its process is gone.
+E3  A process that dies takes its own query with it and nothing else.
+E4  Tenants take turns (see ``turns``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+import pyarrow as pa
+import structlog
+
+from logflume.errors import LogflumeError, Refused, Retryable
+from logflume.explore import bounds
+from logflume.explore.check import Checked, check
+from logflume.explore.engine import frames, sandbox
+from logflume.explore.engine.forks import Child, Forks
+from logflume.explore.engine.frames import TableTask, Task
+from logflume.explore.engine.turns import Turns
+from logflume.explore.gateway import Gateway, Object, Pass
+from logflume.explore.rewrite import rewrite
+from logflume.explore.snapshots import Snapshot, Snapshots
+from logflume.explore.span import ALWAYS, Span
+from logflume.model.dataset import Dataset
+from logflume.model.tenant import check_tenant_name
+from logflume.settings import Settings
+from logflume.table.schema import DATE, bounded
+from logflume.table.store import Store
+
+LIMIT: Final = 10_000
+"""Rows that a query without a LIMIT of its own gives."""
+
+_READ_BYTES: Final = 1 << 20
+_log = structlog.get_logger(__name__)
+
+
+class TooLong(Refused):
+    """A query took longer than it may."""
+
+
+class TooLarge(Refused):
+    """A query needs more memory than it may have."""
+
+
+class Gone(Retryable):
+    """Files of a snapshot are gone: the table was deleted, or vacuumed meanwhile. Asked again, it is read anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """Files that a query opened, of all those of its tables, and the bytes that it read, of all of theirs."""
+
+    files: int
+    of_files: int
+    bytes: int
+    of_bytes: int
+
+
+class Answer:
+    """One query that runs. ``batches`` once; the rest may be asked at any time."""
+
+    def __init__(self, schema: pa.Schema, frames: AsyncIterator[pa.RecordBatch], run: _Run, limit: int | None) -> None:
+        self.schema = schema
+        self._frames = frames
+        self._run = run
+        self.limit = limit
+        """Rows after which it is cut, or None when the query has a LIMIT of its own that is smaller than any other."""
+        self.limited = False
+        """Whether it was cut: there are more rows."""
+        self.rows = 0
+
+    @property
+    def scanned(self) -> Scanned:
+        """What was read so far."""
+        made, of = self._run.made, self._run.snapshots.values()
+        return Scanned(len(made.opened), sum(s.files.num_rows for s in of), made.bytes, sum(s.size for s in of))
+
+    @property
+    def versions(self) -> Mapping[str, int]:
+        """By table the version that is read."""
+        return {name: snapshot.version for name, snapshot in self._run.snapshots.items()}
+
+    async def batches(self) -> AsyncIterator[pa.RecordBatch]:
+        """Yield the rows as they come. Raises what ended the query."""
+        async for batch in self._frames:
+            if self.limit is not None and self.rows + batch.num_rows > self.limit:
+                self.limited = True
+                batch = batch.slice(0, self.limit - self.rows)
+            self.rows += batch.num_rows
+            if batch.num_rows:
+                yield batch
+            if self.limited:
+                return
+
+    def cancel(self) -> None:
+        """End the query now; whoever reads it gets ``Refused``."""
+        self._run.cancel()
+
+
+class _Run:
+    """The state of one query, between its parts."""
+
+    def __init__(self, child: Child, made: Pass, snapshots: Mapping[str, Snapshot], deadline: float) -> None:
+        self.child = child
+        self.made = made
+        self.snapshots = snapshots
+        self.deadline = deadline
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        self.child.end()
+
+
+class Engine:
+    """See E1 to E4. ``start`` and ``close`` once each; for one event loop."""
+
+    def __init__(
+        self, settings: Settings, store: Store, datasets: Mapping[str, Dataset], *, forks: Forks | None = None
+    ) -> None:
+        """``forks``: somebody else's, who closes them."""
+        self._settings = settings
+        self._datasets = datasets
+        self._snapshots = Snapshots(store)
+        self._gateway = Gateway(store)
+        self._forks = forks or Forks()
+        self._own_forks = forks is None
+        self._confined = settings.explore_sandbox == "on"
+        self.turns = Turns(settings.explore_queries, settings.explore_tenant_queries, settings.explore_waiting)
+
+    async def start(self) -> Engine:
+        """Begin; returns itself. Raises ``Misconfigured`` when queries can't be confined here."""
+        if self._confined:
+            sandbox.require()
+        await asyncio.to_thread(self._gateway.start)
+        await asyncio.to_thread(self._forks.start)
+        return self
+
+    async def close(self) -> None:
+        """End what runs, and everything that was started."""
+        if self._own_forks:
+            await asyncio.to_thread(self._forks.close)
+        await asyncio.to_thread(self._gateway.close)
+
+    @asynccontextmanager
+    async def query(self, tenant: str, sql: str, *, limit: int = LIMIT, span: Span = ALWAYS) -> AsyncIterator[Answer]:
+        """Run one SELECT over the tenant's tables, which are named as their datasets, and end it with the block.
+
+        ``limit`` cuts a query that has no LIMIT of its own, ``explore_rows`` any. ``span``: what it sees of its tables.
+        Raises ``Refused`` for what must not run, ``NoTable``, ``Busy``, ``Retryable`` when the store fails.
+        """
+        check_tenant_name(tenant)
+        checked = check(sql, self._datasets)
+        text = rewrite(checked, self._datasets)
+        async with self.turns.of(tenant):
+            snapshots = await asyncio.to_thread(self._read, tenant, checked)
+            most = self._settings.explore_rows if checked.limited else min(limit, self._settings.explore_rows)
+            # A comment at the end of the query must not swallow the limit. One row more tells whether the limit cut.
+            text = text if checked.limited else f"{text}\nLIMIT {most + 1}"
+            objects, tables = self._handed(checked, snapshots, span)
+            made = self._gateway.admit(objects)
+            try:
+                child = await self._forks.child()
+                run = _Run(child, made, snapshots, time.monotonic() + self._settings.explore_seconds)
+                try:
+                    async with self._running(run, self._task(text, tables, made.key)) as (schema, batches):
+                        yield Answer(schema, batches, run, most)
+                finally:
+                    child.end()
+            finally:
+                self._gateway.dismiss(made)
+
+    def _read(self, tenant: str, checked: Checked) -> dict[str, Snapshot]:
+        return {name: self._snapshots.read(tenant, name) for name in sorted(checked.tables)}
+
+    def _handed(
+        self, checked: Checked, snapshots: Mapping[str, Snapshot], span: Span
+    ) -> tuple[dict[str, Object], list[TableTask]]:
+        objects: dict[str, Object] = {}
+        tables = []
+        for name, snapshot in snapshots.items():
+            dataset = self._datasets[name]
+            use = checked.places.get(name)
+            found = bounds.of(use, _kinds(dataset)) if use is not None else {}
+            objects |= snapshot.objects(name, snapshot.within(found, span, dataset.time_field))
+            tables.append(TableTask(name, snapshot.schema, DATE, span.where(dataset.time_field)))
+        return objects, tables
+
+    def _task(self, text: str, tables: list[TableTask], key: str) -> Task:
+        return Task(
+            text,
+            tuple(tables),
+            self._gateway.port,
+            key,
+            int(self._settings.explore_memory_bytes),
+            cpu_seconds=int(self._settings.explore_seconds * self._settings.explore_threads) + 1,
+            threads=self._settings.explore_threads,
+            confined=self._confined,
+        )
+
+    @asynccontextmanager
+    async def _running(self, run: _Run, task: Task) -> AsyncIterator[tuple[pa.Schema, AsyncIterator[pa.RecordBatch]]]:
+        """Hand the task over, and read until it has a schema: what can't run fails here."""
+        await asyncio.to_thread(frames.send_task, run.child.stream, task)
+        reader, writer = await asyncio.open_connection(sock=run.child.stream, limit=_READ_BYTES)
+        try:
+            kind, payload = await self._frame(run, reader)
+            if kind != frames.SCHEMA:
+                raise self._failure(run, kind, payload)
+            schema = pa.ipc.read_schema(pa.py_buffer(payload))
+            yield schema, self._batches(run, reader, schema)
+        finally:
+            writer.close()
+
+    async def _batches(
+        self, run: _Run, reader: asyncio.StreamReader, schema: pa.Schema
+    ) -> AsyncIterator[pa.RecordBatch]:
+        while True:
+            kind, payload = await self._frame(run, reader)
+            if kind == frames.DONE:
+                return
+            if kind != frames.BATCH:
+                raise self._failure(run, kind, payload)
+            batch = pa.ipc.read_record_batch(pa.py_buffer(payload), schema)
+            batch.validate(full=True)  # by whatever the process had become
+            yield batch
+
+    async def _frame(self, run: _Run, reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+        """The next frame; an empty one when the process has died."""
+        try:
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + run.deadline - time.monotonic()):
+                kind, length = frames.HEAD.unpack(await reader.readexactly(frames.HEAD.size))
+                if length > frames.MOST_BYTES:
+                    return frames.FAILED, frames.failure("broken", f"it sent {length} bytes at once")
+                return kind, await reader.readexactly(length)
+        except TimeoutError:
+            run.child.end()
+            raise TooLong(
+                f"the query took longer than {self._settings.explore_seconds:.0f} s and was ended; ask for less, "
+                "such as a shorter time range"
+            ) from None
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return b"", b""
+
+    def _failure(self, run: _Run, kind: bytes, payload: bytes) -> LogflumeError:
+        if run.cancelled:
+            return Refused("the query was cancelled")
+        if run.made.lacking:
+            for snapshot in run.snapshots.values():
+                self._snapshots.forget(snapshot.path)
+            return Gone(f"the table has changed while it was read: {run.made.lacking} is gone. Ask again.")
+        if run.made.failed:
+            return Retryable(f"the store failed while the query ran: {run.made.failed}")
+        told: dict[str, Any] = orjson.loads(payload) if kind == frames.FAILED else {"kind": "died", "text": ""}
+        text = told["text"].replace("datafusion.public.", "")
+        if told["kind"] == "memory" or "Resources exhausted" in text or ("memory" in text.lower() and "alloc" in text):
+            megabytes = self._settings.explore_memory_bytes / 1e6
+            return TooLarge(f"the query needs more than the {megabytes:,.0f} MB that it may have; ask for less at once")
+        if told["kind"] == "refused":
+            return Refused(f"the query can't run: {text}")
+        _log.error("explore.query-died", kind=told["kind"], text=text)
+        if told["kind"] == "died":
+            return TooLarge(
+                "the query's process has died; most likely it needed more memory or CPU time than it may have"
+            )
+        return Retryable(f"the query's process failed: {text}")
+
+
+def _kinds(dataset: Dataset) -> bounds.Kinds:
+    stated = bounded(dataset)
+    numbers = [name for name in stated if name.startswith("_src_")]
+    return bounds.Kinds([name for name in stated if name not in numbers], [DATE], numbers)

@@ -1,0 +1,107 @@
+"""The process of one query: it confines itself, runs the query, and sends what comes out.
+
+What it may read lies behind the gateway, by a key that opens the files of this query's tables alone. DataFusion plans
+the text with everything but plain queries switched off: the second guard, after ``check``.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Final
+
+import datafusion
+import orjson
+import pyarrow as pa
+import pyarrow.compute  # what is imported later can't be: no file can be opened then
+from datafusion.object_store import AmazonS3
+
+from logflume.errors import LogflumeError
+from logflume.explore import functions
+from logflume.explore.engine import frames, sandbox
+from logflume.explore.engine.frames import BUCKET, Refusal, TableTask, Task
+from logflume.explore.plain import plain, plain_schema
+
+_OVERHEAD_BYTES: Final = 256_000_000
+"""For threads' stacks, pages being decoded and what else the engine does not count, beyond its rows."""
+
+_SETTINGS: Final = {
+    "datafusion.sql_parser.enable_ident_normalization": "false",  # a plain session folds RayID to rayid
+    "datafusion.execution.parquet.pushdown_filters": "true",
+    "datafusion.execution.parquet.reorder_filters": "true",
+    "datafusion.execution.parquet.metadata_size_hint": "65536",  # the footer and most indexes in one request
+    "datafusion.execution.time_zone": "UTC",
+    "datafusion.catalog.information_schema": "false",
+}
+
+
+def main(stream: socket.socket, parent: int) -> int:
+    """Run the task that comes by ``stream``; returns the exit code. ``parent``: whose death ends it."""
+    try:
+        task = frames.receive_task(stream)
+    except EOFError:
+        return 0
+    try:
+        sandbox.bound(task.memory_bytes + _OVERHEAD_BYTES, task.cpu_seconds)
+        if os.getppid() != parent:
+            return 1  # it died before it could be asked to tell
+        if task.confined:
+            sandbox.confine(task.port)
+        _run(task, stream)
+    except BrokenPipeError:
+        return 0  # nobody waits for the answer any more
+    except MemoryError:
+        frames.send(stream, frames.FAILED, frames.failure("memory", "there is no memory left"))
+    except Refusal as refusal:
+        frames.send(stream, frames.FAILED, frames.failure("refused", str(refusal)))
+    except (LogflumeError, OSError) as error:
+        frames.send(stream, frames.FAILED, frames.failure("broken", f"{type(error).__name__}: {error}"))
+    return 0
+
+
+def _run(task: Task, stream: socket.socket) -> None:
+    context = _context(task)
+    options = datafusion.SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
+    try:
+        frame = context.sql_with_options(task.sql, options)
+        schema = plain_schema(frame.schema())
+        frames.send(stream, frames.SCHEMA, schema.serialize())
+        for batch in frame.execute_stream():
+            rows = plain(batch.to_pyarrow(), schema)
+            if rows.num_rows:
+                frames.send(stream, frames.BATCH, rows.serialize())
+    except (BrokenPipeError, MemoryError):
+        raise
+    except Exception as error:  # the engine's errors have no type of their own
+        raise Refusal(str(error)) from error
+    frames.send(stream, frames.DONE, orjson.dumps({}))
+
+
+def _context(task: Task) -> datafusion.SessionContext:
+    config = datafusion.SessionConfig(dict(_SETTINGS)).with_target_partitions(task.threads)
+    memory = datafusion.RuntimeEnvBuilder().with_disk_manager_disabled().with_greedy_memory_pool(task.memory_bytes)
+    context = datafusion.SessionContext(config, memory)
+    store = AmazonS3(
+        bucket_name=BUCKET,
+        region="none",
+        access_key_id="query",
+        secret_access_key="query",  # the gateway goes by the session token alone
+        session_token=task.key,
+        endpoint=f"http://127.0.0.1:{task.port}",
+        allow_http=True,
+    )
+    context.register_object_store("s3://", store, BUCKET)
+    functions.register(context)
+    for table in task.tables:
+        _register(context, table)
+    return context
+
+
+def _register(context: datafusion.SessionContext, table: TableTask) -> None:
+    """Files may lack columns of the schema: null there. A bounded table is a view; the engine looks through it."""
+    date = [(table.date, pa.date32())]
+    schema = pa.schema([field for field in table.schema if field.name != table.date])
+    name = f"{table.name}: files" if table.where else table.name
+    context.register_listing_table(name, f"s3://{BUCKET}/{table.name}/", table_partition_cols=date, schema=schema)
+    if table.where:
+        context.register_view(table.name, context.sql(f'SELECT * FROM "{name}" WHERE {table.where}'))

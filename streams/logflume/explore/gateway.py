@@ -1,0 +1,253 @@
+"""What queries may read: objects handed over one by one, by a read-only S3 on this machine's loopback.
+
+G1  A key opens the objects of its pass and no others, under names that the pass gives them; without a key, with
+    another, or after ``dismiss`` there is nothing. A key is 256 random bits.
+G2  Nothing is written, and what is not GET, HEAD or a listing is refused.
+G3  It counts what each pass has read.
+
+The processes of queries have no keys of the store: whatever they were made to do, they can't read what another tenant
+has. It also keeps small pieces of files (footers, indexes, Bloom filters) for the next query: objects never change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
+
+import obstore
+import structlog
+import uvicorn
+from obstore.exceptions import BaseError
+
+from logflume.explore.engine.frames import BUCKET
+from logflume.table.store import Store
+
+_TOKEN: Final = b"x-amz-security-token"
+_PIECE_BYTES: Final = 256_000
+_KEPT_BYTES: Final = 64_000_000
+_START_SECONDS: Final = 10.0
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """An object of the store: its path below the store's URL, and its bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass
+class Pass:
+    """What one query may read, by the names it knows, and what it has read so far."""
+
+    objects: Mapping[str, Object]
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    bytes: int = 0
+    opened: set[str] = field(default_factory=set)
+    lacking: str = ""
+    """A path that the store did not have: the snapshot is older than a vacuum, or the table was deleted."""
+    failed: str = ""
+    """What the store last failed with."""
+
+
+class Pieces:
+    """Small pieces of objects, those used last. For one event loop."""
+
+    def __init__(self, most_bytes: int = _KEPT_BYTES) -> None:
+        self._most = most_bytes
+        self._held = 0
+        self._pieces: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
+
+    def get(self, piece: tuple[str, int, int]) -> bytes | None:
+        """Return a piece (path, start, end)."""
+        found = self._pieces.get(piece)
+        if found is not None:
+            self._pieces.move_to_end(piece)
+        return found
+
+    def put(self, piece: tuple[str, int, int], data: bytes) -> None:
+        """Keep a piece, if it is small."""
+        if len(data) > _PIECE_BYTES or piece in self._pieces:
+            return
+        self._pieces[piece] = data
+        self._held += len(data)
+        while self._held > self._most:
+            _, dropped = self._pieces.popitem(last=False)
+            self._held -= len(dropped)
+
+
+class Gateway:
+    """See G1 to G3. ``start`` and ``close`` once each, or a ``with`` block; ``admit`` and ``dismiss`` by any thread."""
+
+    def __init__(self, store: Store) -> None:
+        self._objects = store.objects
+        self._passes: dict[str, Pass] = {}
+        self._pieces = Pieces()
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                self._answer,
+                host="127.0.0.1",
+                port=0,
+                http="httptools",
+                loop="uvloop",
+                interface="asgi3",
+                proxy_headers=False,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+            )
+        )
+        self._thread = threading.Thread(target=self._run, name="logflume-gateway", daemon=True)
+        self._started = threading.Event()
+        self.port = 0
+
+    def start(self) -> Gateway:
+        """Listen; returns itself."""
+        self._thread.start()
+        if not self._started.wait(_START_SECONDS):
+            raise RuntimeError("the gateway does not start")
+        return self
+
+    def close(self) -> None:
+        """Stop listening; queries that still run fail."""
+        self._server.should_exit = True
+        self._server.force_exit = True
+        self._thread.join(_START_SECONDS)
+
+    def __enter__(self) -> Gateway:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def admit(self, objects: Mapping[str, Object]) -> Pass:
+        """Return a new pass for ``objects``, which stands until ``dismiss``."""
+        made = Pass(objects)
+        self._passes[made.key] = made
+        return made
+
+    def dismiss(self, made: Pass) -> None:
+        """Let a pass open nothing any more."""
+        self._passes.pop(made.key, None)
+
+    def _run(self) -> None:
+        async def serve() -> None:
+            serving = asyncio.create_task(self._server.serve())
+            while not self._server.started and not serving.done():
+                await asyncio.sleep(0.001)
+            if self._server.started:
+                self.port = self._server.servers[0].sockets[0].getsockname()[1]
+                self._started.set()
+            await serving
+
+        import uvloop
+
+        uvloop.run(serve())
+
+    async def _answer(self, scope: dict[str, Any], _: object, send: Send) -> None:
+        """One request, as ASGI has it."""
+        if scope["type"] != "http":
+            return
+        headers = dict(scope["headers"])
+        made = self._passes.get(headers.get(_TOKEN, b"").decode("latin-1"))
+        if made is None:
+            await _send(send, 403, _error("AccessDenied", "no query has this key"))
+        elif scope["method"] not in ("GET", "HEAD"):
+            await _send(send, 405, _error("MethodNotAllowed", "here objects are read"))
+        elif scope["path"].strip("/") == BUCKET:
+            query = parse_qs(scope["query_string"].decode())
+            await _send(send, 200, _listing(made, query.get("prefix", [""])[0]))
+        else:
+            name = scope["path"].removeprefix(f"/{BUCKET}/")
+            await self._object(made, name, headers.get(b"range"), scope["method"] == "HEAD", send)
+
+    async def _object(self, made: Pass, name: str, range: bytes | None, head: bool, send: Send) -> None:
+        object = made.objects.get(name)
+        if object is None:
+            await _send(send, 404, _error("NoSuchKey", name))
+            return
+        start, end = _span(range, object.size)
+        about = [
+            (b"etag", f'"{name}"'.encode()),
+            (b"last-modified", b"Thu, 01 Jan 1970 00:00:00 GMT"),
+            (b"accept-ranges", b"bytes"),
+        ]
+        if head:
+            await _send(send, 200, b"", [*about, (b"content-length", str(object.size).encode())])
+            return
+        if start >= end:
+            await _send(send, 416, _error("InvalidRange", f"{start}-{end} of {object.size}"))
+            return
+        try:
+            data = await self._read(object, start, end)
+        except FileNotFoundError:
+            made.lacking = object.path
+            await _send(send, 404, _error("NoSuchKey", name))
+            return
+        except (BaseError, OSError) as error:
+            made.failed = str(error).split("\n\nDebug source:")[0]
+            _log.warning("explore.store-failed", path=object.path, error=made.failed)
+            await _send(send, 400, _error("StoreFailed", "the store failed"))  # 400: not to be tried again here
+            return
+        made.opened.add(name)
+        made.bytes += len(data)
+        about.append((b"content-range", f"bytes {start}-{end - 1}/{object.size}".encode()))
+        await _send(send, 206 if range else 200, data, about)
+
+    async def _read(self, object: Object, start: int, end: int) -> bytes:
+        piece = (object.path, start, end)
+        kept = self._pieces.get(piece)
+        if kept is None:
+            kept = bytes(await obstore.get_range_async(self._objects, object.path, start=start, end=end))
+            self._pieces.put(piece, kept)
+        return kept
+
+
+def _span(range: bytes | None, size: int) -> tuple[int, int]:
+    """The bytes that are asked for, as start and end; all of them when no range is, or one that is not understood."""
+    if range is None or not range.startswith(b"bytes="):
+        return 0, size
+    first, _, last = range.removeprefix(b"bytes=").decode("latin-1").partition("-")
+    if not first:
+        return (max(0, size - int(last)), size) if last.isdigit() else (0, size)
+    if not first.isdigit() or (last and not last.isdigit()):
+        return 0, size
+    return int(first), min(size, int(last) + 1 if last else size)
+
+
+def _listing(made: Pass, prefix: str) -> bytes:
+    """All objects below a prefix in one page: a snapshot has thousands, not millions."""
+    contents = "".join(
+        f"<Contents><Key>{escape(name)}</Key><LastModified>1970-01-01T00:00:00.000Z</LastModified>"
+        f'<ETag>"{escape(name)}"</ETag><Size>{object.size}</Size></Contents>'
+        for name, object in made.objects.items()
+        if name.startswith(prefix)
+    )
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult>'
+        f"<Name>{BUCKET}</Name><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>"
+    ).encode()
+
+
+def _error(code: str, message: str) -> bytes:
+    return f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>".encode()
+
+
+async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]] | None = None) -> None:
+    headers = list(headers or [])
+    if not any(name == b"content-length" for name, _ in headers):
+        headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

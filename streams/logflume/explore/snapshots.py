@@ -1,0 +1,135 @@
+"""What tenants' tables hold now, for queries: kept from query to query, and only what is new in a log is read.
+
+A snapshot's files stay readable for as long as vacuum leaves them (hours). One that turns out to be gone, as after a
+table was deleted by hand, is forgotten (``forget``), and read anew.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from logflume.errors import LogflumeError
+from logflume.explore.bounds import Bounds, Value
+from logflume.explore.gateway import Object
+from logflume.explore.plain import plain_schema
+from logflume.explore.span import ALWAYS, Span
+from logflume.table import log
+from logflume.table.schema import DATE
+from logflume.table.store import Store
+
+_KEPT: Final = 500
+
+
+class NoTable(LogflumeError):
+    """A tenant has no rows at rest in a dataset yet."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A table at one version. ``files``: what Delta's log says of each, a row a file, columns flattened."""
+
+    path: str
+    version: int
+    schema: pa.Schema
+    files: pa.Table
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return pc.sum(self.files.column("size_bytes")).as_py() or 0
+
+    @property
+    def rows(self) -> int:
+        """Rows of all files."""
+        return pc.sum(self.files.column("num_records")).as_py() or 0
+
+    def within(self, bounds: Bounds, span: Span = ALWAYS, time: str = "") -> pa.Table:
+        """Return the files that may have rows within ``bounds`` and ``span``: those that the log does not exclude."""
+        keep = np.ones(self.files.num_rows, dtype=bool)
+        for column, (low, high) in bounds.items():
+            keep &= self._may(column, low, high)
+        if span is not ALWAYS:
+            timeless = np.asarray(pc.not_equal(self._stated(f"null_count.{time}", pa.int64(), -1), 0))
+            keep &= self._may(time, span.since, span.last) | (timeless & self._may("_received", span.since, span.last))
+        return self.files.filter(pa.array(keep))
+
+    def _may(self, column: str, low: Value | None, high: Value | None) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Whether each file may have a value between ``low`` and ``high``; true where the log does not say."""
+        may = np.ones(self.files.num_rows, dtype=bool)
+        for side, limit, out in (("max", low, pc.less), ("min", high, pc.greater)):
+            name = f"partition.{DATE}" if column == DATE else f"{side}.{column}"
+            if limit is not None and name in self.files.schema.names:
+                stated = self.files.column(name)
+                may &= ~np.asarray(pc.fill_null(out(stated, pa.scalar(limit).cast(stated.type)), False))
+        return may
+
+    def _stated(self, name: str, type: pa.DataType, otherwise: Any) -> pa.ChunkedArray:
+        if name not in self.files.schema.names:
+            return pa.chunked_array([pa.repeat(pa.scalar(otherwise, type), self.files.num_rows)])
+        return pc.fill_null(self.files.column(name), otherwise)
+
+    def objects(self, name: str, files: pa.Table) -> Mapping[str, Object]:
+        """Return what a query is handed to read ``files``, as a table called ``name``."""
+        paths, sizes = (files.column(column).to_pylist() for column in ("path", "size_bytes"))
+        dates = [str(date) for date in files.column(f"partition.{DATE}").to_pylist()]
+        return {
+            f"{name}/{DATE}={date}/{path.rpartition('/')[2]}": Object(f"{self.path}/{path}", size)
+            for path, size, date in zip(paths, sizes, dates, strict=True)
+        }
+
+
+class Snapshots:
+    """The tables used last, ``_KEPT`` at most. Safe for threads; a call reads the log's end, and blocks on it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, tuple[DeltaTable, Snapshot]] = OrderedDict()
+
+    def read(self, tenant: str, dataset: str) -> Snapshot:
+        """Return the newest snapshot. Raises ``NoTable``, ``Retryable``, ``Refused``."""
+        path = self._store.table(tenant, dataset)
+        with self._lock:
+            known = self._known.pop(path, None)  # whoever asks meanwhile reads it whole: a handle is one thread's
+        table = self._updated(known[0]) if known else None
+        if table is None:
+            table = log.open_table(self._store, path)
+            known = None
+        if table is None:
+            raise NoTable(
+                f"nothing of the tenant {tenant!r} has come to rest in {dataset} yet: there is no table "
+                f"{self._store.uri(path)}. `logflume table list` shows those that there are."
+            )
+        if known is not None and known[1].version == table.version():
+            found = known[1]
+        else:
+            files = pa.table(table.get_add_actions(flatten=True))
+            found = Snapshot(path, table.version(), plain_schema(pa.schema(table.schema().to_arrow())), files)
+        with self._lock:
+            self._known[path] = (table, found)
+            while len(self._known) > _KEPT:
+                self._known.popitem(last=False)
+        return found
+
+    def forget(self, path: str) -> None:
+        """Have the table at ``path`` read whole the next time."""
+        with self._lock:
+            self._known.pop(path, None)
+
+    @staticmethod
+    def _updated(table: DeltaTable) -> DeltaTable | None:
+        try:
+            table.update_incremental()
+        except (DeltaError, TableNotFoundError, OSError):
+            return None  # read whole, it will tell what is wrong
+        return table

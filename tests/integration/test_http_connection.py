@@ -14,8 +14,8 @@ import pytest
 import trustme
 from uvicorn.protocols.http import httptools_impl
 
-from logflume.edge.http.connection import Connection
 from logflume.errors import Misconfigured
+from logflume.web.connection import Connection
 from tests.support.edge import rows
 from tests.support.http_edge import DATASETS, TOKEN, serving
 from tests.support.producer import FakeProducer

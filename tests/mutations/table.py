@@ -211,7 +211,7 @@ MUTATIONS = (
     ),
     Mutation(
         "slow-heads: who drips a head does not hold a connection",
-        _code("edge/http/connection.py"),
+        _code("web/connection.py"),
         "            if self._timer is None:\n                self._arm(self.limits.header_seconds, self._head_late)\n",
         "",
         "tests/integration/test_http_connection.py::test_co1_a_second_head_on_a_connection_is_bounded_too",

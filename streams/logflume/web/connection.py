@@ -20,9 +20,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+from prometheus_client import Gauge
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-
-from logflume import metrics
 
 _MOST_HEADERS: Final = 100
 _LINGER_SECONDS: Final = 2.0
@@ -32,11 +31,12 @@ _FRAMING: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """See CO1 to CO6."""
+    """See CO1 to CO6. ``open``: the metric of connections that are."""
 
     header_bytes: int
     header_seconds: float
     most_connections: int
+    open: Gauge
 
 
 def protocol(limits: ConnectionLimits) -> type[asyncio.Protocol]:
@@ -62,7 +62,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A sender has connected (CO1, CO5)."""
         super().connection_made(transport)
-        metrics.EDGE_HTTP_CONNECTIONS.set(len(self.connections))
+        self.limits.open.set(len(self.connections))
         if len(self.connections) > self.limits.most_connections:
             self._end(503, "too many connections", "retry-after: 2\r\n")
             return
@@ -72,7 +72,7 @@ class Connection(HttpToolsProtocol):
         """The connection is gone."""
         self._disarm()
         super().connection_lost(exc)
-        metrics.EDGE_HTTP_CONNECTIONS.set(len(self.connections))
+        self.limits.open.set(len(self.connections))
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come; the parser calls ``on_…`` from within."""

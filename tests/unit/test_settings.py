@@ -6,16 +6,30 @@ import stat
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from logflume.errors import Misconfigured
 from logflume.local.record import write_toml
-from logflume.settings import STACK_FILE, GivenSettings, Settings
+from logflume.settings import STACK_FILE, GivenSettings, Settings, page, variable
 from tests.support import pages
 
 
 def test_the_pages_generated_from_code_are_current() -> None:
     for path, text in pages.generated().items():
         assert path.read_text() == text, f"{path} is not current: make docs"
+
+
+def test_every_setting_stands_on_the_page_once() -> None:
+    rows = [line.split("`")[1] for line in page().splitlines() if line.startswith("| `")]
+    assert sorted(rows) == sorted(variable(name) for name in Settings.model_fields)
+
+
+def test_a_stages_setting_is_checked_and_can_not_be_changed() -> None:
+    settings = Settings()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.sink_flush_rows = 1
+    with pytest.raises(Misconfigured, match="LOGFLUME_EDGE_BLOCK_ROWS"):
+        Settings(edge_block_rows=0)
 
 
 def test_an_argument_beats_a_variable_beats_the_file_beats_the_stack(

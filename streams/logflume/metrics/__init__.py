@@ -6,6 +6,7 @@ Names are ``logflume_<stage>_<what>_<unit>``, counters end in ``_total``. docs/m
 # ruff: noqa: F403
 from logflume.metrics.config import *
 from logflume.metrics.edge import *
+from logflume.metrics.explore import *
 from logflume.metrics.metric import DECLARED, REGISTRY, STAGES, UNITS, Kind, Metric, total
 from logflume.metrics.page import page
 from logflume.metrics.sink import *

@@ -10,7 +10,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-STAGES = ("edge", "sort", "sink", "job", "table", "config", "status", "pressure")
+STAGES = ("edge", "sort", "sink", "job", "table", "config", "status", "pressure", "explore")
 UNITS = (
     "rows",
     "bytes",
@@ -28,6 +28,7 @@ UNITS = (
     "generation",
     "generations",
     "workers",
+    "queries",
     "markers",
     "ratio",
     "info",

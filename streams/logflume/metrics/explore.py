@@ -1,0 +1,33 @@
+"""Queries: asked, answered, and those who ask."""
+
+from __future__ import annotations
+
+from logflume.metrics.metric import counter, gauge, histogram
+
+EXPLORE_REQUESTS = counter(
+    "logflume_explore_requests_total",
+    "requests",
+    ("path", "status"),
+    "Requests that the API has answered.",
+    "Many 5xx: the log of `logflume serve` says why. Many 429: a tenant asks more than its turns allow.",
+)
+EXPLORE_SECONDS = histogram(
+    "logflume_explore_request_seconds",
+    ("path",),
+    "Time until a request's answer began.",
+    "Long: queries wait for a turn (explore_queries), the store is slow, or tables have many small files.",
+)
+EXPLORE_QUERIES = counter(
+    "logflume_explore_queries_total",
+    "queries",
+    ("state",),
+    "Queries that have ended: done, failed or cancelled.",
+    "Many failed: `GET /api/v1/queries` of the tenant says why each did.",
+)
+EXPLORE_CONNECTIONS = gauge(
+    "logflume_explore_connections",
+    "connections",
+    (),
+    "Open connections of those who ask.",
+    "Near serve_connections: new ones are answered 503.",
+)

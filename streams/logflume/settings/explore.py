@@ -1,0 +1,35 @@
+"""Settings of queries, and of the server that takes them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ByteSize, Field
+
+from logflume.settings.stage import Stage, mb
+
+
+class Explore(Stage, title="Explore"):
+    """What a query may take, and where ``logflume serve`` answers them."""
+
+    explore_queries: int = Field(4, ge=1, le=256, description="Queries that run at once, each in a process of its own.")
+    explore_tenant_queries: int = Field(2, ge=1, description="Queries of one tenant that run at once; others wait.")
+    explore_waiting: int = Field(
+        16, ge=1, description="Queries of one tenant that may wait for their turn; one more is refused."
+    )
+    explore_seconds: float = Field(60.0, gt=0, description="How long a query may take.")
+    explore_memory_bytes: ByteSize = Field(
+        mb(512), ge=16_000_000, description="Memory of a query for its rows; its process has 256 MB more for itself."
+    )
+    explore_rows: int = Field(1_000_000, ge=1, description="Most rows of an answer, whatever its LIMIT says.")
+    explore_threads: int = Field(2, ge=1, le=64, description="Threads that a query computes with.")
+    explore_sandbox: Literal["on", "off"] = Field(
+        "on",
+        description="Whether a query's process gives up files and network before it sees the query (Landlock, Linux "
+        "5.13). `off`: only by SQL's checks, and by having no keys of the store.",
+    )
+    serve_host: str = Field("127.0.0.1", description="Address on which `logflume serve` answers.")
+    serve_port: int = Field(8090, ge=0, le=65535, description="Port of the same; 0: any free one, logged.")
+    serve_certificate: str = Field("", description="File of the certificate chain (PEM); empty: HTTP without TLS.")
+    serve_key: str = Field("", description="File of the certificate's private key (PEM).")
+    serve_connections: int = Field(1000, ge=1, description="Most open connections; then 503 is answered.")

@@ -1,0 +1,41 @@
+"""Settings that every worker has."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from logflume.settings.stage import Stage
+
+
+class Worker(Stage, title="Every worker"):
+    """How a worker logs, is watched, and tells its status."""
+
+    log_format: Literal["console", "json"] = Field("console", description="How a worker logs: `console` or `json`.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level logged.")
+    http_host: str = Field("127.0.0.1", description="Address of a worker's `/metrics`, `/live` and `/ready`.")
+    http_port: int = Field(
+        9464,  # as OpenTelemetry's Prometheus exporters have it
+        ge=0,
+        le=65535,
+        description="Port of a worker's `/metrics`, `/live` and `/ready`; 0: none. Workers of one host need one each.",
+    )
+    stall_seconds: float = Field(
+        120.0,
+        gt=0,
+        description="`/ready` fails when there is work and nothing was committed for this long (a sink: and for the "
+        "longest `max_age_seconds` of a job).",
+    )
+    worker_id: str = Field(
+        "",
+        description="Name of a worker among those of its kind, the same after a restart (such as a StatefulSet's pod); "
+        "empty: host and `http_port`. A client inside an application tells its status only when it has one.",
+    )
+    status_seconds: float = Field(
+        2.0,
+        ge=0,
+        le=600,
+        description="How often a worker tells its status on the topic `status`; 0: it tells none, and edges don't "
+        "follow the pressure.",
+    )

@@ -42,7 +42,7 @@ tools:
 	  echo "The local Kafka needs Java and Maven. On Debian: sudo apt-get install -y maven"; exit 2; }
 
 .PHONY: check
-check: $(READY) ## Format, lint, types, layers, spelling, unit tests: about a minute
+check: $(READY) ## Format, lint, types, layers, spelling, unit tests: under a minute
 	@$(MAKE) -j2 --output-sync=target unit types format lint layers spelling
 
 .PHONY: format lint types layers spelling unit

@@ -10,6 +10,9 @@ from typing import Any
 
 from confluent_kafka import KafkaError
 
+# Whoever polls in a loop hears only in between that it shall end: hundreds of tests would wait for that.
+_PATIENCE_SECONDS = 0.01
+
 Report = Callable[[KafkaError | None, Any], None]
 
 
@@ -73,7 +76,7 @@ class FakeProducer:
 
     def poll(self, timeout: float) -> int:
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting and not self.away, timeout)
+            self._changed.wait_for(lambda: self._waiting and not self.away, min(timeout, _PATIENCE_SECONDS))
             if self.away:
                 return 0
             served = [(message, report, self._judge(message)) for message, report in self._waiting]

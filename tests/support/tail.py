@@ -95,16 +95,19 @@ class Tail:
 
     def run(self) -> list[str]:
         """Scan, and read until nothing more is to be had; return all messages so far."""
+        self._read()
+        return self.spool.texts()
+
+    def _read(self) -> None:
         self.follower.scan()
         while self.follower.turn():
             pass
-        return self.spool.texts()
 
     def settle(self) -> list[str]:
         """Let so much time pass that every last line counts as whole, a rotated file's also without newline."""
         quiet = 0
         while quiet < 4:  # a file may be known for what it is only after a while
-            self.run()
+            self._read()
             quiet = quiet + 1 if self.follower.idle else 0
             self.clock.advance(self.limits.partial_seconds)
         return self.run()

@@ -155,7 +155,10 @@ def run_until(plan: sender.Plan, bodies: int) -> list[Entry]:
     return entries(path)
 
 
-def test_a_sender_books_what_was_said_and_sends_again_only_what_was_refused(edge: Edge, tmp_path: Path) -> None:
+def test_a_sender_books_what_was_said_and_sends_again_only_what_was_refused(
+    edge: Edge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "_AGAIN_SECONDS", 0.05)
     edge.answers = [
         (503, b"full"),
         (200, b'{"rows": 9, "errors_total": 0}'),

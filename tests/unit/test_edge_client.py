@@ -238,7 +238,10 @@ def test_e5_bad_records_are_told_counted_and_kept_and_the_others_flow_on(make: M
     assert len(rows(producer.log, DATASETS)) == 3
 
 
-def test_e2_flush_waits_for_the_dead_letters_too(make: Make, producer: FakeProducer) -> None:
+def test_e2_flush_waits_for_the_dead_letters_too(
+    make: Make, producer: FakeProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "AGAIN_SECONDS", 0.1)
     producer.missing.add(DEAD)
     client = make()
     client.log_ndjson("a", "events", b"bad\n")

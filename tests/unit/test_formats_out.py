@@ -41,7 +41,8 @@ def _many(count: int) -> pa.Table:
     )
 
 
-def test_rows_of_several_pieces_are_all_there_in_their_order() -> None:
+def test_rows_of_several_pieces_are_all_there_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ndjson, "_ROWS", 1_000)
     rows = _many(3 * ndjson._ROWS + 17)
     assert _records(rows) == to_records(rows)
     assert _records(rows.slice(ndjson._ROWS - 5, 20)) == to_records(rows.slice(ndjson._ROWS - 5, 20))

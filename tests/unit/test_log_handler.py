@@ -79,8 +79,8 @@ def test_when_kafka_is_away_and_memory_full_the_application_is_told_by_handle_er
     logger: logging.Logger, producer: FakeProducer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     producer.away = True
-    for _ in range(30):
-        logger.info("%s", os.urandom(100).hex())
+    for _ in range(5):
+        logger.info("%s", os.urandom(600).hex())
     producer.back()
     assert "NotAccepted" in capsys.readouterr().err
 

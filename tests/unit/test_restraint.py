@@ -11,6 +11,7 @@ import pytest
 from logflume.clock import ManualClock, SystemClock
 from logflume.edge import Client, NotAccepted
 from logflume.edge.restraint import Restraint
+from logflume.edge.tail import worker
 from logflume.edge.tail.worker import Tail
 from logflume.kafka.status import NO_PRESSURE, Level, Pressure
 from logflume.settings import Settings
@@ -177,7 +178,7 @@ class Files:
 
     def scan(self) -> None:
         self.scans += 1
-        if self.scans == 2:  # a second later
+        if self.scans == 2:  # some time later
             self.restraint.follow(NO_PRESSURE)
 
     def turn(self) -> int:
@@ -186,7 +187,8 @@ class Files:
         return 1
 
 
-def test_at_stop_files_wait_where_they_are_and_the_worker_says_why() -> None:
+def test_at_stop_files_wait_where_they_are_and_the_worker_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_SCAN_SECONDS", 0.3)
     stop = threading.Event()
     files = Files(stop)
     files.restraint.follow(STOP)
@@ -196,7 +198,7 @@ def test_at_stop_files_wait_where_they_are_and_the_worker_says_why() -> None:
     until(lambda: tail.ready() == STOP.because, 10, "it says why")
     assert files.turns == 0
     thread.join(20)
-    assert (files.turns, tail.ready()) == (1, None)
+    assert (files.scans, files.turns, tail.ready()) == (2, 1, None), "the first turn came after the pressure"
 
 
 # --- HTTP -------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 from logflume.block.schema import sorted_schema
 from logflume.kafka.position import Position
 from logflume.model import FileFormat, Job, Outlet, Target
+from logflume.sink import flushes
 from logflume.sink.budget import Budget
 from logflume.sink.buffers import Lane, Pair
 from logflume.sink.flushes import Flush, FlushPool, Rested
@@ -66,7 +67,10 @@ def flush(of: Partition, pair: Pair) -> Flush:
     return Flush(of, pair, flight, "age", 0.0)
 
 
-def test_objects_that_hang_take_no_tables_turn_and_no_revocation_waits_for_them() -> None:
+def test_objects_that_hang_take_no_tables_turn_and_no_revocation_waits_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(flushes, "_OBJECT_SECONDS", 0.1)
     one = opened()
     pairs = read(one, Schedule(Limits(5, 9, 1 << 30)), "A", "B", "C", "d")
     with hanging(threads=1, object_threads=2) as (pool, stored):

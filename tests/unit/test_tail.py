@@ -27,14 +27,14 @@ def test_lines_are_put_once_and_in_order_as_they_come(log: Path) -> None:
 
 def test_t1_a_crash_at_any_put_neither_loses_nor_repeats(log: Path) -> None:
     tail = Tail(log, limits=Limits(record_bytes=1000))
-    write(log, *(f"line {n:06} {'x' * 100}" for n in range(40_000)))
+    write(log, *(f"line {n:06} {'x' * 100}" for n in range(20_000)))
     tail.follower.scan()
     while tail.follower.turn():
         tail.crash()
         tail.follower.scan()
     texts = tail.settle()
     assert tail.spool.puts > 2
-    assert [text[5:11] for text in texts] == [f"{n:06}" for n in range(40_000)]
+    assert [text[5:11] for text in texts] == [f"{n:06}" for n in range(20_000)]
 
 
 def test_t1_a_put_that_was_refused_is_put_once(log: Path) -> None:

@@ -17,6 +17,8 @@ from typing import Final
 from logflume.errors import Retryable
 
 RETRY_SECONDS: Final = 2.0
+_REMEMBERED: Final = 10_000
+"""Tenants of whom it is known when they were served last; the others, served before all of these, come first."""
 
 
 class Busy(Retryable):
@@ -31,7 +33,9 @@ class Turns:
         self._most_of_one = most_of_one
         self._most_waiting = most_waiting
         self._running: Counter[str] = Counter()
-        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._served: OrderedDict[str, int] = OrderedDict()
+        self._count = 0
 
     @property
     def running(self) -> int:
@@ -55,7 +59,7 @@ class Turns:
     async def _take(self, tenant: str) -> None:
         queue = self._waiting.get(tenant)
         if not queue and self._free(tenant):
-            self._running[tenant] += 1
+            self._serve(tenant)
             return
         if queue is not None and len(queue) >= self._most_waiting:
             raise Busy(f"{len(queue)} queries of {tenant} wait already; ask again when one of them has ended")
@@ -82,16 +86,26 @@ class Turns:
         self._go_on()
 
     def _go_on(self) -> None:
-        for tenant in list(self._waiting):
-            if self.running >= self._most:
-                return
-            if self._free(tenant):
-                turn = self._waiting[tenant].popleft()
-                self._running[tenant] += 1
-                self._waiting.move_to_end(tenant)
-                if not self._waiting[tenant]:
-                    del self._waiting[tenant]
+        while tenant := self._next():
+            turn = self._waiting[tenant].popleft()
+            if not self._waiting[tenant]:
+                del self._waiting[tenant]
+            if not turn.done():  # cancelled, and about to say so
+                self._serve(tenant)
                 turn.set_result(None)
+
+    def _next(self) -> str | None:
+        """The tenant that waits, may run, and was served longest ago (of those that never were, the first to ask)."""
+        free = (tenant for tenant in self._waiting if self._free(tenant))
+        return min(free, key=lambda tenant: self._served.get(tenant, 0), default=None)
+
+    def _serve(self, tenant: str) -> None:
+        self._running[tenant] += 1
+        self._count += 1
+        self._served[tenant] = self._count
+        self._served.move_to_end(tenant)
+        if len(self._served) > _REMEMBERED:
+            self._served.popitem(last=False)
 
     def _forget(self, tenant: str, turn: asyncio.Future[None]) -> None:
         queue = self._waiting.get(tenant)

@@ -26,6 +26,7 @@ _OWN: Final = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_ARENA_MAX": "2",
     "OPENBLAS_NUM_THREADS": "1",  # threads do not survive a fork
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # of an allocator that Arrow starts, and is not used here
 }
 _STARTS_SECONDS: Final = 60.0
 
@@ -50,6 +51,11 @@ class Child:
         self.stream.close()
 
 
+def _unwanted(making: asyncio.Future[Child]) -> None:
+    if not making.cancelled() and making.exception() is None:
+        making.result().end()
+
+
 class Forks:
     """See F1 to F3. Safe for threads; ``close`` ends the zygote and all its children."""
 
@@ -60,7 +66,12 @@ class Forks:
 
     async def child(self) -> Child:
         """Make a process that waits for its task. Raises ``Retryable``."""
-        return await asyncio.to_thread(self.make)
+        making = asyncio.ensure_future(asyncio.to_thread(self.make))
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(_unwanted)  # the thread goes on
+            raise
 
     def make(self) -> Child:
         """``child``, for those who may block: milliseconds, and half a second the first time."""
@@ -105,6 +116,7 @@ class Forks:
                 [sys.executable, "-m", "logflume.explore.engine.zygote", str(theirs.fileno())],
                 env=_OWN | {name: os.environ[name] for name in _KEPT if name in os.environ},
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # a command's is its answer
                 pass_fds=[theirs.fileno()],
                 cwd="/",
             )

@@ -1,13 +1,14 @@
 """What the process of a query gives up before it sees the query. It can't be undone, and threads made later inherit it.
 
-SB1 No file, folder or device can be opened any more: neither other tenants' data in a store that is a folder, nor
-    ``/proc/<pid>/environ`` with a worker's keys.
-SB2 Of TCP ports it reaches one, that of the gateway. It can signal and trace nobody outside, nor reach an abstract
-    socket.
-SB3 Its memory, CPU time and descriptors end at limits, and it ends with the process that made it.
+SB1 No file, folder or device can be opened or changed any more: neither other tenants' data in a store that is a
+    folder, nor ``/proc/<pid>/environ`` with a worker's keys.
+SB2 Of the network it reaches one TCP port, that of the gateway. It can signal and trace nobody outside, nor reach a
+    Unix socket.
+SB3 Its memory, CPU time and descriptors end at limits that it can't raise; it makes no process, and ends with the one
+    that made it.
 
-By Landlock (Linux 5.13; ports since 6.7, signals since 6.12: ``man 7 landlock``), called by number, as Python has no
-module for it.
+By Landlock (Linux 5.13; ports since 6.7: ``man 7 landlock``), called by number, as Python has no module for it, and by
+a filter of system calls (``calls``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from logflume.errors import Misconfigured
+from logflume.explore.engine import calls
 
 _CREATE_RULESET: Final = 444
 _ADD_RULE: Final = 445
@@ -49,11 +51,11 @@ def version() -> int:
 
 def require() -> None:
     """Raise ``Misconfigured`` where the kernel can't confine a process."""
-    if not version():
+    if not version() or not calls.known():
         raise Misconfigured(
-            "this kernel does not confine processes (Landlock: Linux 5.13 or later, not switched off by a seccomp "
-            "profile). LOGFLUME_EXPLORE_SANDBOX=off runs queries without it: if the checks of SQL failed, a query "
-            "could then read what this user can, such as the files of a store that is a folder"
+            "this machine does not confine processes (Landlock: Linux 5.13 or later on x86-64 or aarch64, not switched "
+            "off by a seccomp profile). LOGFLUME_EXPLORE_SANDBOX=off runs queries without it: if the checks of SQL "
+            "failed, a query could then read what this user can, such as the files of a store that is a folder"
         )
 
 
@@ -71,6 +73,7 @@ def confine(port: int) -> None:
         if _libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
             raise OSError(ctypes.get_errno(), "prctl")
         _call(_RESTRICT_SELF, ruleset, 0)
+        calls.deny()
     finally:
         os.close(ruleset)
 

@@ -21,6 +21,13 @@ Bounds = Mapping[str, tuple[Value | None, Value | None]]
 
 _LOWER: Final = (exp.GT, exp.GTE)
 _UPPER: Final = (exp.LT, exp.LTE)
+_DATE: Final = "date"
+_CASTS: Final = {
+    exp.DataType.Type.DATE: _DATE,
+    exp.DataType.Type.TIMESTAMP: "time",
+    exp.DataType.Type.TIMESTAMPTZ: "time",
+}
+_MOST: Final = (1 << 63) - 1
 _MIRRORED: Final = {exp.GT: exp.LT, exp.GTE: exp.LTE, exp.LT: exp.GT, exp.LTE: exp.GTE, exp.EQ: exp.EQ}
 
 
@@ -34,18 +41,23 @@ class Kinds:
 
     def value(self, column: str, literal: exp.Expr) -> Value | None:
         """Return a literal as a value of ``column``; None when it is no plain one."""
-        if isinstance(literal, exp.Cast) and literal.to.this in (exp.DataType.Type.DATE, *exp.DataType.TEMPORAL_TYPES):
+        cast = ""
+        if isinstance(literal, exp.Cast):
+            cast = _CASTS.get(literal.to.this, "") if not literal.to.expressions else ""
+            if not cast:
+                return None  # one that rounds, or reads a number as a time
             literal = literal.this
         if not isinstance(literal, exp.Literal):
             return None
         text = literal.this
         try:
+            if not literal.is_string:
+                number = int(text) if column in self.numbers and not cast else None
+                return number if number is None or abs(number) <= _MOST else None
             if column in self.times:
-                at = datetime.fromisoformat(text)
+                at = datetime.fromisoformat(text if cast != _DATE else date.fromisoformat(text).isoformat())
                 return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-            if column in self.dates:
-                return date.fromisoformat(text)
-            return int(text) if column in self.numbers and not literal.is_string else None
+            return date.fromisoformat(text) if column in self.dates else None
         except (ValueError, OverflowError):
             return None
 
@@ -66,7 +78,10 @@ def of(table: exp.Table, kinds: Kinds) -> Bounds:
 
 
 def _direct(table: exp.Table, select: exp.Select) -> bool:
-    """Whether the table is a source of this SELECT itself."""
+    """Whether the table is a source of this SELECT itself, its columns under their own names."""
+    alias = table.args.get("alias")
+    if alias is not None and alias.columns:
+        return False
     parent = table.parent
     return isinstance(parent, exp.From | exp.Join) and parent.parent is select
 

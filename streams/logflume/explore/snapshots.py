@@ -28,6 +28,8 @@ from logflume.table.schema import DATE
 from logflume.table.store import Store
 
 _KEPT: Final = 500
+_ROUNDED: Final = pa.scalar(999, pa.duration("us"))
+"""Delta's logs may hold times cut to milliseconds (delta-rs's own writers do): a file's last row may be this later."""
 
 
 class NoTable(LogflumeError):
@@ -70,6 +72,10 @@ class Snapshot:
             name = f"partition.{DATE}" if column == DATE else f"{side}.{column}"
             if limit is not None and name in self.files.schema.names:
                 stated = self.files.column(name)
+                if side == "max" and pa.types.is_timestamp(stated.type):
+                    stated = pc.add(stated, _ROUNDED)
+                if pa.types.is_integer(stated.type):
+                    stated = stated.cast(pa.int64())  # the limit may be beyond what the column can hold
                 may &= ~np.asarray(pc.fill_null(out(stated, pa.scalar(limit).cast(stated.type)), False))
         return may
 
@@ -88,20 +94,29 @@ class Snapshot:
         }
 
 
+@dataclass(frozen=True)
+class _Known:
+    """A table's handle, by what it is known again, and its snapshot."""
+
+    table: DeltaTable
+    anchor: tuple[str, str]
+    snapshot: Snapshot
+
+
 class Snapshots:
     """The tables used last, ``_KEPT`` at most. Safe for threads; a call reads the log's end, and blocks on it."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, tuple[DeltaTable, Snapshot]] = OrderedDict()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
 
     def read(self, tenant: str, dataset: str) -> Snapshot:
         """Return the newest snapshot. Raises ``NoTable``, ``Retryable``, ``Refused``."""
         path = self._store.table(tenant, dataset)
         with self._lock:
             known = self._known.pop(path, None)  # whoever asks meanwhile reads it whole: a handle is one thread's
-        table = self._updated(known[0]) if known else None
+        table = self._updated(known) if known else None
         if table is None:
             table = log.open_table(self._store, path)
             known = None
@@ -110,26 +125,29 @@ class Snapshots:
                 f"nothing of the tenant {tenant!r} has come to rest in {dataset} yet: there is no table "
                 f"{self._store.uri(path)}. `logflume table list` shows those that there are."
             )
-        if known is not None and known[1].version == table.version():
-            found = known[1]
-        else:
+        if known is None or known.snapshot.version != table.version():
             files = pa.table(table.get_add_actions(flatten=True))
-            found = Snapshot(path, table.version(), plain_schema(pa.schema(table.schema().to_arrow())), files)
+            schema = plain_schema(pa.schema(table.schema().to_arrow()))
+            anchor = log.anchor(self._store, path, table.version())
+            known = _Known(table, anchor, Snapshot(path, table.version(), schema, files))
         with self._lock:
-            self._known[path] = (table, found)
+            self._known[path] = known
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
-        return found
+        return known.snapshot
 
     def forget(self, path: str) -> None:
         """Have the table at ``path`` read whole the next time."""
         with self._lock:
             self._known.pop(path, None)
 
-    @staticmethod
-    def _updated(table: DeltaTable) -> DeltaTable | None:
+    def _updated(self, known: _Known) -> DeltaTable | None:
+        """The handle at its table's newest version; None when that is another table, made again, or gone."""
+        place, tag = known.anchor
         try:
-            table.update_incremental()
+            if self._store.tag(place) != tag:
+                return None
+            known.table.update_incremental()
         except (DeltaError, TableNotFoundError, OSError):
             return None  # read whole, it will tell what is wrong
-        return table
+        return known.table

@@ -19,6 +19,8 @@ _UNITS: Final = {
     "w": timedelta(weeks=1),
 }
 _LEAST: Final = timedelta(microseconds=1)
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + _LEAST
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Span:
     @property
     def last(self) -> datetime | None:
         """The last microsecond within."""
-        return None if self.until is None else self.until - _LEAST
+        return None if self.until is None else max(self.until, _EARLIEST) - _LEAST
 
     def where(self, time: str) -> str:
         """Return the condition that a row of a table with this time field is within; empty when all are."""
@@ -74,4 +76,5 @@ def _moment(name: str, text: str, now: datetime) -> datetime | None:
 
 
 def _literal(at: datetime) -> str:
-    return f"TIMESTAMP '{at.isoformat(timespec='microseconds')}'"
+    """As microseconds: a literal is one of nanoseconds to the engine, and ends in the year 2262."""
+    return f"to_timestamp_micros({(at - _EPOCH) // _LEAST})"

@@ -108,7 +108,7 @@ def load(store: Store, path: str, dataset: Dataset, app_ids: Iterable[str]) -> H
         raise Retryable(f"{store.uri(path)}: its progress could not be read: {error}") from error
     version = table.version()
     columns = frozenset(field.name for field in table.schema().fields)
-    return Head(version, _anchor(store, path, version), columns, progress)
+    return Head(version, anchor(store, path, version), columns, progress)
 
 
 def create(
@@ -167,7 +167,8 @@ def checkpoint(store: Store, path: str) -> None:
         raise Retryable(f"{store.uri(path)}: no checkpoint: {error}") from error
 
 
-def _anchor(store: Store, path: str, version: int) -> tuple[str, str]:
+def anchor(store: Store, path: str, version: int) -> tuple[str, str]:
+    """Return by what the table is known again at this version (see ``Head``). Raises ``Retryable``."""
     for place in (entry_path(path, version), f"{path}/_delta_log/{version:020}.checkpoint.parquet"):
         tag = store.tag(place)
         if tag is not None:

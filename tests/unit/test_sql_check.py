@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+
 import pytest
 
 from logflume.errors import Refused
@@ -168,3 +171,25 @@ def test_a_with_names_tables_where_its_names_are_seen(sql: str, tables: set[str]
 def test_a_with_names_no_table_elsewhere(sql: str) -> None:
     with pytest.raises(Refused, match="no table 'secrets' at line 1"):
         check(sql, TABLES)
+
+
+@pytest.mark.parametrize("before", ["ARRAY[", "STRUCT(", "DATE (", "(SELECT ", "f(", "(", "CASE WHEN ", "-(", "a["])
+def test_nothing_makes_the_parser_go_on_for_ever(before: str) -> None:
+    """It tries some texts in twice as many ways for each bracket: 18 of them would take seconds, 24 minutes."""
+    after = {"CASE WHEN ": " THEN 1 END", "ARRAY[": "]", "a[": "]"}.get(before, ")")
+    began = time.process_time()
+    for depth in (8, 12, 16, 18, 40, 90):
+        with contextlib.suppress(Refused):
+            check(f"SELECT {before * depth}1{after * depth}", TABLES)
+        assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize("depth", [2, 4])
+def test_usual_nesting_is_understood(depth: int) -> None:
+    sql = "SELECT " + "ARRAY[" * depth + "DATE ('2025-11-25')" + "]" * depth + " FROM http_requests"
+    assert check(sql, TABLES).tables == {"http_requests"}
+
+
+def test_a_name_of_several_tables_stands_for_none() -> None:
+    sql = "SELECT (SELECT max(a) FROM firewall_events x), y.a FROM http_requests x, firewall_events y"
+    assert check(sql, TABLES).aliases == {"x": "", "y": "firewall_events"}

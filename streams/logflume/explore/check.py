@@ -23,15 +23,35 @@ DIALECT = "postgres"  # the nearest to DataFusion's
 _SOURCES = (exp.Table, exp.Subquery, exp.Unnest, exp.Values)
 _VALUES = (exp.Column, exp.Identifier, exp.Bracket, exp.Array, exp.Literal, exp.Null, exp.Neg)
 
+_POSTGRES = sqlglot.Dialect.get_or_raise(DIALECT)
+_STEPS = 50
+"""Most steps of the parser per token, on average; usual queries take one or two."""
+
 # It warns on stderr of what it parses as a mere command; we refuse that with a message of our own.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
+
+
+class _Parser(_POSTGRES.parser_class):  # type: ignore[name-defined, misc]
+    """sqlglot's, which tries some texts in twice as many ways for each bracket (``ARRAY[ARRAY[…``): not for ever.
+
+    ``_advance`` is private to sqlglot; checked against 30.30 (tests/unit/test_sql_check.py).
+    """
+
+    _steps = 0
+
+    def _advance(self, times: int = 1) -> None:
+        self._steps += 1
+        if self._steps > _STEPS * self._tokens_size + 1_000:
+            raise Refused("the query is nested too deeply")
+        super()._advance(times)
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
     """A query that may run. ``tables``: those it names; ``limited``: it has a LIMIT of its own, outermost.
 
-    ``places``: of each table that stands once in it, where. ``aliases``: tables by what the query calls them.
+    ``places``: of each table that stands once in it, where. ``aliases``: tables by what the query calls them; empty
+    for a name of several.
     """
 
     sql: str
@@ -59,7 +79,9 @@ def check(sql: str, tables: Collection[str]) -> Checked:
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(tables))}"
             raise Refused(f"there is no table {name!r}{_place(table)}; {hint}")
         places.setdefault(name, []).append(table)
-        aliases[table.alias_or_name] = name
+        calls = aliases.setdefault(table.alias_or_name, name)
+        if calls != name:
+            aliases[table.alias_or_name] = ""
     limited = query.args.get("limit") is not None or query.args.get("fetch") is not None
     once = {name: at[0] for name, at in places.items() if len(at) == 1}
     return Checked(_without_semicolon(sql), frozenset(places), limited, once, aliases)
@@ -75,7 +97,7 @@ def _parse(sql: str) -> exp.Query:
     if len(sql) > MOST_CHARACTERS:
         raise Refused(f"the query has {len(sql)} characters; {MOST_CHARACTERS} may be")
     try:
-        parsed = sqlglot.parse(sql, dialect=DIALECT)
+        parsed = _Parser(dialect=_POSTGRES).parse(_POSTGRES.tokenize(sql), sql)
     except ParseError as error:
         first = error.errors[0]
         raise Refused(

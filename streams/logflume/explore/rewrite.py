@@ -11,7 +11,7 @@ from typing import Final
 
 import pyarrow as pa
 import sqlglot
-from sqlglot import Token, TokenType
+from sqlglot import Token, TokenType, exp
 
 from logflume.errors import Refused
 from logflume.explore.check import DIALECT, Checked
@@ -73,9 +73,13 @@ def _contains(inside: Sequence[Token], token: Token, checked: Checked, datasets:
         dataset, prefix = datasets[next(iter(checked.tables))], ""
     else:
         alias = inside[0].text
-        if alias not in checked.aliases:
-            raise Refused(f"contains_text{_at(token)}: no table is called {alias!r} here")
-        dataset, prefix = datasets[checked.aliases[alias]], f'"{alias}".'
+        if not checked.aliases.get(alias):
+            several = "several tables are" if alias in checked.aliases else "no table is"
+            raise Refused(f"contains_text{_at(token)}: {several} called {alias!r} here")
+        dataset, prefix = (
+            datasets[checked.aliases[alias]],
+            exp.to_identifier(alias, quoted=True).sql(dialect=DIALECT) + ".",
+        )
     word = inside[-1].text
     for special in ("\\", "%", "_"):
         word = word.replace(special, f"\\{special}")

@@ -16,6 +16,7 @@ query's process, which look at each distinct value once.
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections.abc import Callable
 from typing import Any, Final
@@ -28,7 +29,8 @@ NAMES: Final = frozenset({"time_bucket", "contains_text", "ip_in", "json_text", 
 
 _STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 _NETWORKS: Final = 64
-_FLOAT_EXACT: Final = 1 << 53
+_LONG: Final = re.compile(r"\d{19}")
+"""What may be a whole number past 64 bits, which orjson would round."""
 
 
 def register(context: datafusion.SessionContext) -> None:
@@ -65,9 +67,18 @@ def json_text(objects: pa.Array, paths: pa.Array) -> pa.Array:
     """What stands at each path of each JSON text: a string as it is, anything else as JSON."""
 
     def text(value: Any) -> str | None:
-        if value is None or isinstance(value, str):
-            return value
-        return orjson.dumps(value).decode()
+        if isinstance(value, str):
+            return _valid(value)
+        if value is None:
+            return None
+        try:
+            return orjson.dumps(value).decode()
+        except TypeError:  # nested deeper, or larger, than it spells
+            pass
+        try:
+            return _valid(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+        except RecursionError:
+            return None
 
     return _json(objects, paths, text, pa.string())
 
@@ -76,7 +87,10 @@ def json_number(objects: pa.Array, paths: pa.Array) -> pa.Array:
     """What stands at each path of each JSON text, where it is a number."""
 
     def number(value: Any) -> float | None:
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        try:
+            return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        except OverflowError:
+            return None
 
     return _json(objects, paths, number, pa.float64())
 
@@ -109,10 +123,7 @@ def _json(objects: pa.Array, paths: pa.Array, spell: Callable[[Any], Any], type:
     def get(text: str, path: str) -> Any:
         if path not in ways:
             ways[path] = steps(path)
-        try:
-            value = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            return None
+        value = _read(text)
         for step in ways[path]:
             if isinstance(value, dict) and isinstance(step, str):
                 value = value.get(step)
@@ -123,6 +134,28 @@ def _json(objects: pa.Array, paths: pa.Array, spell: Callable[[Any], Any], type:
         return spell(value)
 
     return _each(objects, paths, get, type)
+
+
+def _read(text: str) -> Any:
+    """The value of a JSON text, whole numbers as they stand there; None for what is none, or nested too deeply."""
+    try:
+        if _LONG.search(text) is None:
+            return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        pass  # it may have a lone surrogate, which `_extra` keeps as it came
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def _valid(text: str) -> str:
+    """Return ``text`` with U+FFFD for each half of a surrogate pair, which Arrow can't hold."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _each(values: pa.Array, others: pa.Array, function: Callable[[str, str], Any], type: pa.DataType) -> pa.Array:

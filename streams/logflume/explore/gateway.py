@@ -12,6 +12,7 @@ has. It also keeps small pieces of files (footers, indexes, Bloom filters) for t
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import threading
 from collections import OrderedDict
@@ -30,6 +31,9 @@ from logflume.explore.engine.frames import BUCKET
 from logflume.table.store import Store
 
 _TOKEN: Final = b"x-amz-security-token"
+_RANGE: Final = re.compile(rb"bytes=([0-9]{0,18})-([0-9]{0,18})")
+_PART_BYTES: Final = 8 << 20
+"""Of an answer that are read from the store at once: what one request may hold in memory here."""
 _PIECE_BYTES: Final = 256_000
 _KEPT_BYTES: Final = 64_000_000
 _START_SECONDS: Final = 10.0
@@ -173,12 +177,12 @@ class Gateway:
             name = scope["path"].removeprefix(f"/{BUCKET}/")
             await self._object(made, name, headers.get(b"range"), scope["method"] == "HEAD", send)
 
-    async def _object(self, made: Pass, name: str, range: bytes | None, head: bool, send: Send) -> None:
+    async def _object(self, made: Pass, name: str, asked: bytes | None, head: bool, send: Send) -> None:
         object = made.objects.get(name)
         if object is None:
             await _send(send, 404, _error("NoSuchKey", name))
             return
-        start, end = _span(range, object.size)
+        start, end = _span(asked, object.size)
         about = [
             (b"etag", f'"{name}"'.encode()),
             (b"last-modified", b"Thu, 01 Jan 1970 00:00:00 GMT"),
@@ -190,21 +194,36 @@ class Gateway:
         if start >= end:
             await _send(send, 416, _error("InvalidRange", f"{start}-{end} of {object.size}"))
             return
+        about += [
+            (b"content-range", f"bytes {start}-{end - 1}/{object.size}".encode()),
+            (b"content-length", str(end - start).encode()),
+        ]
+        made.opened.add(name)
+        for at in range(start, end, _PART_BYTES):
+            data = await self._part(made, object, at, min(end, at + _PART_BYTES))
+            if at > start and (data is None or made.key not in self._passes):
+                return  # in the middle of an answer nothing can be told; it ends short, and the connection with it
+            if data is None:  # 400: not to be tried again here
+                gone = made.lacking == object.path
+                await _send(send, *((404, _error("NoSuchKey", name)) if gone else (400, _error("StoreFailed", ""))))
+                return
+            if at == start:
+                await send({"type": "http.response.start", "status": 206 if asked else 200, "headers": about})
+            await send({"type": "http.response.body", "body": data, "more_body": at + len(data) < end})
+
+    async def _part(self, made: Pass, object: Object, start: int, end: int) -> bytes | None:
+        """Read one part for a pass; None when it can't be read, which the pass then tells."""
         try:
             data = await self._read(object, start, end)
         except FileNotFoundError:
             made.lacking = object.path
-            await _send(send, 404, _error("NoSuchKey", name))
-            return
+            return None
         except (BaseError, OSError) as error:
             made.failed = str(error).split("\n\nDebug source:")[0]
             _log.warning("explore.store-failed", path=object.path, error=made.failed)
-            await _send(send, 400, _error("StoreFailed", "the store failed"))  # 400: not to be tried again here
-            return
-        made.opened.add(name)
+            return None
         made.bytes += len(data)
-        about.append((b"content-range", f"bytes {start}-{end - 1}/{object.size}".encode()))
-        await _send(send, 206 if range else 200, data, about)
+        return data
 
     async def _read(self, object: Object, start: int, end: int) -> bytes:
         piece = (object.path, start, end)
@@ -215,15 +234,14 @@ class Gateway:
         return kept
 
 
-def _span(range: bytes | None, size: int) -> tuple[int, int]:
+def _span(asked: bytes | None, size: int) -> tuple[int, int]:
     """The bytes that are asked for, as start and end; all of them when no range is, or one that is not understood."""
-    if range is None or not range.startswith(b"bytes="):
+    match = _RANGE.fullmatch(asked) if asked is not None else None
+    if match is None or not any(match.groups()):
         return 0, size
-    first, _, last = range.removeprefix(b"bytes=").decode("latin-1").partition("-")
+    first, last = match[1], match[2]
     if not first:
-        return (max(0, size - int(last)), size) if last.isdigit() else (0, size)
-    if not first.isdigit() or (last and not last.isdigit()):
-        return 0, size
+        return max(0, size - int(last)), size
     return int(first), min(size, int(last) + 1 if last else size)
 
 

@@ -10,11 +10,12 @@ E4  Tenants take turns (see ``turns``).
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import orjson
 import pyarrow as pa
@@ -28,13 +29,14 @@ from logflume.explore.engine.forks import Child, Forks
 from logflume.explore.engine.frames import TableTask, Task
 from logflume.explore.engine.turns import Turns
 from logflume.explore.gateway import Gateway, Object, Pass
+from logflume.explore.plain import plain_schema
 from logflume.explore.rewrite import rewrite
 from logflume.explore.snapshots import Snapshot, Snapshots
 from logflume.explore.span import ALWAYS, Span
 from logflume.model.dataset import Dataset
 from logflume.model.tenant import check_tenant_name
 from logflume.settings import Settings
-from logflume.table.schema import DATE, bounded
+from logflume.table.schema import DATE, bounded, file_schema
 from logflume.table.store import Store
 
 LIMIT: Final = 10_000
@@ -160,8 +162,7 @@ class Engine:
         Raises ``Refused`` for what must not run, ``NoTable``, ``Busy``, ``Retryable`` when the store fails.
         """
         check_tenant_name(tenant)
-        checked = check(sql, self._datasets)
-        text = rewrite(checked, self._datasets)
+        checked, text = await asyncio.to_thread(self._checked, sql)  # 100,000 characters take a second
         async with self.turns.of(tenant):
             snapshots = await asyncio.to_thread(self._read, tenant, checked)
             most = self._settings.explore_rows if checked.limited else min(limit, self._settings.explore_rows)
@@ -180,6 +181,10 @@ class Engine:
             finally:
                 self._gateway.dismiss(made)
 
+    def _checked(self, sql: str) -> tuple[Checked, str]:
+        checked = check(sql, self._datasets)
+        return checked, rewrite(checked, self._datasets)
+
     def _read(self, tenant: str, checked: Checked) -> dict[str, Snapshot]:
         return {name: self._snapshots.read(tenant, name) for name in sorted(checked.tables)}
 
@@ -193,7 +198,7 @@ class Engine:
             use = checked.places.get(name)
             found = bounds.of(use, _kinds(dataset)) if use is not None else {}
             objects |= snapshot.objects(name, snapshot.within(found, span, dataset.time_field))
-            tables.append(TableTask(name, snapshot.schema, DATE, span.where(dataset.time_field)))
+            tables.append(TableTask(name, _columns(snapshot, dataset), DATE, span.where(dataset.time_field)))
         return objects, tables
 
     def _task(self, text: str, tables: list[TableTask], key: str) -> Task:
@@ -212,12 +217,15 @@ class Engine:
     async def _running(self, run: _Run, task: Task) -> AsyncIterator[tuple[pa.Schema, AsyncIterator[pa.RecordBatch]]]:
         """Hand the task over, and read until it has a schema: what can't run fails here."""
         await asyncio.to_thread(frames.send_task, run.child.stream, task)
-        reader, writer = await asyncio.open_connection(sock=run.child.stream, limit=_READ_BYTES)
+        # Theirs from now on: closed behind the loop's back, its number would soon be another connection's.
+        stream = socket.socket(fileno=run.child.stream.detach())
+        reader, writer = await asyncio.open_connection(sock=stream, limit=_READ_BYTES)
         try:
             kind, payload = await self._frame(run, reader)
             if kind != frames.SCHEMA:
                 raise self._failure(run, kind, payload)
-            schema = pa.ipc.read_schema(pa.py_buffer(payload))
+            with _understood():
+                schema = pa.ipc.read_schema(pa.py_buffer(payload))
             yield schema, self._batches(run, reader, schema)
         finally:
             writer.close()
@@ -231,8 +239,9 @@ class Engine:
                 return
             if kind != frames.BATCH:
                 raise self._failure(run, kind, payload)
-            batch = pa.ipc.read_record_batch(pa.py_buffer(payload), schema)
-            batch.validate(full=True)  # by whatever the process had become
+            with _understood():
+                batch = pa.ipc.read_record_batch(pa.py_buffer(payload), schema)
+                batch.validate(full=True)
             yield batch
 
     async def _frame(self, run: _Run, reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
@@ -246,7 +255,7 @@ class Engine:
         except TimeoutError:
             run.child.end()
             raise TooLong(
-                f"the query took longer than {self._settings.explore_seconds:.0f} s and was ended; ask for less, "
+                f"the query took longer than {self._settings.explore_seconds:g} s and was ended; ask for less, "
                 "such as a shorter time range"
             ) from None
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -261,7 +270,10 @@ class Engine:
             return Gone(f"the table has changed while it was read: {run.made.lacking} is gone. Ask again.")
         if run.made.failed:
             return Retryable(f"the store failed while the query ran: {run.made.failed}")
-        told: dict[str, Any] = orjson.loads(payload) if kind == frames.FAILED else {"kind": "died", "text": ""}
+        told = {"kind": "died", "text": ""}
+        if kind == frames.FAILED:
+            with _understood():
+                told |= {name: str(value) for name, value in dict(orjson.loads(payload)).items()}
         text = told["text"].replace("datafusion.public.", "")
         if told["kind"] == "memory" or "Resources exhausted" in text or ("memory" in text.lower() and "alloc" in text):
             megabytes = self._settings.explore_memory_bytes / 1e6
@@ -274,6 +286,21 @@ class Engine:
                 "the query's process has died; most likely it needed more memory or CPU time than it may have"
             )
         return Retryable(f"the query's process failed: {text}")
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """What a process sends may be anything, whatever it had become."""
+    try:
+        yield
+    except (pa.ArrowException, ValueError, TypeError, OSError, MemoryError) as error:
+        raise Retryable(f"the query's process sent what is no answer: {error}") from error
+
+
+def _columns(snapshot: Snapshot, dataset: Dataset) -> pa.Schema:
+    """The table's columns, and those that the dataset has got since its last rows came: null in every file."""
+    new = [field for field in file_schema(dataset) if field.name not in snapshot.schema.names]
+    return pa.schema([*snapshot.schema, *plain_schema(pa.schema(new))])
 
 
 def _kinds(dataset: Dataset) -> bounds.Kinds:

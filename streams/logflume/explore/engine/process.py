@@ -7,6 +7,7 @@ the text with everything but plain queries switched off: the second guard, after
 from __future__ import annotations
 
 import os
+import re
 import socket
 from typing import Final
 
@@ -24,6 +25,9 @@ from logflume.explore.plain import plain, plain_schema
 
 _OVERHEAD_BYTES: Final = 256_000_000
 """For threads' stacks, pages being decoded and what else the engine does not count, beyond its rows."""
+
+_PYTHONS: Final = re.compile(r"""PyErr \{ type: .*?, value: \w+\(["'](.*?)["']\), traceback: .*\}""", re.DOTALL)
+"""An error of our own functions, as the engine spells it."""
 
 _SETTINGS: Final = {
     "datafusion.sql_parser.enable_ident_normalization": "false",  # a plain session folds RayID to rayid
@@ -73,7 +77,7 @@ def _run(task: Task, stream: socket.socket) -> None:
     except (BrokenPipeError, MemoryError):
         raise
     except Exception as error:  # the engine's errors have no type of their own
-        raise Refusal(str(error)) from error
+        raise Refusal(_PYTHONS.sub(r"\1", str(error))) from error
     frames.send(stream, frames.DONE, orjson.dumps({}))
 
 

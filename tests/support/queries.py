@@ -1,0 +1,97 @@
+"""Processes of queries: watched, and handed a task without the checks of its SQL."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+
+from logflume.explore.engine import frames
+from logflume.explore.engine.forks import Child, Forks
+from logflume.explore.engine.frames import TableTask, Task
+from logflume.explore.gateway import Gateway
+from logflume.explore.snapshots import Snapshots
+from logflume.table.schema import DATE
+from logflume.table.store import Store
+
+
+class Watched(Forks):
+    """Remembers the processes that it made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pids: list[int] = []
+
+    def make(self) -> Child:
+        """Make one."""
+        child = super().make()
+        told = Path(f"/proc/self/fdinfo/{child.handle}").read_text()
+        self.pids.append(int(told.partition("Pid:")[2].split()[0]))
+        return child
+
+
+def handles() -> int:
+    """Descriptors that are open here."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def gone(pid: int, seconds: float = 1.0) -> None:
+    """A zombie counts: nobody reaps it who should."""
+    async with asyncio.timeout(seconds):
+        while Path(f"/proc/{pid}").exists():
+            await asyncio.sleep(0.01)
+
+
+class Inside:
+    """A process of one query that is handed a task by hand; the gateway holds passes of two tenants."""
+
+    def __init__(self, store: Store, forks: Forks, gateway: Gateway) -> None:
+        self._forks = forks
+        self._gateway = gateway
+        snapshots = [Snapshots(store).read(tenant, "http_requests") for tenant in ("acme", "globex")]
+        own, theirs = (
+            snapshot.objects(n, snapshot.files) for n, snapshot in zip(("own", "theirs"), snapshots, strict=True)
+        )
+        self.key, self.their_key = gateway.admit(own).key, gateway.admit(theirs).key
+        self._schema = snapshots[0].schema
+
+    def __call__(
+        self, sql: str, *, confined: bool, tables: tuple[str, ...] = ("own",), key: str = ""
+    ) -> tuple[str, int]:
+        """Return what failed, or nothing, and how many rows came."""
+        task = Task(
+            sql,
+            tuple(TableTask(name, self._schema, DATE) for name in tables),
+            self._gateway.port,
+            key or self.key,
+            100_000_000,
+            cpu_seconds=10,
+            threads=1,
+            confined=confined,
+        )
+        child = self._forks.make()
+        try:
+            child.stream.settimeout(20)
+            frames.send_task(child.stream, task)
+            return self._read(child.stream)
+        finally:
+            child.end()
+
+    def _read(self, stream: socket.socket) -> tuple[str, int]:
+        schema, rows = None, 0
+        with stream.makefile("rb") as up:
+            while head := up.read(frames.HEAD.size):
+                kind, length = frames.HEAD.unpack(head)
+                payload = up.read(length)
+                if kind == frames.FAILED:
+                    return orjson.loads(payload)["text"], rows
+                if kind == frames.SCHEMA:
+                    schema = pa.ipc.read_schema(pa.py_buffer(payload))
+                elif kind == frames.BATCH:
+                    rows += pa.ipc.read_record_batch(pa.py_buffer(payload), schema).num_rows
+                else:
+                    return "", rows
+        return "died", rows

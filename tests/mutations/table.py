@@ -57,6 +57,7 @@ _GENERATIONS = "tests/unit/test_sink_generations.py"
 _CATCH_UP = "tests/unit/test_catch_up.py"
 _PARKED_JOBS = "tests/unit/test_parked_jobs.py"
 _CAPS = "tests/unit/test_caps.py"
+_SINK_WALKS = "tests/property/test_sink_commit.py"
 _PARKING = "tests/property/test_parking.py"
 _GATEWAY = "tests/unit/test_explore_gateway.py"
 _SANDBOX = "tests/integration/test_explore_sandbox.py"
@@ -1007,16 +1008,23 @@ MUTATIONS = (
     Mutation(
         "job-cursor: rows in a durable object are not taken in again",
         _code("sink/cuts.py"),
-        "if line is None or offset >= line.done)",
+        "if line is None or offset >= line.begins)",
         ")",
         f"{_CUTS}::test_rows_that_are_in_a_durable_object_are_not_taken_in_again",
+    ),
+    Mutation(
+        "cut-begins: rows from before a stored cut do not come into it",
+        _code("sink/cuts.py"),
+        "return self.done if self.intent is None else self.intent.start",
+        "return self.done",
+        f"{_CUTS}::test_a_stored_cut_takes_in_no_rows_before_it_which_its_job_never_got",
     ),
     Mutation(
         "cursor-kept: a job that is ahead of the position has a record",
         _code("sink/cuts.py"),
         "told = line.intent is not None or line.done > said",
         "told = line.intent is not None",
-        f"{_CUTS}::test_a_jobs_record_stands_only_while_it_says_more_than_the_position",
+        f"{_SINK_WALKS}::test_each_row_and_letter_comes_once_in_long_histories",
     ),
     Mutation(
         "same-cut: a stored cut is written whole, before anything else of its job",

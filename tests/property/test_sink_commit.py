@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
+from random import Random
 
 import hypothesis.strategies as st
 from hypothesis import settings
@@ -26,6 +27,7 @@ from logflume.sink.partition import Partition
 from logflume.sink.placing import Start
 from tests.support.schedules import examples
 from tests.support.sorted_log import EVENTS, sorted_message
+from tests.support.walks import Step, Walk, often, walks
 
 TENANTS = ("acme", "bell", "cole", "nobody")
 WANTED = frozenset(TENANTS) - {"nobody"}
@@ -47,12 +49,14 @@ class FakeTable:
     upto: int = 0
     rows: Counter[str] = field(default_factory=Counter)
 
-    def append(self, flight: Flight) -> None:
+    def append(self, flight: Flight) -> bool:
+        """Return whether there was anything to store."""
         messages, offsets = _rows(flight)
         new = [message for message, offset in zip(messages, offsets, strict=True) if offset >= self.upto]
         if new:
             self.rows.update(new)
             self.upto = max(self.upto, flight.upto)
+        return bool(new)
 
 
 @dataclass
@@ -65,13 +69,16 @@ class FakeDestination:
     def rows(self) -> Counter[str]:
         return Counter(row for rows in self.objects.values() for row in rows)
 
-    def write(self, flight: Flight) -> None:
+    def write(self, flight: Flight) -> bool:
+        """Return whether the object is a new one."""
         assert flight.intent is not None
+        new = flight.intent.name not in self.objects
         messages, offsets = _rows(flight)
         assert flight.intent.start == offsets[0]
         assert flight.intent.end == flight.upto
         # The same name is the same rows, whoever writes: a late zombie must not take any away (J1, J2).
         assert self.objects.setdefault(flight.intent.name, messages) == messages
+        return new
 
 
 def _rows(flight: Flight) -> tuple[list[str], list[int]]:
@@ -93,6 +100,7 @@ class SinkMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.happened = Counter[str]()
         self.log: list[tuple[bytes, list[tuple[str, bytes]]]] = []
         self.blocks: list[dict[str, int]] = []
         self.ingest: list[int] = []
@@ -130,9 +138,9 @@ class SinkMachine(RuleBasedStateMachine):
             self.blocks.append(rows)
 
     @precondition(lambda self: self.blocks)
-    @rule(data=st.data())
-    def sorter_produces_again(self, data: st.DataObject) -> None:
-        again = data.draw(st.integers(0, len(self.blocks) - 1))
+    @rule(random=st.randoms())
+    def sorter_produces_again(self, random: Random) -> None:
+        again = random.randrange(len(self.blocks))
         self.ingest.append(again)
         self.log.append(sorted_message(self.blocks[again], again, session="zombie"))
 
@@ -144,16 +152,17 @@ class SinkMachine(RuleBasedStateMachine):
             if offset == len(self.log):
                 return
             value, headers = self.log[offset]
-            self.partition.read(offset, 0, value, headers, partial(outlets, self.jobs), 0.0)
+            block, _ = self.partition.read(offset, 0, value, headers, partial(outlets, self.jobs), 0.0)
+            self.happened["repeat dropped"] += block is None
 
     def _ready(self) -> list[Pair]:
         return [pair for pair in self.partition.buffers if pair.ripe]
 
     @precondition(lambda self: self._ready())
-    @rule(data=st.data())
-    def flush_begins(self, data: st.DataObject) -> None:
+    @rule(random=st.randoms())
+    def flush_begins(self, random: Random) -> None:
         """As the worker does it: a cut is frozen, and begins when a commit has told Kafka."""
-        self._begin(data.draw(st.sampled_from(self._ready())))
+        self._begin(random.choice(self._ready()))
 
     def _begin(self, pair: Pair) -> None:
         flight = pair.flight or self.partition.take(pair)
@@ -162,25 +171,28 @@ class SinkMachine(RuleBasedStateMachine):
             self.flying.append(Flying(self.partition, pair, flight))
 
     @precondition(lambda self: self.flying)
-    @rule(data=st.data(), how=st.sampled_from(["stored", "failed", "in doubt"]))
-    def flush_ends(self, data: st.DataObject, how: str) -> None:
-        flying = data.draw(st.sampled_from(self.flying))
+    @rule(random=st.randoms(), how=st.sampled_from(["stored", "failed", "in doubt"]))
+    def flush_ends(self, random: Random, how: str) -> None:
+        flying = random.choice(self.flying)
         self.flying.remove(flying)
         self._end(flying, how)
 
     def _end(self, flying: Flying, how: str) -> None:
+        zombie, kind = flying.owner.closed, "cut" if flying.flight.intent else "flush"
         if how != "failed":
             outlet = flying.pair.outlet
             if outlet.name:
-                self.destinations[outlet.tenant, outlet.name].write(flying.flight)
+                new = self.destinations[outlet.tenant, outlet.name].write(flying.flight)
             else:
-                self.tables[outlet.tenant].append(flying.flight)
-        if flying.owner.closed:
-            return  # a zombie's: stored perhaps, but not heard
+                new = self.tables[outlet.tenant].append(flying.flight)
+            self.happened[f"{'zombie' if zombie else kind} {'stored' if new else 'came too late'}"] += 1
+        if zombie:
+            return  # stored perhaps, but not heard
         if how == "stored":
             flying.owner.landed(flying.pair)
-        else:
-            flying.owner.buffers.failed(flying.pair, 0.0, how)
+            return
+        self.happened[f"{kind} {how}"] += 1
+        flying.owner.failed(flying.pair, 0.0, how)
 
     @precondition(lambda self: any(pair.outlet.name for pair in self._ready()))
     @rule()
@@ -201,6 +213,9 @@ class SinkMachine(RuleBasedStateMachine):
             return
         letters, changes = self.partition.letters(position), self.partition.changes(position)
         parkings = self.partition.parkings()
+        self.happened[
+            "aborted" if aborted else "position moved" if position.offset > self.stored.offset else "told"
+        ] += 1
         if not aborted:
             self.letters.update(letter.offset for letter in letters)
             self.stored = position
@@ -223,17 +238,34 @@ class SinkMachine(RuleBasedStateMachine):
     @rule(revoked=st.booleans())
     def sink_ends(self, revoked: bool) -> None:
         """Dead, what was flying may still be stored later, by nobody who hears of it. Revoked, it is waited for."""
+        own = [each for each in self.flying if each.owner is self.partition]
+        self._note_the_end("revoked" if revoked else "crashed", own)
         if revoked:
-            for flying in [each for each in self.flying if each.owner is self.partition]:
+            for flying in own:
                 self.flying.remove(flying)
                 self._end(flying, "stored")
             self.sink_commits(aborted=False)
         self.partition.close()
         self.partition = self._opened()
 
+    def _note_the_end(self, how: str, own: list[Flying]) -> None:
+        self.happened[f"{how} before a Delta commit"] += any(not each.flight.intent for each in own)
+        ahead = any(table.upto > self.stored.offset for table in self.tables.values())
+        self.happened[f"{how} between a Delta commit and Kafka's"] += ahead
+        self.happened[f"{how} with a frozen cut in Kafka"] += any(each.intent for each in self.stored_jobs.values())
+
+    @rule(gone=st.sets(st.sampled_from(sorted(JOBS)), max_size=2))
+    def configuration_changes(self, gone: set[Key]) -> None:
+        """A job that is taken out may lack rows for ever; put back, it still has none twice (A5)."""
+        before, self.jobs = self.jobs, JOBS - gone
+        self.once_gone |= gone
+        flying = {(f.pair.outlet.tenant, f.pair.outlet.name) for f in self.flying if f.owner is self.partition}
+        self.happened["job taken out while it flies"] += bool(gone & before & flying)
+        self.happened["job put back"] += bool(self.jobs - before)
+        self.partition.configure(partial(outlets, self.jobs))
+
     @rule(gone=st.sets(st.sampled_from(sorted(JOBS)), max_size=2))
     def sink_begins_with_other_jobs(self, gone: set[Key]) -> None:
-        """A job that was taken out may lack rows for ever; put back, it still has none twice."""
         self.once_gone |= gone
         self.jobs = JOBS - gone
         self.partition.close()
@@ -301,5 +333,78 @@ class SinkMachine(RuleBasedStateMachine):
         assert self.budget.used == 0
 
 
+def steps(machine: SinkMachine, random: Random) -> list[Step]:
+    """What makes a history, as often as makes it a deep one."""
+
+    def produce() -> None:
+        who = random.sample(TENANTS, random.randint(1, len(TENANTS)))
+        machine.sorter_produces({tenant: random.randint(1, 4) for tenant in who}, random.choice([1, 1, 2, 20]))
+
+    def some_jobs() -> set[Key]:
+        under_way = [f.pair.outlet for f in machine.flying if f.flight.intent and f.owner is machine.partition]
+        keys = sorted((outlet.tenant, outlet.name) for outlet in under_way) or sorted(JOBS)
+        return set(random.sample(keys, random.randint(0, 1)))
+
+    def unstored() -> bool:
+        return machine.partition.position.offset > machine.stored.offset
+
+    return [
+        Step(3, produce),
+        Step(1, lambda: machine.sorter_produces_again(random), lambda: machine.blocks),
+        Step(
+            6,
+            lambda: machine.sink_reads(random.randint(1, 8)),
+            lambda: machine.partition.position.offset < len(machine.log),
+        ),
+        Step(8, lambda: machine.flush_begins(random), machine._ready),
+        Step(
+            8,
+            lambda: machine.flush_ends(random, random.choice(["stored", "stored", "stored", "failed", "in doubt"])),
+            lambda: machine.flying,
+        ),
+        Step(8, lambda: machine.sink_commits(random.random() < 0.1)),
+        Step(0.7, lambda: machine.sink_ends(random.random() < 0.4), unstored),
+        Step(random.choice([0, 0, 1]), lambda: machine.configuration_changes(some_jobs())),
+        Step(0.1, lambda: machine.sink_begins_with_other_jobs(some_jobs())),
+    ]
+
+
+OFTEN = {
+    "position moved": 50,
+    "told": 100,
+    "aborted": 10,
+    "flush stored": 150,
+    "flush failed": 30,
+    "flush in doubt": 20,
+    "flush came too late": 30,
+    "cut stored": 100,
+    "cut failed": 10,
+    "cut in doubt": 10,
+    "cut came too late": 20,
+    "repeat dropped": 100,
+    "crashed before a Delta commit": 10,
+    "crashed between a Delta commit and Kafka's": 20,
+    "crashed with a frozen cut in Kafka": 15,
+    "revoked before a Delta commit": 10,
+    "zombie stored": 20,
+    "zombie came too late": 5,
+    "job taken out while it flies": 3,
+    "job put back": 5,
+}
+
+
+def _begin(random: Random) -> Walk:
+    machine = SinkMachine()
+    machine.start()
+    rests = Step(0.5, machine.all_jobs_come_to_rest, lambda: any(pair.outlet.name for pair in machine._ready()))
+    look = machine.nothing_behind_the_position_is_missing_and_nothing_is_stored_twice
+    return Walk(machine, [*steps(machine, random), rests], [look])
+
+
+def test_each_row_and_letter_comes_once_in_long_histories() -> None:
+    happened = walks(_begin, range(examples(24)), 150)
+    often(happened, OFTEN)
+
+
 TestSinkCommit = SinkMachine.TestCase
-TestSinkCommit.settings = settings(max_examples=examples(30), stateful_step_count=40, deadline=None)
+TestSinkCommit.settings = settings(max_examples=examples(20), stateful_step_count=40, deadline=None)

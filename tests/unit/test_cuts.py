@@ -130,6 +130,16 @@ def test_a_stored_cut_is_written_as_it_says_when_its_last_row_was_read_again() -
     assert (follows.start, follows.end, follows.job) == (2, 3, JOB)
 
 
+def test_a_stored_cut_takes_in_no_rows_before_it_which_its_job_never_got() -> None:
+    """The job was not there when they came; it is now, when they are read again."""
+    one = opened(jobs=(JobCursor("sorted", "id", 0, "a", "copy", 0, Intent(1, 2, "as/it/was", JOB)),))
+    read(one, 3)
+    read(one, 4)
+    _, job = pairs(one)
+    assert job.flight is not None
+    assert (job.flight.rows, job.flight.offsets().tolist()) == (4, [1] * 4)
+
+
 @pytest.mark.parametrize(
     "cursor",
     [

@@ -55,6 +55,11 @@ class _Line:
     intent: Intent | None = None
     stored: JobCursor | None = None
 
+    @property
+    def begins(self) -> int:
+        """Rows below are not taken. Before a frozen cut there may be some that the job never got: it was not there."""
+        return self.done if self.intent is None else self.intent.start
+
 
 class Cuts:
     """The state of one partition's jobs between assignment and revocation. Used by the worker's thread alone."""
@@ -105,7 +110,7 @@ class Cuts:
         if not self._lines:
             return outlets
         lines = [self._lines.get((o.tenant, o.name)) for o in outlets]
-        return tuple(o for o, line in zip(outlets, lines, strict=True) if line is None or offset >= line.done)
+        return tuple(o for o, line in zip(outlets, lines, strict=True) if line is None or offset >= line.begins)
 
     @property
     def next_end_behind(self) -> int | None:

@@ -34,6 +34,7 @@ _TRANSPORT = "tests/unit/test_transport.py"
 _PLAIN = "tests/unit/test_plain_records.py"
 _PROMISES = "tests/unit/test_sort_promises.py"
 _READER = "tests/property/test_sorted_partition.py"
+_COMMIT_RULE = "tests/property/test_commit_rule.py"
 _SINK = "tests/unit/test_sink_rules.py"
 _GUARDS = "tests/unit/test_sink_guards.py"
 _TABLE = "tests/unit/test_table.py"
@@ -415,14 +416,14 @@ MUTATIONS = (
         _code("sort/commit.py"),
         "            if not each.done:\n                break\n",
         "",
-        "tests/property/test_commit_rule.py::test_a_range_in_flight_holds_back_what_was_done_after_it",
+        f"{_COMMIT_RULE}::test_nothing_is_committed_that_is_not_durable_in_long_histories",
     ),
     Mutation(
         "forget-on-seek: what was fetched before a seek never counts after it (the rule)",
         _code("sort/commit.py"),
         "            self._ranges.pop(partition, None)",
         "            pass",
-        "tests/property/test_commit_rule.py::test_what_was_fetched_before_a_seek_never_counts_after_it",
+        f"{_COMMIT_RULE}::test_nothing_is_committed_that_is_not_durable_in_long_histories",
     ),
     Mutation(
         "forget-on-seek-transport: what was fetched before a seek never counts after it (the transport)",
@@ -493,7 +494,7 @@ MUTATIONS = (
         _code("kafka/reader.py"),
         "        if not overlapping:\n",
         "        if True:\n",
-        f"{_READER}::test_rows_of_a_range_cut_anew_come_once",
+        f"{_READER}::test_each_row_comes_once_in_long_histories",
     ),
     Mutation(
         "watermark-ids: a watermark is about a topic's id, not about its name or partition",

@@ -1,6 +1,6 @@
 """Parking against the same crashes, zombies and flushes as the commit rule: each row comes to each outlet once.
 
-The model is that of ``test_sink_commit``; here tables and jobs are parked at any time, a scan reads for some of them,
+The model is that of ``tests.support.sink_model``; here tables and jobs are parked at any time, a scan reads for some of them,
 others join it later or fail again, and it meets the main reader somewhere.
 """
 
@@ -12,8 +12,8 @@ from logflume.model import Outlet
 from logflume.sink.buffers import Pair
 from logflume.sink.parking.behind import Behind
 from logflume.sink.parking.parked import FAILING, Parked, Phase
-from tests.property.test_sink_commit import SinkMachine, steps
 from tests.support.schedules import examples
+from tests.support.sink_model import SinkMachine, steps
 from tests.support.walks import Step, Walk, often, walks
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from random import Random
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,7 @@ from logflume.kafka.position import Position
 from logflume.kafka.reader import SortedPartition
 from logflume.model import Dataset, Field, FieldType
 from tests.support.schedules import examples
+from tests.support.walks import Step, Walk, often, walks
 
 DATASET = Dataset("d", (Field("t", FieldType.TIMESTAMP), Field("n", FieldType.INT)), time_field="t")
 SCHEMA = sorted_schema(DATASET)
@@ -78,6 +80,7 @@ class SortedPartitionMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
+        self.happened = Counter[str]()
         self.log: list[tuple[bytes, list[tuple[str, bytes]]]] = []
         self.committed = {0: 0, 1: 0}
         self.produced = {0: 0, 1: 0}
@@ -100,6 +103,7 @@ class SortedPartitionMachine(RuleBasedStateMachine):
         if 0 < cut < len(rows) and len(ranges) == 1:  # cut by coordinates, inside a message if need be
             [(partition, (first, last))] = ranges.items()
             end, begin = rows[cut - 1][2:], rows[cut][2:]
+            self.happened["cut inside a message"] += end[0] == begin[0]
             self.produce(session, {partition: (first, end)}, 0)
             self.produce(session, {partition: (begin, last)}, 0)
             return
@@ -117,6 +121,9 @@ class SortedPartitionMachine(RuleBasedStateMachine):
         starts = {p: session.position[p] for p, size in enumerate(sizes) if size}
         self.produce(session, {p: ((start, 0), (start + sizes[p] - 1, WHOLE)) for p, start in starts.items()}, cut)
         for partition, start in starts.items():
+            again = start < self.produced[partition]
+            self.happened["produced again by a new sorter"] += again and session is self.sessions[-1]
+            self.happened["produced by a zombie"] += session is not self.sessions[-1]
             session.position[partition] = end = start + sizes[partition]
             self.produced[partition] = max(self.produced[partition], end)
 
@@ -124,22 +131,32 @@ class SortedPartitionMachine(RuleBasedStateMachine):
     def a_sorter_commits_what_it_has_produced(self, which: int) -> None:
         session = self.sessions[which % len(self.sessions)]
         for partition, offset in session.position.items():
+            self.happened["committed"] += offset > self.committed[partition]
             self.committed[partition] = max(self.committed[partition], offset)
 
     @rule()
     def a_new_sorter_begins_at_the_commit_and_the_old_ones_go_on_as_zombies(self) -> None:
+        self.happened["begun behind what was produced"] += self.committed != self.produced
         self.sessions.append(Session(f"s{len(self.sessions)}", dict(self.committed)))
 
     @rule(which=st.integers(0, 9))
     def a_sorter_gets_its_partitions_back(self, which: int) -> None:
-        self.sessions[which % len(self.sessions)].position = dict(self.committed)
+        session = self.sessions[which % len(self.sessions)]
+        self.happened["gone back"] += session.position != self.committed
+        session.position = dict(self.committed)
 
     @rule(count=st.integers(1, 5))
     def the_reader_reads_on(self, count: int) -> None:
         for _ in range(count):
             offset = self.reader.position.offset
             if offset < len(self.log):
-                self.since += returned(self.reader.read(offset, 0, *self.log[offset]))
+                value, headers = self.log[offset]
+                rows = returned(self.reader.read(offset, 0, value, headers))
+                sent = int(dict(headers)["rows"])
+                self.happened["read"] += len(rows) == sent
+                self.happened["read in part"] += 0 < len(rows) < sent
+                self.happened["all repeats"] += not rows
+                self.since += rows
 
     @rule()
     def the_reader_stores_its_position(self) -> None:
@@ -149,6 +166,8 @@ class SortedPartitionMachine(RuleBasedStateMachine):
 
     @rule()
     def the_reader_crashes_and_starts_from_what_is_stored(self) -> None:
+        self.happened["crashed with rows not stored"] += bool(self.since)
+        self.happened["started from the middle"] += 0 < self.stored.offset < len(self.log)
         self.reader = SortedPartition("sorted", "sid", 0, self.stored)
         self.since = []
 
@@ -173,6 +192,54 @@ class SortedPartitionMachine(RuleBasedStateMachine):
 
 SortedPartitionMachine.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=30, deadline=None)
 TestSortedPartition = SortedPartitionMachine.TestCase
+
+OFTEN = {
+    "read": 300,
+    "read in part": 30,
+    "all repeats": 200,
+    "committed": 100,
+    "cut inside a message": 30,
+    "produced again by a new sorter": 100,
+    "produced by a zombie": 100,
+    "begun behind what was produced": 40,
+    "gone back": 40,
+    "crashed with rows not stored": 40,
+    "started from the middle": 40,
+}
+
+
+def _begin(random: Random) -> Walk:
+    machine = SortedPartitionMachine()
+    machine.begin()
+
+    def somebody() -> int:
+        """Mostly the newest."""
+        newest = len(machine.sessions) - 1
+        return random.choice([newest, newest, random.randint(0, newest)])
+
+    def produce() -> None:
+        sizes = random.choice([(0, random.randint(1, 4)), (random.randint(1, 4), 0), (2, 3)])
+        machine.a_sorter_produces_its_next_range(somebody(), sizes, random.choice([0, 0, 1, 2, 3]))
+
+    steps = [
+        Step(8, produce),
+        Step(4, lambda: machine.a_sorter_commits_what_it_has_produced(somebody())),
+        Step(1, machine.a_new_sorter_begins_at_the_commit_and_the_old_ones_go_on_as_zombies),
+        Step(1, lambda: machine.a_sorter_gets_its_partitions_back(somebody())),
+        Step(
+            6,
+            lambda: machine.the_reader_reads_on(random.randint(1, 5)),
+            lambda: machine.reader.position.offset < len(machine.log),
+        ),
+        Step(3, machine.the_reader_stores_its_position),
+        Step(1.5, machine.the_reader_crashes_and_starts_from_what_is_stored),
+    ]
+    return Walk(machine, steps, [machine.no_row_is_returned_twice])
+
+
+def test_each_row_comes_once_in_long_histories() -> None:
+    happened = walks(_begin, range(examples(24)), 100)
+    often(happened, OFTEN)
 
 
 def one(first: int, last: int, previous: Coordinate | None) -> tuple[bytes, list[tuple[str, bytes]]]:

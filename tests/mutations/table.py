@@ -497,6 +497,13 @@ MUTATIONS = (
         f"{_READER}::test_each_row_comes_once_in_long_histories",
     ),
     Mutation(
+        "watermark-row: the last row that was covered is a repeat too",
+        _code("kafka/reader.py"),
+        "(rows <= row)",
+        "(rows < row)",
+        f"{_READER}::test_each_row_comes_once_in_long_histories",
+    ),
+    Mutation(
         "watermark-ids: a watermark is about a topic's id, not about its name or partition",
         _code("kafka/reader.py"),
         "return self._position.watermarks.get((source.topic_id, source.partition), (-1, -1))",

@@ -28,6 +28,7 @@ class CommitRuleMachine(RuleBasedStateMachine):
         self.gone: dict[str, set[int]] = {partition: set() for partition in PARTITIONS}
         self.fetched: list[tuple[str, Range, int]] = []
         self.seeks = dict.fromkeys(PARTITIONS, 0)
+        self.done: dict[str, set[int]] = {partition: set() for partition in PARTITIONS}  # since the last seek, or gone
         self.clock = 0.0
 
     @rule(partition=st.sampled_from(PARTITIONS), gap=st.integers(0, 2), size=st.integers(1, 4))
@@ -35,6 +36,7 @@ class CommitRuleMachine(RuleBasedStateMachine):
         self.clock += 1
         first = self.position[partition] + gap  # offsets of control records are never fetched
         self.gone[partition] |= set(range(self.position[partition], first))
+        self.done[partition] |= set(range(self.position[partition], first))
         last = first + size - 1
         self.position[partition] = last + 1
         noted = self.rule.fetched(partition, first, last, self.clock)
@@ -51,6 +53,8 @@ class CommitRuleMachine(RuleBasedStateMachine):
         self.fetched.remove(work)
         done.done = True
         self.durable[partition] |= set(range(done.first, done.last + 1))
+        if seeks == self.seeks[partition]:
+            self.done[partition] |= set(range(done.first, done.last + 1))
 
     @precondition(lambda self: self.fetched)
     @rule(random=st.randoms())
@@ -62,6 +66,7 @@ class CommitRuleMachine(RuleBasedStateMachine):
     def commit(self, partition: str) -> None:
         offset = self.rule.committable(partition)
         if offset is not None:
+            assert set(range(self.committed[partition], offset)) <= self.done[partition]  # C1, C3
             self.happened["committed"] += offset > self.committed[partition]
             self.committed[partition] = max(offset, self.committed[partition])
             self.rule.committed(partition, offset)
@@ -85,6 +90,7 @@ class CommitRuleMachine(RuleBasedStateMachine):
         self.happened["gone back"] += self.position[partition] > self.committed[partition]
         self.position[partition] = self.committed[partition]
         self.seeks[partition] += 1
+        self.done[partition] = set()
 
     @rule()
     def go_back_everywhere(self) -> None:
@@ -96,6 +102,14 @@ class CommitRuleMachine(RuleBasedStateMachine):
     def nothing_is_committed_that_is_not_durable(self) -> None:
         for partition, offset in self.committed.items():
             assert set(range(offset)) <= self.durable[partition] | self.gone[partition]
+
+    def teardown(self) -> None:
+        """After a seek nothing from before it is in the way."""
+        for partition in PARTITIONS:
+            self.go_back_to_what_is_committed(partition)
+            self.fetch(partition, 0, 4)
+            self.fetched.pop()[1].done = True
+            assert self.rule.committable(partition) == self.position[partition]
 
 
 TestCommitRule = CommitRuleMachine.TestCase

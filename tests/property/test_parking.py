@@ -1,7 +1,7 @@
 """Parking against the same crashes, zombies and flushes as the commit rule: each row comes to each outlet once.
 
-The model is that of ``tests.support.sink_model``; here tables and jobs are parked at any time, a scan reads for some of them,
-others join it later or fail again, and it meets the main reader somewhere.
+The model is that of ``tests.support.sink_model``; here tables and jobs are parked at any time, a scan reads for some of
+them, others join it later or fail again, and it meets the main reader somewhere.
 """
 
 from __future__ import annotations

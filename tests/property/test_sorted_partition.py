@@ -84,13 +84,18 @@ class SortedPartitionMachine(RuleBasedStateMachine):
         self.log: list[tuple[bytes, list[tuple[str, bytes]]]] = []
         self.committed = {0: 0, 1: 0}
         self.produced = {0: 0, 1: 0}
+        self.begun = {0: 0, 1: 0}
         self.sessions: list[Session] = [Session("s0", {0: 0, 1: 0})]
+        self.named = 0
         self.stored = Position(0)
         self.reader = SortedPartition("sorted", "sid", 0, Position(0))
         self.durable: list[Row] = []
         self.since: list[Row] = []
 
-    def produce(self, session: Session, ranges: dict[int, tuple[Coordinate, Coordinate]], cut: int) -> None:
+    def produce(
+        self, session: Session, ranges: dict[int, tuple[Coordinate, Coordinate]], cut: int, crash: bool = False
+    ) -> bool:
+        """Return whether all of it was produced; ``crash``: between two blocks, if there are two."""
         rows = [
             row
             for partition, (first, last) in ranges.items()
@@ -99,14 +104,16 @@ class SortedPartitionMachine(RuleBasedStateMachine):
             if first <= (row[2], row[3]) <= last
         ]
         if not rows:
-            return
+            return True
         if 0 < cut < len(rows) and len(ranges) == 1:  # cut by coordinates, inside a message if need be
             [(partition, (first, last))] = ranges.items()
             end, begin = rows[cut - 1][2:], rows[cut][2:]
-            self.happened["cut inside a message"] += end[0] == begin[0]
             self.produce(session, {partition: (first, end)}, 0)
-            self.produce(session, {partition: (begin, last)}, 0)
-            return
+            if crash:
+                self.happened["crashed inside a message"] += end[0] == begin[0]
+                return False
+            self.happened["cut inside a message"] += end[0] == begin[0]
+            return self.produce(session, {partition: (begin, last)}, 0)
         sources = tuple(
             Source("topic", partition, first, last, session.previous.get(partition))
             for partition, (first, last) in ranges.items()
@@ -114,12 +121,25 @@ class SortedPartitionMachine(RuleBasedStateMachine):
         self.log.append(block(rows, sources, session.name))
         for partition, (_, last) in ranges.items():
             session.previous[partition] = last
+        return True
 
-    @rule(which=st.integers(0, 9), sizes=st.tuples(st.integers(0, 4), st.integers(0, 4)), cut=st.integers(0, 6))
-    def a_sorter_produces_its_next_range(self, which: int, sizes: tuple[int, int], cut: int) -> None:
+    @rule(
+        which=st.integers(0, 9),
+        sizes=st.tuples(st.integers(0, 4), st.integers(0, 4)),
+        cut=st.integers(0, 6),
+        crash=st.booleans(),
+    )
+    def a_sorter_produces_its_next_range(self, which: int, sizes: tuple[int, int], cut: int, crash: bool) -> None:
+        """Perhaps not all of it: then another begins at the commit."""
         session = self.sessions[which % len(self.sessions)]
         starts = {p: session.position[p] for p, size in enumerate(sizes) if size}
-        self.produce(session, {p: ((start, 0), (start + sizes[p] - 1, WHOLE)) for p, start in starts.items()}, cut)
+        ranges = {p: ((start, 0), (start + sizes[p] - 1, WHOLE)) for p, start in starts.items()}
+        for partition, start in starts.items():
+            self.begun[partition] = max(self.begun[partition], start + sizes[partition])
+        if not self.produce(session, ranges, cut, crash):
+            self.sessions.remove(session)
+            self.a_new_sorter_begins_at_the_commit_and_the_old_ones_go_on_as_zombies()
+            return
         for partition, start in starts.items():
             again = start < self.produced[partition]
             self.happened["produced again by a new sorter"] += again and session is self.sessions[-1]
@@ -137,7 +157,8 @@ class SortedPartitionMachine(RuleBasedStateMachine):
     @rule()
     def a_new_sorter_begins_at_the_commit_and_the_old_ones_go_on_as_zombies(self) -> None:
         self.happened["begun behind what was produced"] += self.committed != self.produced
-        self.sessions.append(Session(f"s{len(self.sessions)}", dict(self.committed)))
+        self.named += 1
+        self.sessions.append(Session(f"s{self.named}", dict(self.committed)))
 
     @rule(which=st.integers(0, 9))
     def a_sorter_gets_its_partitions_back(self, which: int) -> None:
@@ -180,7 +201,11 @@ class SortedPartitionMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "log"):
             return
+        self.a_new_sorter_begins_at_the_commit_and_the_old_ones_go_on_as_zombies()
+        sizes = (self.begun[0] - self.committed[0], self.begun[1] - self.committed[1])
+        self.a_sorter_produces_its_next_range(len(self.sessions) - 1, sizes, 0, False)
         self.the_reader_reads_on(len(self.log))
+        assert self.produced == self.begun
         expected = {
             row
             for partition, end in self.produced.items()
@@ -199,6 +224,7 @@ OFTEN = {
     "all repeats": 200,
     "committed": 100,
     "cut inside a message": 30,
+    "crashed inside a message": 10,
     "produced again by a new sorter": 100,
     "produced by a zombie": 100,
     "begun behind what was produced": 40,
@@ -219,7 +245,9 @@ def _begin(random: Random) -> Walk:
 
     def produce() -> None:
         sizes = random.choice([(0, random.randint(1, 4)), (random.randint(1, 4), 0), (2, 3)])
-        machine.a_sorter_produces_its_next_range(somebody(), sizes, random.choice([0, 0, 1, 2, 3]))
+        machine.a_sorter_produces_its_next_range(
+            somebody(), sizes, random.choice([0, 0, 1, 2, 3]), random.random() < 0.2
+        )
 
     steps = [
         Step(8, produce),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from hypothesis import settings, strategies
@@ -23,6 +24,7 @@ from tests.support.disk import Crashed, FakeDisk
 from tests.support.lookup import FakeLookup
 from tests.support.producer import FakeProducer, Stored
 from tests.support.schedules import examples
+from tests.support.walks import Step, Walk, often, walks
 
 FOLDER = Path("/spool")
 CAP = 12_000  # segments of 750 bytes: they come and go all the time
@@ -40,6 +42,7 @@ class Flying:
 class SpoolMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
+        self.happened = Counter[str]()
         self.disk = FakeDisk()
         self.kafka = FakeProducer()
         self.lookup = FakeLookup(self.kafka, partitions=2)
@@ -97,11 +100,13 @@ class SpoolMachine(RuleBasedStateMachine):
         try:
             put(messages)
         except Unavailable as refusal:
+            self.happened["refused"] += 1
             if "its disk fails" in str(refusal):
                 self.ghosts[number] = values
             self.refused.update(values)
             return False
         except Crashed:
+            self.happened["crashed in a put"] += 1
             self.ghosts[number] = values
             self.refused.update(values)
             self._crash(power=False, pick=lambda low, high: high)
@@ -109,6 +114,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self._good_write()
         self.mark = number
         self.promised.update((value, number) for value in values)
+        self.happened["kept"] += bool(values)
         return True
 
     def _good_write(self) -> None:
@@ -125,6 +131,7 @@ class SpoolMachine(RuleBasedStateMachine):
         sent = [Sent(0, *route, flying.tag)]
         before = self.mark
         if self._keep([message], lambda messages: self._rescued(flying, messages, sent)):
+            self.happened["rescued"] += 1
             self.flying.append(flying)
         self.mark = before if self.mark == self.puts else self.mark
 
@@ -147,21 +154,24 @@ class SpoolMachine(RuleBasedStateMachine):
             if ready:
                 self.spool.sent([Sent(each.number or 0, *each.route, each.tag) for each in ready])
         except Unavailable:
+            self.happened["not sent, as that can't be noted"] += 1
             self.spool.again([number for number, _ in taken])
             self.last_taken = 0
             return
         except Crashed:
+            self.happened["crashed in a send"] += 1
             self._crash(power=False, pick=lambda low, high: high)
             return
         if ready:
             self._good_write()
+        self.happened["sent"] += len(ready)
         self.flying += ready
 
     @precondition(lambda self: self.flying)
-    @rule(data=strategies.data())
-    def land(self, data: strategies.DataObject) -> None:
+    @rule(random=strategies.randoms())
+    def land(self, random: Random) -> None:
         """Kafka has it, and does not say so yet."""
-        self._land(data.draw(strategies.sampled_from(self.flying)))
+        self._land(random.choice(self.flying))
 
     def _land(self, flying: Flying) -> None:
         if flying.offset < 0:
@@ -177,7 +187,9 @@ class SpoolMachine(RuleBasedStateMachine):
         assert flying.number is not None
         try:
             self.spool.done(flying.number, flying.offset)
+            self.happened["reported"] += 1
         except Crashed:
+            self.happened["crashed in a report"] += 1
             self._crash(power=False, pick=lambda low, high: high)
 
     # --- what goes wrong ----------------------------------------------------------------------------------------------
@@ -200,27 +212,29 @@ class SpoolMachine(RuleBasedStateMachine):
         self.disk.crash_in = steps
         self.disk.tear = lambda low, high: low + (high - low) * part // 100
 
-    @rule(power=strategies.booleans(), data=strategies.data())
-    def crash(self, power: bool, data: strategies.DataObject) -> None:
-        self._crash(power, lambda low, high: data.draw(strategies.integers(low, high)))
+    @rule(power=strategies.booleans(), random=strategies.randoms())
+    def crash(self, power: bool, random: Random) -> None:
+        self.happened["power cut" if power else "killed"] += self.spool.waiting > 0
+        self._crash(power, random.randint)
 
     @precondition(lambda self: not self.flipped)
-    @rule(data=strategies.data())
-    def byte_changes(self, data: strategies.DataObject) -> None:
+    @rule(random=strategies.randoms())
+    def byte_changes(self, random: Random) -> None:
         """While the machine is off."""
         self.flipped = True
 
         def spoil() -> None:
             paths = sorted(path for path in self.disk.files if path.suffix == ".segment" and self.disk.size(path))
             if paths:
-                path = data.draw(strategies.sampled_from(paths))
-                self._flip(path, data.draw(strategies.integers(0, self.disk.size(path) - 1)))
+                path = random.choice(paths)
+                self._flip(path, random.randrange(self.disk.size(path)))
 
         self._crash(False, lambda low, high: high, spoil)
 
     def _flip(self, path: Path, at: int) -> None:
         for each in frames.scan(b"8 bytes!", bytes(self.disk.files[path].data)):
             if isinstance(each, Frame) and each.at <= at < each.at + each.size and each.head.kind is Kind.MESSAGES:
+                self.happened["byte of a message changed"] += 1
                 self.mark_may_lack = True
                 self.may_lack.update(value for value in self.promised if value in each.payload)
         self.disk.flip(path, at)
@@ -229,6 +243,7 @@ class SpoolMachine(RuleBasedStateMachine):
         for flying in self.flying:
             if flying.offset < 0 and pick(0, 1):
                 self._land(flying)
+            self.happened[f"in doubt, and {'not ' * (flying.offset < 0)}in Kafka"] += 1
         self.flying.clear()
         if power:
             self.disk.cut_power(pick)
@@ -289,3 +304,52 @@ class SpoolMachine(RuleBasedStateMachine):
 
 SpoolMachine.TestCase.settings = settings(max_examples=examples(25), stateful_step_count=40)
 TestSpool = SpoolMachine.TestCase
+
+OFTEN = {
+    "kept": 500,
+    "refused": 80,
+    "sent": 800,
+    "reported": 400,
+    "rescued": 40,
+    "not sent, as that can't be noted": 10,
+    "crashed in a put": 30,
+    "crashed in a send": 15,
+    "crashed in a report": 10,
+    "killed": 30,
+    "power cut": 30,
+    "in doubt, and in Kafka": 400,
+    "in doubt, and not in Kafka": 60,
+    "byte of a message changed": 4,
+}
+
+
+def _begin(random: Random) -> Walk:
+    machine = SpoolMachine()
+    disk = machine.disk
+
+    def ill() -> bool:
+        return bool(disk.room < 1 << 40 or disk.fail_writes or disk.fail_syncs or disk.fail_creates)
+
+    def fails() -> None:
+        machine.disk_fails(random.randint(0, 2), random.randint(0, 3), random.randint(0, 1))
+
+    steps = [
+        Step(6, lambda: machine.put(random.randint(0, 3), random.randint(0, 300))),
+        Step(0.5, machine.rescue),
+        Step(6, lambda: machine.send(random.randint(1, 4)), lambda: machine.spool.waiting),
+        Step(9, lambda: machine.land(random), lambda: machine.flying),
+        Step(9, machine.report, lambda: any(each.offset >= 0 for each in machine.flying)),
+        Step(0.5, fails),
+        Step(0.3, lambda: machine.disk_is_full(random.randint(0, 600))),
+        Step(5, machine.disk_is_well, ill),
+        Step(0.6, lambda: machine.crash_soon(random.randint(0, 8), random.randint(0, 100))),
+        Step(0.6, lambda: machine.crash(random.random() < 0.5, random)),
+        Step(0.1, lambda: machine.byte_changes(random), lambda: not machine.flipped),
+    ]
+    looks = [machine.the_cap_holds, machine.nothing_is_twice_in_kafka, machine.nothing_refused_is_in_kafka]
+    return Walk(machine, steps, looks)
+
+
+def test_what_was_taken_is_in_kafka_once_in_long_histories() -> None:
+    happened = walks(_begin, range(examples(30)), 150)
+    often(happened, OFTEN)

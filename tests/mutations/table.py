@@ -95,7 +95,7 @@ MUTATIONS = (
         _code("watch/level.py"),
         "return replace(state, low_since=None)",
         "return state",
-        f"{_LEVELS}::test_j2_it_falls_one_level_at_a_time_and_only_when_it_was_low_for_all_of_the_hold",
+        f"{_LEVELS}::test_j1_and_j2_hold_in_long_courses",
     ),
     Mutation(
         "band: between its marks a level stays as it is (J3)",
@@ -538,7 +538,7 @@ MUTATIONS = (
         _code("sort/routing.py"),
         "known & (offsets >= starts[np.where(known, ingest, 0)])",
         "known",
-        "tests/unit/test_routing.py::test_a_change_holds_from_its_marker_on_in_each_ingest_partition_by_itself",
+        "tests/property/test_routing_changes.py::test_each_row_comes_once_however_often_its_way_changes",
     ),
     Mutation(
         "route-grown: a change of shards does not hold in a partition without its marker",
@@ -637,7 +637,7 @@ MUTATIONS = (
         _code("table/table.py"),
         "done = log.commit(self._store, self.path, head, files, app_id, upto, self._clock)",
         "done = log.commit(self._store, self.path, self._load(app_id) or head, files, app_id, upto, self._clock)",
-        f"{_TABLE}::test_a_zombie_stores_only_rows_that_nobody_has_stored",
+        "tests/property/test_delta_append.py::test_a_table_holds_each_row_once_after_long_histories",
     ),
     Mutation(
         "reload: after any failure the table is read again",
@@ -1189,7 +1189,7 @@ MUTATIONS = (
         _code("edge/spool/spool.py"),
         "2 * self._frame(Kind.SENT",
         "self._frame(Kind.SENT",
-        "tests/unit/test_spool.py::test_that_a_message_was_sent_survives_one_broken_byte",
+        "tests/property/test_spool.py::test_what_was_taken_is_in_kafka_once_in_long_histories",
     ),
     Mutation(
         "no-leader: what stands in a partition that can't be read now is not sent elsewhere",
@@ -1369,7 +1369,7 @@ MUTATIONS = (
         _code("config/uptake.py"),
         "manifest.generation <= mine.manifest.generation",
         "manifest.generation < 0",
-        f"{_FOLLOWING}::{_REFUSED}",
+        "tests/property/test_config_following.py::test_what_is_in_force_is_whole_and_good_in_long_histories",
     ),
     Mutation(
         "worker-name: what becomes a part of paths is a tenant's name",

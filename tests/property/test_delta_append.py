@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import hypothesis.strategies as st
@@ -18,6 +20,7 @@ from logflume.table.table import Table
 from tests.support import tables
 from tests.support.schedules import examples
 from tests.support.tables import SMALL, Crash, TroubledStore
+from tests.support.walks import Step, Walk, often, walks
 
 WRITERS = 3
 APPS = ("logflume/topic/0", "logflume/topic/1")
@@ -34,6 +37,7 @@ class DeltaAppend(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.happened = Counter[str]()
         self.folder = Path(tempfile.mkdtemp(prefix="logflume-append-"))
         self.stores = [TroubledStore(f"file://{self.folder}") for _ in range(WRITERS)]
         self.progress: dict[str, int | None] = dict.fromkeys(APPS)
@@ -74,6 +78,7 @@ class DeltaAppend(RuleBasedStateMachine):
         store.trouble = trouble
         asked = trouble is not None
         crashed = False
+        had = self.progress[app] or 0
         try:
             self._append(writer, app, first, upto)
         except Crash:
@@ -81,8 +86,13 @@ class DeltaAppend(RuleBasedStateMachine):
             store.heads.forget(self.path)  # a process that ended remembers nothing
         reached = asked and store.trouble is None  # an append that had nothing to store puts none
         store.trouble = None
+        if reached:
+            self.happened[f"trouble: {trouble}"] += 1
         if not (crashed and reached and trouble == "crash"):
             self._expect(app, first, upto)
+        new = (self.progress[app] or 0) > had
+        self.happened["stored, a part not for the first time" if first < had else "stored"] += new
+        self.happened["all there already"] += upto <= had
 
     @rule(
         writer=st.integers(0, WRITERS - 1),
@@ -101,6 +111,7 @@ class DeltaAppend(RuleBasedStateMachine):
         other_first, other_upto = self._cut(other_app, 0, other_ahead)
 
         def overtake() -> None:
+            self.happened[f"overtaken by {'the same' if app == other_app else 'another'} partition"] += 1
             self._append((writer + others) % WRITERS, other_app, other_first, other_upto)
             self._expect(other_app, other_first, other_upto)
 
@@ -111,10 +122,12 @@ class DeltaAppend(RuleBasedStateMachine):
 
     @rule()
     def checkpoint(self) -> None:
+        self.happened["checkpoint"] += bool(self.expected)
         log.checkpoint(self.stores[0], self.path)
 
     @rule()
     def delete_by_hand(self) -> None:
+        self.happened["deleted by hand"] += bool(self.expected)
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.folder / self.path)
         self.expected = []
@@ -144,6 +157,50 @@ def test_rows_come_back_after_a_table_was_deleted_whose_head_the_writer_remember
 
 
 DeltaAppend.TestCase.settings = settings(
-    max_examples=examples(25), stateful_step_count=14, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(15), stateful_step_count=14, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestDeltaAppend = DeltaAppend.TestCase
+
+OFTEN = {
+    "stored": 50,
+    "stored, a part not for the first time": 15,
+    "all there already": 8,
+    "trouble: crash": 8,
+    "trouble: crash-after": 10,
+    "trouble: fail": 10,
+    "trouble: unheard": 10,
+    "overtaken by the same partition": 15,
+    "overtaken by another partition": 10,
+    "checkpoint": 5,
+    "deleted by hand": 2,
+}
+
+
+def _begin(random: Random) -> Walk:
+    machine = DeltaAppend()
+    machine.begin()
+
+    def cut() -> tuple[int, int]:
+        return random.choice([0, 0, random.randint(1, 8)]), random.randint(1, 14)
+
+    def append() -> None:
+        machine.append(random.randrange(WRITERS), random.choice(APPS), *cut(), random.choice(TROUBLES))
+
+    def overtaken() -> None:
+        apps = random.choice(APPS), random.choice(APPS)
+        others = random.randint(1, WRITERS - 1)
+        machine.overtaken(random.randrange(WRITERS), others, *apps, *cut(), random.randint(1, 14))
+
+    steps = [
+        Step(9, append),
+        Step(4, overtaken),
+        Step(0.7, machine.checkpoint),
+        Step(1, machine.delete_by_hand),
+        Step(0.7, machine.the_table_holds_each_row_once),
+    ]
+    return Walk(machine, steps)
+
+
+def test_a_table_holds_each_row_once_after_long_histories() -> None:
+    happened = walks(_begin, range(examples(6)), 40)
+    often(happened, OFTEN)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from logflume.kafka.status import Level
 from logflume.watch.ages import Ages
 from logflume.watch.level import Marks, State, factor, step
+from tests.support.schedules import examples
+from tests.support.walks import often
 
 MARKS = Marks(hold_seconds=10.0)
 RANK = {Level.NONE: 0, Level.SLOW: 1, Level.STOP: 2}
 ON = {Level.SLOW: MARKS.slow_on, Level.STOP: MARKS.stop_on}
 OFF = {Level.SLOW: MARKS.slow_off, Level.STOP: MARKS.stop_off}
+Look = tuple[float, float, State, State]
+"""Time, share, the state before and the state after."""
 looks = st.lists(st.tuples(st.floats(0, 1.3), st.floats(0.1, 15.0)), min_size=1, max_size=60)
 
 
-def course(found: list[tuple[float, float]], state: State | None = None) -> list[tuple[float, float, State, State]]:
-    """Time, share, the state before and the state after each look."""
+def course(found: list[tuple[float, float]], state: State | None = None) -> list[Look]:
     state, now, seen = state or State(), 100.0, []
     for share, pause in found:
         now += pause
@@ -28,7 +34,11 @@ def course(found: list[tuple[float, float]], state: State | None = None) -> list
 
 @given(looks)
 def test_j1_at_a_limit_the_level_holds_at_once(found: list[tuple[float, float]]) -> None:
-    for _, share, before, after in course(found):
+    holds_at_once(course(found))
+
+
+def holds_at_once(seen: list[Look]) -> None:
+    for _, share, before, after in seen:
         for level, on in ON.items():
             if share >= on:
                 assert RANK[after.level] >= RANK[level]
@@ -40,13 +50,43 @@ def test_j1_at_a_limit_the_level_holds_at_once(found: list[tuple[float, float]])
 def test_j2_it_falls_one_level_at_a_time_and_only_when_it_was_low_for_all_of_the_hold(
     found: list[tuple[float, float]],
 ) -> None:
-    seen = course(found)
+    falls_by_one_after_the_hold(course(found))
+
+
+def falls_by_one_after_the_hold(seen: list[Look]) -> None:
     for at, (now, _, before, after) in enumerate(seen):
         if RANK[after.level] < RANK[before.level]:
             assert RANK[before.level] - RANK[after.level] == 1
             lately = [(when, share) for when, share, _, _ in seen[: at + 1] if now - when <= MARKS.hold_seconds]
             assert all(share <= OFF[before.level] for _, share in lately)
             assert now - before.since >= MARKS.hold_seconds
+
+
+def test_j1_and_j2_hold_in_long_courses() -> None:
+    happened = Counter[str]()
+    for seed in range(examples(40)):
+        random, share, found = Random(seed), 0.5, []
+        for _ in range(200):
+            share = min(1.3, max(0.0, share + random.gauss(0, 0.15)))
+            found.append((share, random.choice([1.0, 3.0, 6.0, 15.0])))
+        seen = course(found)
+        holds_at_once(seen)
+        falls_by_one_after_the_hold(seen)
+        for _, _, before, after in seen:
+            change = RANK[after.level] - RANK[before.level]
+            happened[f"{before.level} to {after.level}"] += change != 0
+            happened["a hold was broken off"] += not change and before.low_since is not None and not after.low_since
+    often(
+        happened,
+        {
+            "none to slow": 40,
+            "none to stop": 20,
+            "slow to stop": 40,
+            "stop to slow": 40,
+            "slow to none": 40,
+            "a hold was broken off": 80,
+        },
+    )
 
 
 @given(

@@ -6,8 +6,10 @@ The model is the ingest log with its markers, and what the group has committed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,7 @@ from logflume.sort.routing import Routing
 from tests.support.generations import Generations
 from tests.support.ingest import TOPIC_ID
 from tests.support.schedules import examples
+from tests.support.walks import Step, Walk, often, walks
 
 EVENTS = load(contract.find())["events"]
 SORTED = 4
@@ -71,6 +74,7 @@ class RoutingMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
+        self.happened = Counter[str]()
         self.markers: list[dict[int, int]] = [{}, {}]  # by ingest partition: offset of each marker, and its generation
         self.ends = [0, 0]
         self.begins = [0, 0]
@@ -113,6 +117,7 @@ class RoutingMachine(RuleBasedStateMachine):
         plan = planned(before, tenants, {"events": Ingest(TOPIC, TOPIC_ID, tuple(self.begins), SORTED)})
         generation = self.newest() + 1
         offsets = {}
+        self.happened["shards changed"] += bool(plan.markers())
         for topic, partition in plan.markers():
             self.markers[partition][self.ends[partition]] = generation
             offsets[topic, partition] = self.ends[partition]
@@ -133,6 +138,7 @@ class RoutingMachine(RuleBasedStateMachine):
     @rule()
     def the_ingest_topic_grows(self) -> None:
         if len(self.ends) < 4:
+            self.happened["ingest topic grew"] += 1
             self.ends.append(0)
             self.begins.append(0)
             self.markers.append({})
@@ -140,7 +146,10 @@ class RoutingMachine(RuleBasedStateMachine):
     @rule(partition=st.integers(0, 9))
     def retention_takes_what_was_sorted(self, partition: int) -> None:
         partition %= len(self.ends)
-        self.begins[partition] = self.committed.get(partition, (0, 0))[0]
+        before, self.begins[partition] = self.begins[partition], self.committed.get(partition, (0, 0))[0]
+        self.happened["retention took rows"] += self.begins[partition] > before
+        gone = (offset for offset in self.markers[partition] if before <= offset < self.begins[partition])
+        self.happened["retention took a marker"] += any(gone)
 
     @rule(which=st.integers(0, 2), back=st.integers(0, 2))
     def a_sorter_takes_up_a_configuration(self, which: int, back: int) -> None:
@@ -149,6 +158,8 @@ class RoutingMachine(RuleBasedStateMachine):
         offered = self.generations[max(0, len(self.generations) - 1 - back)]
         if source.present is None or offered.generation > source.present.generation:
             source.present = offered
+            self.happened["configuration taken up"] += 1
+            self.happened["configuration taken up that is not the newest"] += offered is not self.generations[-1]
 
     @rule(which=st.integers(0, 2), size=st.sampled_from([3, 7, 20]), crash=st.sampled_from([99, 99, 1, 2]))
     def a_sorter_produces_its_next_unit_perhaps_not_all_of_it(self, which: int, size: int, crash: int) -> None:
@@ -167,7 +178,11 @@ class RoutingMachine(RuleBasedStateMachine):
         try:
             in_force = routes.at_least(max((session.routing[c.partition] for c in covers), default=0), marked)
         except Unconfigured:
-            return  # it waits
+            self.happened["waited for a generation"] += 1
+            return
+        self.happened["marker passed"] += bool(marked)
+        self.happened["produced"] += bool(rows)
+        self.happened["produced by a zombie"] += bool(rows) and session is not self.sessions[0]
         regrouper = Regrouper(EVENTS, TOPIC, TOPIC_ID, session.name, Routing("events", SORTED), 1 << 20)
         rounds = regrouper.regroup(gathered(rows, marked), covers, session.previous, in_force.routes)
         pieces = [piece for pieces in rounds for piece in pieces]
@@ -176,6 +191,7 @@ class RoutingMachine(RuleBasedStateMachine):
             for source in piece.sources:
                 session.previous[piece.partition, source.partition] = source.last
         if crash < len(pieces):
+            self.happened["crashed between two pieces"] += 1
             self.sessions.remove(session)
             self.sessions.append(self.session(0))
             return
@@ -189,16 +205,22 @@ class RoutingMachine(RuleBasedStateMachine):
         for partition, offset in session.position.items():
             if offset > self.committed.get(partition, (0, 0))[0]:
                 self.committed[partition] = (offset, session.routing[partition])
+                self.happened["committed"] += 1
 
     @rule(back=st.none() | st.integers(0, 2))
     def a_new_sorter_begins_at_the_commit_and_the_old_ones_go_on_as_zombies(self, back: int | None) -> None:
+        self.happened["begun behind a marker"] += any(noted for _, noted in self.committed.values())
         self.sessions = [self.session(back), *self.sessions][:3]
 
     @rule()
     def the_readers_read_on(self) -> None:
         for number, reader in enumerate(self.readers):
             for offset in range(reader.position.offset, len(self.sorted[number])):
-                self.seen += [(number, row) for row in returned(reader.read(offset, 0, *self.sorted[number][offset]))]
+                value, headers = self.sorted[number][offset]
+                rows = returned(reader.read(offset, 0, value, headers))
+                self.happened["read"] += bool(rows)
+                self.happened["repeats dropped"] += len(rows) < int(dict(headers)["rows"])
+                self.seen += [(number, row) for row in rows]
 
     @invariant()
     def no_row_is_returned_twice_by_whatever_partition(self) -> None:
@@ -239,3 +261,55 @@ def returned(read: Any) -> list[Row]:
 
 RoutingMachine.TestCase.settings = settings(max_examples=examples(80), stateful_step_count=40, deadline=None)
 TestRoutingChanges = RoutingMachine.TestCase
+
+OFTEN = {
+    "shards changed": 300,
+    "configuration taken up": 250,
+    "configuration taken up that is not the newest": 80,
+    "waited for a generation": 300,
+    "marker passed": 250,
+    "produced": 500,
+    "produced by a zombie": 100,
+    "crashed between two pieces": 60,
+    "committed": 250,
+    "begun behind a marker": 100,
+    "read": 500,
+    "repeats dropped": 500,
+    "retention took rows": 80,
+    "retention took a marker": 60,
+    "ingest topic grew": 30,
+}
+
+
+def _begin(random: Random) -> Walk:
+    machine = RoutingMachine()
+    machine.begin()
+
+    def somebody() -> int:
+        """Mostly the newest."""
+        return random.choice([0, 0, random.randrange(len(machine.sessions))])
+
+    def produce() -> None:
+        crash = random.choice([99, 99, 99, 99, 1, 2])
+        machine.a_sorter_produces_its_next_unit_perhaps_not_all_of_it(somebody(), random.choice([3, 7, 20]), crash)
+
+    def begin() -> None:
+        machine.a_new_sorter_begins_at_the_commit_and_the_old_ones_go_on_as_zombies(random.choice([None, 0, 1, 2]))
+
+    steps = [
+        Step(2, lambda: machine.the_whale_gets_other_shards_or_is_taken_out(random.choice([1, 2, 4, 0]))),
+        Step(0.5, machine.messages_come_in),
+        Step(0.3, machine.the_ingest_topic_grows),
+        Step(1.5, lambda: machine.retention_takes_what_was_sorted(random.randrange(9))),
+        Step(5, lambda: machine.a_sorter_takes_up_a_configuration(somebody(), random.choice([0, 0, 1, 2]))),
+        Step(8, produce),
+        Step(2, lambda: machine.a_sorter_commits_what_it_has_produced(somebody())),
+        Step(1.5, begin),
+        Step(2, machine.the_readers_read_on),
+    ]
+    return Walk(machine, steps, [machine.no_row_is_returned_twice_by_whatever_partition])
+
+
+def test_each_row_comes_once_however_often_its_way_changes() -> None:
+    happened = walks(_begin, range(examples(40)), 150)
+    often(happened, OFTEN)

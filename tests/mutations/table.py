@@ -1455,6 +1455,13 @@ MUTATIONS = (
         "in others.items() if name in drills}",
         "tests/unit/test_drill_given.py::test_g3_everybody_who_is_no_drills_stays_the_same_object",
     ),
+    Mutation(
+        "drill-through: no table of a drill that was broken off is made again by a sink that still has rows of it",
+        _code("drill/given.py"),
+        "                self._let_through()\n",
+        "                pass\n",
+        "tests/e2e/test_drill_given.py::test_a_drill_on_a_stack_of_others_touches_nobody_and_leaves_nothing",
+    ),
     # --- tokens, secrets, forwarding, rates --------------------------------------------------------------------------
     Mutation(
         "token-again: a token is asked for again when its body is there",

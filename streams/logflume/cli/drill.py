@@ -44,7 +44,7 @@ def run(
         str, typer.Option(help="`small`: seconds, short time-outs; `real`: minutes, every setting at its default.")
     ] = "small",
     seconds: Annotated[
-        float | None, typer.Option(min=1, help="How long the harm lasts; else as the scale says.")
+        float | None, typer.Option(min=2, help="How long the harm lasts; else as the scale says.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report as an HTML page to this file.")] = None,
     i_mean_it: Annotated[

@@ -12,8 +12,10 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import TracebackType
 
 import pyarrow.fs as pafs
+from confluent_kafka.admin import AdminClient
 
 from logflume.clock import SystemClock
 from logflume.config import inforce
@@ -23,7 +25,7 @@ from logflume.drill import gauges
 from logflume.drill.ground import Applied, Ground, Say
 from logflume.drill.tenant import DATASET, PREFIX, DrillTenant
 from logflume.errors import LogflumeError, Misconfigured, Retryable
-from logflume.kafka import client
+from logflume.kafka import client, groups
 from logflume.local.process import Process, free_ports
 from logflume.local.stack import Part
 from logflume.model.owner import Owner
@@ -35,6 +37,8 @@ from logflume.table.store import Store
 
 _READY_SECONDS = 120.0
 _DRAIN_SECONDS = 90.0
+_THROUGH_SECONDS = 90.0
+_LOOK_SECONDS = 0.3
 _TRIES = 5
 _WHO = "logflume drill"
 
@@ -65,10 +69,18 @@ class GivenGround(Ground):
             raise
         return self
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is not None:  # broken off: nobody has waited for its rows
+                self._let_through()
+        finally:
+            self.close()
+
     def close(self) -> None:
         """End the edge, and take the tenants, and their tables, away."""
-        if self._edge is not None:
-            self._edge.stop(_DRAIN_SECONDS)
+        self._end_edge()
         self._tenants = {}
         try:
             self._publish("the drill is over")
@@ -95,6 +107,27 @@ class GivenGround(Ground):
         url, health = (f"http://127.0.0.1:{port}" for port in self._ports)
         state, pid = ("RUNNING", self._edge.pid) if self._edge.alive() else ("EXITED", None)
         return [Part("edge-1", state, pid, 0, 0, url, self._edge.log, health)]
+
+    def _let_through(self) -> None:
+        """Wait until what the edge took is at rest: a sink that still has rows of a table makes it again."""
+        self._end_edge()
+        admin, deadline = client.admin(self.settings), time.monotonic() + _THROUGH_SECONDS
+        try:
+            for group in (self.settings.sort_group, self.settings.sink_group):
+                ends = {(at.topic, at.partition): at.end for at in self._lag(group, admin)}
+                while any(at.end - at.lag < ends.get((at.topic, at.partition), 0) for at in self._lag(group, admin)):
+                    if time.monotonic() > deadline:
+                        raise Retryable(f"{group} has not done in {_THROUGH_SECONDS:.0f} s what was there")
+                    time.sleep(_LOOK_SECONDS)
+        except LogflumeError as error:
+            self._say(f"Rows of the drill may still be on their way, and make tables of {PREFIX}… again: {error}")
+
+    def _lag(self, group: str, admin: AdminClient) -> list[groups.Lag]:
+        return [at for at in groups.lag(self.settings, admin) if at.group == group]
+
+    def _end_edge(self) -> None:
+        if self._edge is not None:
+            self._edge.stop(_DRAIN_SECONDS)
 
     # --- how --------------------------------------------------------------------------------------------------------
 
@@ -152,4 +185,5 @@ def _delete_tables(store: Store) -> None:
     tables = pafs.FileSelector(store.full("tables"), allow_not_found=True)
     for tenant in store.filesystem.get_file_info(tables):
         if tenant.base_name.startswith(PREFIX):
-            store.filesystem.delete_dir(tenant.path)
+            with contextlib.suppress(FileNotFoundError):  # a server may list a folder that nothing is in
+                store.filesystem.delete_dir(tenant.path)

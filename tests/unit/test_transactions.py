@@ -63,3 +63,9 @@ def test_x4_a_call_that_never_comes_back_ends_the_process_instead_of_holding_it(
             transactions.commit([], [], lambda: None)
     assert producer.begun == 1, "nothing more is tried"
     producer.for_ever.set()
+
+
+def test_x4_a_request_that_librdkafka_gives_up_by_itself_is_no_hung_call() -> None:
+    """While Kafka is away a call returns late, and nothing is in doubt: no reason to end."""
+    longest_request_seconds = 60  # librdkafka's socket.timeout.ms
+    assert longest_request_seconds < transaction._HANG_SECONDS

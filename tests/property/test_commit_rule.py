@@ -115,9 +115,9 @@ class CommitRuleMachine(RuleBasedStateMachine):
 TestCommitRule = CommitRuleMachine.TestCase
 
 OFTEN = {
-    "committed": 300,
+    "committed": 200,
     "nothing committed of what is there": 200,
-    "refused": 60,
+    "refused": 40,
     "gone back": 100,
     "done before a range that was fetched before it": 200,
     "done after a seek": 100,

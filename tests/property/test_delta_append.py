@@ -163,15 +163,15 @@ TestDeltaAppend = DeltaAppend.TestCase
 
 OFTEN = {
     "stored": 50,
-    "stored, a part not for the first time": 15,
+    "stored, a part not for the first time": 10,
     "all there already": 8,
     "trouble: crash": 8,
     "trouble: crash-after": 10,
     "trouble: fail": 10,
     "trouble: unheard": 10,
-    "overtaken by the same partition": 15,
+    "overtaken by the same partition": 9,
     "overtaken by another partition": 10,
-    "checkpoint": 5,
+    "checkpoint": 4,
     "deleted by hand": 2,
 }
 

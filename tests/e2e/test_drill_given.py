@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -30,11 +31,12 @@ from logflume.table.store import Store
 from tests.conftest import StartWorker
 from tests.support.sorted_log import few_partitions, stored
 from tests.support.waiting import until
-from tests.support.worker import LOGFLUME
+from tests.support.worker import LOGFLUME, Worker
 
 pytestmark = pytest.mark.timeout(300)
 
 OTHERS = ("acme", "bell")
+PAUSE_SECONDS = 3.0  # less than the sink's session time-out
 
 
 class Traffic:
@@ -68,8 +70,10 @@ class Traffic:
 
 
 @pytest.fixture
-def given(settings: Settings, worker: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A stack with tenants of its own, which follows the configuration on Kafka; the command's settings name it."""
+def stack(
+    settings: Settings, worker: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Settings, Worker]:
+    """A stack with tenants of its own that follows Kafka, as the command's settings name it; and its sink."""
     made = few_partitions(settings, tmp_path)
     tenants = read_all(Path(made.tenants_dir), load(find(made.topics_dir)))
     publish(made, Order(0, tenants, "me"), SystemClock())
@@ -79,7 +83,7 @@ def given(settings: Settings, worker: StartWorker, tmp_path: Path, monkeypatch: 
         each.wait_ready()
     for name, value in made.environment().items():
         monkeypatch.setenv(name, value)
-    return made
+    return made, working[1]
 
 
 def tenants(settings: Settings) -> Mapping[str, Tenant]:
@@ -107,8 +111,9 @@ def begun(*arguments: str) -> subprocess.Popen[str]:
 
 
 def test_a_drill_on_a_stack_of_others_touches_nobody_and_leaves_nothing(
-    given: Settings, capsys: pytest.CaptureFixture[str]
+    stack: tuple[Settings, Worker], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    given, sink = stack
     before = tenants(given)
     assert set(before) == set(OTHERS)
     with Traffic(given) as traffic:
@@ -126,7 +131,11 @@ def test_a_drill_on_a_stack_of_others_touches_nobody_and_leaves_nothing(
 
         broken_off = begun("drill", "run", "whale", "--seconds", "60", "--i-mean-it")
         until(lambda: any(name.startswith(DRILLS) for name in tables(given)), 60, "rows of the drill at rest")
+        sink.pause()  # with rows of the drill; whoever does not wait for them has deleted the tables too early
         broken_off.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            broken_off.wait(PAUSE_SECONDS)
+        sink.resume()
         told = broken_off.communicate()[0]
         assert broken_off.returncode == INTERRUPTED, told
         assert tenants(given) == before

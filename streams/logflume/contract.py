@@ -52,9 +52,12 @@ def avro_schema(name: str, folder: Path) -> dict[str, Any]:
 
 
 def yaml_files(folder: Path) -> list[Path]:
-    """Return the folder's ``*.yaml`` and ``*.yml`` files by name; hidden files are none of ours."""
+    """Return the folder's ``*.yaml`` and ``*.yml`` files by name; hidden files are none of ours.
+
+    A link that leads nowhere is one of them: who reads it hears of it, and does not take it for a file that is gone.
+    """
     found = (path for path in folder.iterdir() if path.suffix in {".yaml", ".yml"} and not path.name.startswith("."))
-    return sorted(path for path in found if path.is_file())
+    return sorted(path for path in found if path.is_file() or not path.exists())
 
 
 def read_yaml(path: Path) -> Section:
@@ -213,5 +216,5 @@ def _construct(node: yaml.Node) -> Any:
         return node.value
     try:
         return yaml.constructor.SafeConstructor().construct_object(node)
-    except (ValueError, yaml.YAMLError):
+    except (ValueError, LookupError, AttributeError, yaml.YAMLError):  # what PyYAML makes of a tag that does not fit
         return node.value

@@ -57,7 +57,7 @@ def test_a_secret_with_an_underscore_is_read_whole() -> None:
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("{id: k 1, sha256: " + "a" * 64 + "}", r"acme.yaml:4: tokens\[0\].id: 'k 1' is no token's id"),
+        ("{id: k 1, sha256: " + "a" * 64 + "}", r"acme.yaml:4: tokens\[0\].id: that is no token's id"),
         ("{id: k1, sha256: abc}", r"acme.yaml:4: tokens\[0\].sha256: 64 hex digits"),
         ("{id: k1}", r"acme.yaml:4: tokens\[0\].sha256: is missing"),
         ("{id: k1, sha256: " + "a" * 64 + ", secret: x}", r"acme.yaml:4: tokens\[0\].secret: is not known"),
@@ -108,6 +108,15 @@ def test_what_the_command_prints_goes_into_a_file_as_it_is(tmp_path: Path, capsy
 def test_an_id_that_no_token_can_have_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["token", "new", "--id", "a_b"]) == 2
     assert "no token's id" in capsys.readouterr().err
+
+
+def test_a_token_in_the_place_of_its_id_is_not_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file(tmp_path, "acme", f"{{id: {MINE}, sha256: {'a' * 64}}}")
+    with pytest.raises(Misconfigured, match=r"acme.yaml:4: tokens\[0\].id: ") as error:
+        DirectorySource(tmp_path, DATASETS)
+    assert MINE[8:24] not in str(error.value)
+    assert run(["token", "new", "--id", MINE]) == 2
+    assert MINE[8:24] not in capsys.readouterr().err
 
 
 def test_a_token_allows_what_its_scopes_say_and_without_any_to_send(tmp_path: Path) -> None:

@@ -73,9 +73,9 @@ def digest(text: str) -> str:
 
 
 def check_id(id: str) -> None:
-    """Raise ``ValueError`` when ``id`` can't be a token's."""
+    """Raise ``ValueError`` when ``id`` can't be a token's. It is not repeated: somebody may have put the token there."""
     if not _ID.fullmatch(id):
-        raise ValueError(f"{id[:40]!r} is no token's id: letters, digits and -, 32 at most")
+        raise ValueError("that is no token's id: letters, digits and -, 32 at most")
 
 
 def check_sha256(text: str) -> None:

@@ -217,6 +217,26 @@ def test_conflicts_of_a_folder_are_told_all_at_once_with_file_and_line(tmp_path:
     assert f"{tmp_path}/globex.yaml:5: jobs.copy: is owned by the API" in str(error.value)
 
 
+def test_the_folder_is_not_listed_anew_for_each_of_thousands_of_conflicts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"t{number}" for number in range(60)]
+    for name in names:
+        (tmp_path / f"{name}.yaml").write_text(f"name: {name}\ndatasets:\n  events:\n")
+    listed: list[Path] = []
+    files = contract.yaml_files
+
+    def listing(folder: Path) -> list[Path]:
+        listed.append(folder)
+        return files(folder)
+
+    monkeypatch.setattr(contract, "yaml_files", listing)
+    now = in_force({name: tenant(name, owner=Owner.API) for name in names})
+    with pytest.raises(Misconfigured, match=r"60 mistakes:\n.*t0.yaml:1: the tenant t0 is owned by the API"):
+        plan.of_folder(now, tmp_path, DATASETS, LIMITS)
+    assert len(listed) == 1
+
+
 def test_all_mistakes_of_a_folder_are_told_at_once_and_of_very_many_only_the_first(tmp_path: Path) -> None:
     (tmp_path / "acme.yaml").write_text(
         "name: acme\nwhat: 1\nowho: 2\ndatasets:\n  event:\n  events: {retention_days: 0}\njobs:\n"

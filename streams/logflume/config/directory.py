@@ -73,7 +73,8 @@ def read_all(folder: Path, datasets: Mapping[str, Dataset]) -> dict[str, Tenant]
 
 def place(folder: Path, tenant: str, kind: str = "", name: str = "") -> str:
     """Return ``file:line`` of a tenant's dataset, job or token (``kind`` is the section's name) as its file has it."""
-    path = next((path for path in contract.yaml_files(folder) if path.stem == tenant), folder / f"{tenant}.yaml")
+    path = folder / f"{tenant}.yml"
+    path = path if path.is_file() else folder / f"{tenant}.yaml"
     try:
         section = contract.read_yaml(path)
         if kind == "tokens":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from logflume.clock import SystemClock
 from logflume.config import guard, inforce, quotas, shards
 from logflume.config import plan as plans
 from logflume.config import publish as publisher
+from logflume.config.author import author
 from logflume.config.difference import Kind, described
 from logflume.config.inforce import InForce
 from logflume.config.library import Library
@@ -258,7 +257,7 @@ def _hint(error: Refused) -> str:
 def _wish(yes: bool, who: str, why: str, removal_of: int, growth_of: int) -> _Wish:
     if not yes and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Misconfigured("there is no terminal to ask on: look at `logflume config plan`, then give --yes")
-    return _Wish(yes, who or f"{getpass.getuser()}@{socket.gethostname()}", why, removal_of, growth_of)
+    return _Wish(yes, who or author(), why, removal_of, growth_of)
 
 
 def _generation(number: int | None) -> tuple[Manifest, Configuration]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import secrets
-import socket
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -139,11 +137,10 @@ def revoke(id: Id) -> None:
 def _amend(change: Change, why: str, text: str = "") -> None:
     """Publish the change; then print the token's ``text``."""
     from logflume.config.amend import amend
+    from logflume.config.author import author
 
-    settings = Settings()
-    who = f"{getpass.getuser()}@{socket.gethostname()}"
     try:
-        made = amend(settings, change, who=who, why=why, clock=SystemClock())
+        made = amend(Settings(), change, who=author(), why=why, clock=SystemClock())
     except Retryable:
         if text:  # the change may be in force: nobody could use the token that it brought
             print(text)

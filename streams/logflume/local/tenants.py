@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 
 from logflume import contract
 from logflume.clock import SystemClock
 from logflume.config import guard, inforce, plan, publish
+from logflume.config.author import author
 from logflume.config.library import Library
 from logflume.config.manifest import Manifest
 from logflume.errors import Refused
@@ -50,5 +50,5 @@ def apply(settings: Settings, folder: Path, *, always: bool, growing: bool = Fal
     growth = found.pairs_new if growing and isinstance(found.refusal, guard.Grown) else 0
     if found.refusal is not None and not growth:
         raise Refused(f"{found.refusal}; see `logflume config plan {folder}`")
-    order = publish.Order(found.base, found.tenants, getpass.getuser(), "logflume local up", growth_of=growth)
+    order = publish.Order(found.base, found.tenants, author(), "logflume local up", growth_of=growth)
     return publish.publish(settings, order, SystemClock())

@@ -14,8 +14,10 @@ from logflume.clock import ManualClock
 from logflume.config import amend as amending
 from logflume.config import token_changes as changes
 from logflume.config.amend import amend
+from logflume.config.author import author
 from logflume.config.publish import Order, Overtaken
-from logflume.errors import Misconfigured, Retryable
+from logflume.errors import Misconfigured, Refused, Retryable
+from logflume.kafka.exclusive import Fenced
 from logflume.model import Configuration, Owner, Scope, Tenant, TenantDataset, Token
 from logflume.model.token import digest, text_of
 from logflume.settings import Settings
@@ -109,6 +111,7 @@ class Force:
         self.generation = 1
         self.overtakers = overtakers or []
         self.orders: list[Order] = []
+        self.first: type[Refused] = Overtaken
 
     def look(self, _: Settings) -> Any:
         return self
@@ -117,7 +120,7 @@ class Force:
         self.orders.append(order)
         if self.overtakers:
             self._set(self.overtakers.pop(0))
-            raise Overtaken("another came first")
+            raise self.first("another came first")
         assert order.base == self.generation
         self._set(dict(order.tenants))
         return self
@@ -131,10 +134,25 @@ def change(tenants: Any) -> Any:
     return changes.revoked(tenants, "api")
 
 
-def test_a_change_meets_what_is_in_force_also_when_another_generation_came_first() -> None:
+def amended(force: Force) -> Any:
+    return amend(
+        Settings(),
+        change,
+        who="me",
+        why="x",
+        clock=ManualClock(),
+        look=force.look,
+        put=force.put,
+        pause=lambda _: None,
+    )
+
+
+@pytest.mark.parametrize("first", [Overtaken, Fenced])
+def test_a_change_meets_what_is_in_force_also_when_another_publisher_came_first(first: type[Refused]) -> None:
     other = changes.created(TENANTS, "other", Token("theirs", "e" * 64))
     force = Force(TENANTS, [other])
-    made = amend(Settings(), change, who="me", why="x", clock=ManualClock(), look=force.look, put=force.put)
+    force.first = first
+    made = amended(force)
     assert made.generation == 3
     assert [order.base for order in force.orders] == [1, 2]
     assert changes.find(force.configuration.tenants, "theirs") is not None
@@ -143,15 +161,23 @@ def test_a_change_meets_what_is_in_force_also_when_another_generation_came_first
 
 def test_a_change_gives_up_when_others_are_always_first() -> None:
     force = Force(TENANTS, [TENANTS] * 50)
-    with pytest.raises(Retryable, match="10 times another generation"):
-        amend(Settings(), change, who="me", why="x", clock=ManualClock(), look=force.look, put=force.put)
+    with pytest.raises(Retryable, match="10 times another publisher"):
+        amended(force)
+
+
+def test_who_publishes_has_a_name_also_where_the_user_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs under a number of its own."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 1_234_567)
+    assert author().startswith("uid-1234567@")
 
 
 @pytest.fixture
 def force(monkeypatch: pytest.MonkeyPatch) -> Force:
     made = Force(TENANTS)
     monkeypatch.setattr(amending, "present", made.look)
-    monkeypatch.setattr(amending.amend, "__kwdefaults__", {"look": made.look, "put": made.put})
+    monkeypatch.setattr(amending.amend, "__kwdefaults__", {"look": made.look, "put": made.put, "pause": None})
     return made
 
 
@@ -221,7 +247,7 @@ def test_a_token_that_may_be_in_force_is_shown_although_the_command_failed(
     def put(*_: object) -> Any:
         raise Retryable("generation 2 is in force, but the object store could not be told")
 
-    monkeypatch.setattr(amending.amend, "__kwdefaults__", {"look": force.look, "put": put})
+    monkeypatch.setattr(amending.amend, "__kwdefaults__", {"look": force.look, "put": put, "pause": None})
     assert run(["token", "create", "--tenant", "acme"]) == 1
     told = capsys.readouterr()
     assert told.out.startswith("lf_")

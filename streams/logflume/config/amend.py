@@ -1,10 +1,12 @@
-"""A change to whatever is in force: read, changed, published; and once more when another generation came first.
+"""A change to whatever is in force: read, changed, published; and once more when another publisher came first.
 
 For changes that say what they do and not what is to be: an operator's directory says the whole, and is planned again.
 """
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Mapping
 
 from logflume.clock import Clock
@@ -15,6 +17,7 @@ from logflume.config.manifest import Manifest
 from logflume.config.publish import Order, Overtaken, publish
 from logflume.errors import Misconfigured, Retryable
 from logflume.kafka import client
+from logflume.kafka.exclusive import Fenced
 from logflume.model.tenant import Tenant
 from logflume.settings import Settings
 
@@ -22,6 +25,7 @@ Tenants = Mapping[str, Tenant]
 Change = Callable[[Tenants], Tenants]
 
 _TRIES = 10
+_LONGEST_PAUSE_SECONDS = 1.0
 
 
 def present(settings: Settings) -> InForce:
@@ -41,6 +45,7 @@ def amend(
     clock: Clock,
     look: Callable[[Settings], InForce] = present,
     put: Callable[[Settings, Order, Clock], Manifest] = publish,
+    pause: Callable[[float], None] = time.sleep,
 ) -> Manifest:
     """Put in force what ``change`` makes of the tenants in force, and return the new manifest.
 
@@ -51,6 +56,7 @@ def amend(
         assert now.configuration is not None
         try:
             return put(settings, Order(now.generation, change(now.configuration.tenants), who, why), clock)
-        except Overtaken as overtaken:
-            last = overtaken
-    raise Retryable(f"{_TRIES} times another generation came in force first ({last}); try again")
+        except (Overtaken, Fenced) as first:
+            last = first
+        pause(random.uniform(0, _LONGEST_PAUSE_SECONDS))  # else two take the publisher's name from each other for ever
+    raise Retryable(f"{_TRIES} times another publisher was first ({last}); try again")

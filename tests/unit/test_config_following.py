@@ -299,6 +299,28 @@ def test_a_worker_that_was_away_for_long_goes_by_the_generations_in_between(topi
     assert in_force(stuck) == 1
 
 
+def test_the_generations_in_between_are_asked_for_again_when_the_store_was_away(
+    topic: FakeTopic, tmp_path: Path
+) -> None:
+    steps = {number: generation(number, TEN[: 11 - number]) for number in range(1, 6)}
+    topic.publish(steps[1])
+    following(topic, tmp_path).turn(0)
+    topic.publish(steps[5])
+    clock, shelf = ManualClock(), FakeShelf(dict(steps), away=True)
+    worker = following(topic, tmp_path, clock=clock, shelf=shelf)
+    worker.turn(0)
+    assert (in_force(worker), "takes away 4" in worker.state().refused) == (1, True)
+    shelf.away = False
+    worker.turn(0)
+    assert not shelf.asked
+    clock.advance(10)
+    worker.turn(0)
+    assert (in_force(worker), worker.state().refused) == (5, "")
+    clock.advance(10)
+    worker.turn(0)
+    assert shelf.asked == [3, 4]
+
+
 def test_fo5_what_comes_in_force_is_kept_and_an_older_worker_does_not_put_its_own_over_it(tmp_path: Path) -> None:
     disk = LastGood(tmp_path)
     for number in (3, 7, 5):

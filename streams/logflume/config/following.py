@@ -98,6 +98,7 @@ class Following:
         self._confirmed = self._started  # when what is in force was last known to be the newest
         self._unkept: tuple[Manifest, tuple[tuple[str, bytes], ...]] | None = None
         self._store_at = float("-inf")
+        self._steps_at = float("inf")  # when the store is asked again for the generations in between
         self._empty = False
         self._agrees = False  # whether the log, as it is now, is what is in force
         self._refused = ""
@@ -161,6 +162,9 @@ class Following:
         if self._feed.poll(seconds, self._reading.take):
             self._trouble = ""
             self._at_end(self._reading)
+        elif self._clock.monotonic() >= self._steps_at and not self._reading.changed:
+            self._reading.changed = True
+            self._at_end(self._reading)
         if self._agrees and self._feed.current:
             self._confirmed = self._clock.monotonic()
 
@@ -169,7 +173,7 @@ class Following:
         fresh, reading.fresh = reading.fresh, False
         if not reading.changed:
             return
-        reading.changed = False
+        reading.changed, self._steps_at = False, float("inf")
         self._empty = reading.manifest is None and not len(reading.messages)
         if self._empty and self._uptake.now is None:
             return  # nobody has published anything yet
@@ -241,6 +245,7 @@ class Following:
             raise
         except LogflumeError as failure:
             _log.warning("config.steps-unknown", error=str(failure))
+            self._steps_at = self._clock.monotonic() + _STORE_SECONDS
             raise refused from failure
 
     def _reach(

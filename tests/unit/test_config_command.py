@@ -88,6 +88,18 @@ def test_a_guard_that_refuses_says_which_number_to_name_and_ends_with_3(
 
 
 @pytest.mark.usefixtures("topic")
+def test_what_is_in_force_is_published_again_for_workers_that_refuse_it_when_their_number_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["config", "apply", str(folder), "--yes"]) == DONE
+    assert run(["config", "apply", str(folder), "--yes", "--accept-removal-of", "7"]) == DONE
+    assert "once more, for workers that refuse it" in capsys.readouterr().out
+    assert run(["config", "history", "--json"]) == DONE
+    newest, _ = json.loads(capsys.readouterr().out)
+    assert (newest["generation"], newest["accepted"]) == (2, "removal of 7")
+
+
+@pytest.mark.usefixtures("topic")
 def test_a_folder_that_is_missing_or_blank_or_mistaken_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

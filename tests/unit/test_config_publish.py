@@ -116,6 +116,13 @@ def test_p2_too_many_pairs_that_come_are_refused_unless_their_number_is_named(pl
     assert [(each.generation, each.growth_of) for each in made.accepted] == [(2, 5)]
 
 
+def test_a_number_is_kept_only_when_it_is_right_or_nothing_goes_or_comes(place: Place) -> None:
+    place.apply(*many(10))
+    assert place.apply(*many(10), removal_of=8).accepted[-1].removal_of == 8  # for a worker that refuses these ten
+    before = place.apply(*many(9), removal_of=8, growth_of=3).accepted
+    assert [(each.generation, each.removal_of, each.growth_of) for each in before] == [(2, 8, 0)]
+
+
 def test_p2_the_guards_hold_against_the_stores_generation_when_the_topic_was_emptied(place: Place) -> None:
     place.apply(*many(10))
     place.topic.values.clear()

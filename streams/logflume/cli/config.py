@@ -189,7 +189,10 @@ def history(
 def _carry_out(place: _Place, plan: Plan, wish: _Wish, *, everything: bool, as_json: bool) -> None:
     if not as_json:
         config_view.show(plan, everything=everything)
-    if not plan.needed:
+    again = not plan.needed and bool(wish.removal_of or wish.growth_of)
+    if again and not as_json:
+        print("It is put in force once more, for workers that refuse it unless the number is named.")
+    if not plan.needed and not again:
         publisher.mend(place.library, place.now)
         if as_json:
             print(json_text({"generation": plan.base, "applied": False}))

@@ -205,12 +205,15 @@ class _Publication:
         return value
 
     def _accepted(self) -> tuple[Accepted, ...]:
-        """What was accepted before, and what this order named rightly: a worker that missed some adds them up."""
+        """What was accepted before, and what this order named rightly: a worker that missed some adds them up.
+
+        Where no pair goes or comes, the numbers are those of a worker that refuses what is in force already.
+        """
         before = self._now.configuration.pairs if self._now.configuration else frozenset()
         gone, new = len(before - self._pairs), len(self._pairs - before)
         order = self._order
-        removal = gone if order.removal_of == gone else 0
-        growth = new if order.growth_of == new else 0
+        removal = order.removal_of if order.removal_of == gone or not (gone or new) else 0
+        growth = order.growth_of if order.growth_of == new or not (gone or new) else 0
         earlier = self._now.manifest.accepted if self._now.manifest else ()
         if not removal and not growth:
             return earlier

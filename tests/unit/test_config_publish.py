@@ -211,6 +211,11 @@ def test_a_token_of_two_tenants_is_refused(place: Place) -> None:
         place.apply(tenant("a", tokens=(token,)), tenant("b", tokens=(token,)))
 
 
+def test_a_principal_of_two_tenants_is_refused(place: Place) -> None:
+    with pytest.raises(Misconfigured, match="alice is the principal of a and of b"):
+        place.apply(replace(tenant("a"), principal="alice"), replace(tenant("b"), principal="alice"))
+
+
 def test_what_is_no_generation_in_the_store_is_refused_by_its_number(place: Place) -> None:
     place.apply(tenant("a"))
     path = Path(Store.from_settings(place.settings).full(f"{FOLDER}/0000000001.avro"))

@@ -123,7 +123,7 @@ class _Publication:
         self.generation = now.claimed + 1  # P4
         self._settings, self._library, self._now, self._order, self._made_ns = settings, library, now, order, made_ns
         tenants, self._next_job = merge.numbered(order.tenants, now.next_job)
-        _check_tokens(tenants)
+        _check_distinct(tenants)
         after = Configuration(self.generation, "", tenants)
         guard.check(  # P2
             now.configuration,
@@ -220,12 +220,16 @@ class _Publication:
         return manifest.last((*earlier, Accepted(self.generation, removal, growth, order.who, order.why)))
 
 
-def _check_tokens(tenants: Mapping[str, Tenant]) -> None:
-    owners: dict[str, str] = {}
+def _check_distinct(tenants: Mapping[str, Tenant]) -> None:
+    """Raise ``Misconfigured`` for a token or principal of two tenants: files alone can't tell, nor an old generation."""
+    tokens: dict[str, str] = {}
+    principals: dict[str, str] = {}
     for tenant in tenants.values():
         for token in tenant.tokens:
-            if (other := owners.setdefault(token.id, tenant.name)) != tenant.name:
+            if (other := tokens.setdefault(token.id, tenant.name)) != tenant.name:
                 raise Misconfigured(f"the token {token.id} is one of {other} and of {tenant.name}: make a new one")
+        if tenant.principal and (other := principals.setdefault(tenant.principal, tenant.name)) != tenant.name:
+            raise Misconfigured(f"{tenant.principal} is the principal of {other} and of {tenant.name}")
 
 
 def _most_bytes(settings: Settings) -> int:

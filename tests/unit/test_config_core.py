@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -135,6 +137,38 @@ def test_a_message_that_is_no_tenant_or_anothers_is_refused_by_name(value: bytes
     assembly = assembled(tenants("globex"))
     assembly.put("acme", value)
     with pytest.raises(Refused, match="acme"):
+        assembly.whole(manifest_of(assembly))
+
+
+def _with(*, job: dict[str, Any] | None = None, dataset: dict[str, Any] | None = None, **own: Any) -> Tenant:
+    jobs = {"all": replace(FULL.jobs["all"], **job or {})}
+    datasets = {"events": replace(FULL.datasets["events"], **dataset or {})}
+    return replace(FULL, datasets=MappingProxyType(datasets), jobs=MappingProxyType(jobs), **own)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        _with(rates=Rates(-1, 0)),
+        _with(rates=Rates(0, -1)),
+        _with(rates=Rates(1, 0, 0)),
+        _with(dataset={"retention_days": 0}),
+        _with(dataset={"shards": 0}),
+        _with(dataset={"routes": (Route(7, 0, "id", (1,)),)}),
+        _with(job={"key": "../other"}),
+        _with(job={"max_rows": 0}),
+        _with(job={"max_bytes": 0}),
+        _with(job={"max_age_seconds": 0.0}),
+        _with(job={"max_age_seconds": float("nan")}),
+        _with(job={"max_age_seconds": float("inf")}),
+    ],
+)
+def test_what_no_worker_could_work_with_is_refused_by_name(wrong: Tenant) -> None:
+    assembly = assembled(tenants("globex"))
+    assembly.put("acme", CODEC.encode(_with()))
+    assert assembly.whole(manifest_of(assembly)).tenants["acme"] == _with()
+    assembly.put("acme", CODEC.encode(wrong))
+    with pytest.raises(Refused, match="the message of tenant acme"):
         assembly.whole(manifest_of(assembly))
 
 

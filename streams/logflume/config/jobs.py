@@ -11,10 +11,9 @@ from logflume.block.schema import sorted_schema
 from logflume.config.mistakes import Mistakes
 from logflume.model import secret
 from logflume.model.dataset import Dataset
-from logflume.model.job import MAX_AGE_SECONDS, MAX_BYTES, MAX_ROWS, FileFormat, Job, Target
+from logflume.model.job import MAX_AGE_SECONDS, MAX_BYTES, MAX_ROWS, FileFormat, Job, Target, is_key
 from logflume.model.tenant import TenantDataset
 
-_KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _ENCRYPTIONS = ("AES256", "aws:kms")
 _MOST_ROWS = 10_000_000
@@ -42,7 +41,7 @@ def read(
 def _job(
     section: contract.Section, key: str, wanted: Mapping[str, TenantDataset], datasets: Mapping[str, Dataset]
 ) -> Job:
-    if not _KEY.fullmatch(key):
+    if not is_key(key):
         raise section.mistake(key, "a job's key is lower case letters, digits, _ and -, 64 at most")
     job = section.section(key)
     job.only(("dataset", "destination", "format", "fields", *_OF_S3, *_LIMITS))

@@ -1,14 +1,18 @@
-"""A tenant's configuration as a message: the same tenant always gives the same bytes, and comes back equal."""
+"""A tenant's configuration as a message: the same tenant always gives the same bytes, and comes back equal.
+
+What no worker could work with is refused, as if it could not be read: a publisher with a bug must not matter.
+"""
 
 from __future__ import annotations
 
+import math
 from types import MappingProxyType
 from typing import Any
 
 from logflume.errors import Refused
 from logflume.kafka.single_object import SingleObject
 from logflume.model import secret
-from logflume.model.job import FileFormat, Job, Target
+from logflume.model.job import FileFormat, Job, Target, is_key
 from logflume.model.owner import Owner
 from logflume.model.rates import Rates
 from logflume.model.route import Route
@@ -45,7 +49,7 @@ class Codec:
                 datasets=MappingProxyType({each["dataset"]: _read_dataset(each) for each in record["datasets"]}),
                 jobs=MappingProxyType({each["key"]: _read_job(each) for each in record["jobs"]}),
                 tokens=tuple(map(_read_token, record["tokens"])),
-                rates=Rates(**record["rates"]),
+                rates=_read_rates(record["rates"]),
                 principal=record["principal"],
                 owner=Owner(record["owner"]),
             )
@@ -74,9 +78,19 @@ def _token(token: Token) -> dict[str, Any]:
     return _fields(token) | {"scopes": sorted(token.scopes)}
 
 
+def _read_rates(record: dict[str, Any]) -> Rates:
+    rates = Rates(**record)
+    if rates.bytes_per_second < 0 or rates.records_per_second < 0 or rates.burst_seconds < 1:
+        raise ValueError(f"{rates} are no rates")
+    return rates
+
+
 def _read_dataset(record: dict[str, Any]) -> TenantDataset:
     routes = tuple(Route(**(route | {"starts": tuple(route["starts"])})) for route in record["routes"])
-    return TenantDataset(**(record | {"routes": routes, "owner": Owner(record["owner"])}))
+    found = TenantDataset(**(record | {"routes": routes, "owner": Owner(record["owner"])}))
+    if found.retention_days < 1 or min([found.shards, *(route.shards for route in routes)]) < 1:
+        raise ValueError(f"dataset {found.dataset[:80]}: its days and its shards are 1 at least")
+    return found
 
 
 def _read_job(record: dict[str, Any]) -> Job:
@@ -91,6 +105,10 @@ def _read_job(record: dict[str, Any]) -> Job:
             }
         )
     )
+    if not is_key(job.key):  # it becomes a part of paths
+        raise ValueError(f"{job.key[:80]!r} is no job's key")
+    if job.max_rows < 1 or job.max_bytes < 1 or not 0 < job.max_age_seconds < math.inf:
+        raise ValueError(f"job {job.key}: its objects can't have limits of 0 or less, nor wait for ever")
     secret.check(job)
     return job
 

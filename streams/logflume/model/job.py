@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,6 +13,13 @@ from logflume.model.owner import Owner
 
 MAX_ROWS, MAX_BYTES, MAX_AGE_SECONDS = 100_000, 64_000_000, 300
 """Of a job that says nothing else."""
+
+_KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+def is_key(text: str) -> bool:
+    """Whether ``text`` may be a job's key: it becomes a part of paths."""
+    return bool(_KEY.fullmatch(text))
 
 
 class FileFormat(StrEnum):

@@ -94,14 +94,14 @@ def test_a_tag_that_would_build_a_python_object_stays_text(tmp_path: Path) -> No
 @pytest.mark.parametrize("value", ["!!int ''", "!!float ''", "!!bool maybe", "!!timestamp abc"])
 def test_a_value_that_does_not_fit_its_tag_stays_text(tmp_path: Path, value: str) -> None:
     root = read(tmp_path, f"a: {value}\n")
-    with pytest.raises(Misconfigured, match="some.yaml:1: a: a whole number is wanted"):
+    with pytest.raises(Misconfigured, match=r"some.yaml:1: a: a whole number is wanted"):
         root.integer("a", least=0, most=9)
 
 
 def test_a_link_that_leads_nowhere_is_told_and_not_taken_for_no_file(tmp_path: Path) -> None:
     (tmp_path / "gone.yaml").symlink_to(tmp_path / "nothing")
     [path] = contract.yaml_files(tmp_path)
-    with pytest.raises(Misconfigured, match="gone.yaml: cannot be read"):
+    with pytest.raises(Misconfigured, match=r"gone.yaml: cannot be read"):
         contract.read_yaml(path)
 
 

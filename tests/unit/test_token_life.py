@@ -93,6 +93,7 @@ def test_a_dataset_that_is_taken_away_while_a_body_comes_is_not_taken() -> None:
             yield LINE
 
         assert edge.post(body()).status_code == 403
+        assert edge.gateway.unwanted.top() == [(("acme", "events", "unwanted"), 1)]
 
 
 @pytest.mark.parametrize("scopes", [(Scope.QUERY,), (Scope.QUERY, Scope.ADMIN)])
@@ -185,5 +186,6 @@ def test_a_listeners_tenant_is_heard_only_while_it_wants_the_dataset() -> None:
     source.change("other", datasets=wanted)
     feed.put(sender, "h", [Frame(b"<14>second", 0)], 1)
     assert feed.close(5) == 0
+    assert feed.unwanted.top() == [(("other", "events", "unwanted"), 1)]
     assert b"first" not in b"".join(data for _, data in taker.lines)
     assert b"second" in b"".join(data for _, data in taker.lines)

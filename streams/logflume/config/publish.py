@@ -221,7 +221,7 @@ class _Publication:
 
 
 def _check_distinct(tenants: Mapping[str, Tenant]) -> None:
-    """Raise ``Misconfigured`` for a token or principal of two tenants: files alone can't tell, nor an old generation."""
+    """Raise ``Misconfigured`` for a token or principal of two tenants, wherever they come from."""
     tokens: dict[str, str] = {}
     principals: dict[str, str] = {}
     for tenant in tenants.values():

@@ -73,7 +73,7 @@ def digest(text: str) -> str:
 
 
 def check_id(id: str) -> None:
-    """Raise ``ValueError`` when ``id`` can't be a token's. It is not repeated: somebody may have put the token there."""
+    """Raise ``ValueError`` when ``id`` can't be a token's. It is not repeated: it may be the token."""
     if not _ID.fullmatch(id):
         raise ValueError("that is no token's id: letters, digits and -, 32 at most")
 

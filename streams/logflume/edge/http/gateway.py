@@ -20,6 +20,8 @@ from starlette.responses import Response
 from logflume import metrics
 from logflume.clock import Clock
 from logflume.config import Source
+from logflume.config.tally import Tally
+from logflume.edge.forwarding import UNWANTED
 from logflume.edge.http import body, portions
 from logflume.edge.http.body import BodyLimits
 from logflume.edge.http.credential import token_of
@@ -82,6 +84,7 @@ class Gateway:
         )
         self.answers = Answers(seconds=settings.edge_http_key_seconds, most_keys=settings.edge_http_keys, clock=clock)
         self.parsers = portions.Parsers(datasets)
+        self.unwanted = Tally("requests were refused whose records no table and no job wants", clock)
 
     def application(self, routes: Iterable[Route]) -> Starlette:
         """Return the ASGI application that answers ``routes``, and other paths with 404."""
@@ -159,6 +162,7 @@ class _Exchange:
         if dataset not in self.datasets:
             return Refusal(404, f"there is no dataset {dataset[:80]!r}; there are {', '.join(self.datasets)}")
         if not self._gateway.source.current().wants(tenant, dataset):
+            self._gateway.unwanted.add(tenant, dataset, UNWANTED, 1)
             return Refusal(403, f"no configuration wants {dataset} of this tenant: add it to the tenant's file first")
         return None
 

@@ -28,6 +28,8 @@ import structlog
 
 from logflume import metrics
 from logflume.clock import Clock
+from logflume.config.tally import Tally
+from logflume.edge.forwarding import UNWANTED
 from logflume.edge.intake import NotAccepted
 from logflume.edge.rates import Pacing
 from logflume.edge.syslog.framing import Frame
@@ -124,6 +126,8 @@ class Feed:
         self._zone = zone
         self._clock = clock
         self._pacing = pacing
+        self.unwanted = Tally("syslog's messages were dropped that no table and no job wants", clock)
+        """By tenant, since the start."""
         self._memory_bytes = memory_bytes
         self._pause, self._resume, self._failed = pause, resume, failed
         self._changed = threading.Condition()
@@ -274,17 +278,21 @@ class Feed:
         if sender.tenant is not None:
             if configuration.wants(sender.tenant, self._dataset):
                 return sender.tenant
-            metrics.EDGE_SYSLOG_REFUSED_MESSAGES.labels("unwanted").inc()
+            self._refused(UNWANTED, sender.tenant)
             return None
         now_ns = self._clock.now_ns()
         owners = {configuration.allowed(token, Scope.INGEST, now_ns) for token in tokens}
         owner = owners.pop() if len(owners) == 1 else None
         if owner is not None and configuration.wants(owner, self._dataset):
             return owner
-        reason = "no-token" if not tokens else "token" if owner is None else "unwanted"
-        metrics.EDGE_SYSLOG_REFUSED_MESSAGES.labels(reason).inc()
+        self._refused("no-token" if not tokens else "token" if owner is None else UNWANTED, owner)
         sender.refuse()
         return None
+
+    def _refused(self, reason: str, tenant: str | None) -> None:
+        metrics.EDGE_SYSLOG_REFUSED_MESSAGES.labels(reason).inc()
+        if tenant is not None:
+            self.unwanted.add(tenant, self._dataset, reason, 1)
 
     def _hand_on(self, tenant: str, lines: list[bytes]) -> None:
         """Give ``lines`` to the client, waiting for room as long as it takes, but not beyond ``close``."""

@@ -1393,6 +1393,20 @@ MUTATIONS = (
         f"{_FOLLOWING}::test_fo5_what_comes_in_force_is_kept_and_an_older_worker_does_not_put_its_own_over_it",
     ),
     Mutation(
+        "worker-machine: a new machine is no way round the guards",
+        _code("config/following.py"),
+        "            self._compare(self._shelf, manifest, messages)",
+        "            pass",
+        f"{_FOLLOWING}::test_fo6_a_new_machine_is_no_way_round_the_guards",
+    ),
+    Mutation(
+        "worker-range: what no worker could work with is not taken up",
+        _code("config/tenants.py"),
+        "if found.retention_days < 1 or min(",
+        "if found.retention_days < 1 and min(",
+        "tests/unit/test_config_core.py::test_what_no_worker_could_work_with_is_refused_by_name",
+    ),
+    Mutation(
         "worker-restart: a restart is no way round the guards",
         _code("config/following.py"),
         "                self._take_floor()  # the guard",

@@ -1,4 +1,4 @@
-"""Following the configuration: W1 to W5 of what comes in force, FO1 to FO5 of how, LG1 to LG3 of the disk's copy."""
+"""Following the configuration: W1 to W5 of what comes in force, FO1 to FO6 of how, LG1 to LG3 of the disk's copy."""
 
 from __future__ import annotations
 
@@ -275,6 +275,42 @@ def test_fo3_a_restart_is_no_way_round_the_guards(topic: FakeTopic, tmp_path: Pa
         worker.turn(0)
         assert (in_force(worker), worker.state().origin) == (4, Origin.DISK)
         assert worker.state().refused
+
+
+def test_fo6_a_new_machine_is_no_way_round_the_guards(topic: FakeTopic, tmp_path: Path) -> None:
+    steps = {1: generation(1, TEN), 2: generation(2, TEN[:1])}  # its publisher has a bug, and tells the store as well
+    topic.publish(steps[2])
+    worker = following(topic, tmp_path / "new", shelf=FakeShelf(dict(steps)))
+    worker.turn(0)
+    assert (in_force(worker), worker.state().origin) == (1, Origin.STORE)
+    assert "takes away 9" in worker.state().refused
+    named = generation(3, TEN[:1], [Accepted(3, 9, 0, "ann", "meant")])
+    topic.publish(named)
+    worker.turn(0)
+    assert (in_force(worker), worker.state().refused) == (3, "")
+    topic.away = True
+    clock = ManualClock()
+    alone = following(topic, tmp_path / "alone", clock=clock, shelf=FakeShelf(dict(steps)))
+    clock.advance(10)
+    alone.turn(0)
+    assert (in_force(alone), "takes away 9" in alone.state().refused) == (1, True)
+    topic.away = False
+    other = following(topic, tmp_path / "other", shelf=FakeShelf({1: steps[1], 3: named}))
+    other.turn(0)
+    assert (in_force(other), other.state().origin) == (3, Origin.KAFKA)
+
+
+def test_fo6_without_anything_to_compare_with_kafkas_is_taken(topic: FakeTopic, tmp_path: Path) -> None:
+    one = generation(1, TEN)
+    topic.publish(one)
+    for name, shelf in (
+        ("away", FakeShelf({1: one}, away=True)),
+        ("first", FakeShelf({1: one})),
+        ("none", None),
+    ):
+        worker = following(topic, tmp_path / name, shelf=shelf)
+        worker.turn(0)
+        assert (in_force(worker), worker.state().origin) == (1, Origin.KAFKA)
 
 
 def test_a_worker_that_was_away_for_long_goes_by_the_generations_in_between(topic: FakeTopic, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ FO3 At the start Kafka is asked first. If it says nothing in time, or has nothin
     is taken, and without one the store's newest; Kafka's follows them, by the same guards, as soon as there is one.
 FO4 With none at all there is none in force, and all three are tried on.
 FO5 What comes in force is on the disk after that, unless the disk has a newer one or does not work.
+FO6 Who comes with nothing compares Kafka's, or the store's newest, with the one before it that the store has: a new
+    machine is no way round the guards. Without a store, or while that is away, there is nothing to compare with.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ class _Reading:
 
 
 class Following:
-    """See FO1 to FO5. ``begin``, ``turn`` and ``end`` are one thread's; ``now``, ``state`` and ``why_not`` any's."""
+    """See FO1 to FO6. ``begin``, ``turn`` and ``end`` are one thread's; ``now``, ``state`` and ``why_not`` any's."""
 
     def __init__(
         self,
@@ -82,6 +84,7 @@ class Following:
         took: Callable[[InForce], None] = lambda taken: None,
     ) -> None:
         """``took`` hears, from within ``turn``, of what came in force."""
+        self._limits = limits
         self._clock = clock
         self._make_feed = make_feed
         self._shelf = shelf
@@ -193,6 +196,8 @@ class Following:
             kept, _ = self._floor
             if (kept.generation, kept.hash) != (manifest.generation, manifest.hash):
                 self._take_floor()  # the guard compares with it: a restart must not be a way round
+        if self._shelf is not None and origin is not Origin.DISK and self._uptake.now is None:
+            self._compare(self._shelf, manifest, messages)
         try:
             taken = self._uptake.offer(manifest, messages, origin)
         except (guard.Shrunk, guard.Grown) as refused:
@@ -202,6 +207,24 @@ class Following:
             self._agrees, self._refused = True, ""
         if taken is not None:
             self._took(taken, messages)
+
+    def _compare(self, shelf: Shelf, manifest: Manifest, messages: Assembly) -> None:
+        """FO6: put the one before it in force when this must not follow it, so that this is refused."""
+        offered = messages.whole(manifest)
+        try:
+            published = [each.generation for each in shelf.entries() if each.published]
+            before = [each for each in published if each < manifest.generation]
+            if not before:
+                return
+            told, kept = shelf.messages(before[-1])
+            known = kept.whole(told)
+        except LogflumeError as failure:
+            _log.warning("config.not-compared", error=str(failure))
+            return
+        try:
+            guard.check_offered(known, offered, self._limits, manifest.accepted)
+        except (guard.Shrunk, guard.Grown):
+            self._offer(told, kept, Origin.STORE)
 
     def _took(self, taken: InForce, messages: Iterable[tuple[str, bytes]]) -> None:
         found = taken.configuration

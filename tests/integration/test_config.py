@@ -119,6 +119,11 @@ def test_p3_a_publisher_that_was_taken_over_commits_nothing(place: Settings) -> 
         publish.publish(place, order(place, look(place, decided=False)), CLOCK)
         with pytest.raises(Fenced):
             zombie.commit()
+    with Exclusive(place, name) as late, Exclusive(place, name):  # taken over before it has sent anything
+        late.begin()
+        late.send(topic, 0, b"tenant/late", b"x")
+        with pytest.raises(Fenced):
+            late.wait()
     assert set(look(place).log.values) == {b"tenant/acme", manifest.KEY}
 
 

@@ -115,19 +115,19 @@ class Exclusive:
                     topic, value, key, partition, on_delivery=report, headers=list(headers) if headers else None
                 )
             except BufferError:
-                self._producer.poll(_POLL_SECONDS)
+                self._poll(_POLL_SECONDS)
                 self._check()
             except KafkaException as error:
                 raise self._typed(error.args[0]) from error
             else:
                 self._in_flight += 1
-                self._producer.poll(0)
+                self._poll(0)
                 return
 
     def wait(self) -> None:
         """Return when Kafka holds every message that was sent. Raises ``Fenced``, ``Retryable``, ``Misconfigured``."""
         while self._in_flight:
-            self._producer.poll(_POLL_SECONDS)
+            self._poll(_POLL_SECONDS)
             self._check()
         self._check()
 
@@ -145,6 +145,12 @@ class Exclusive:
                 f"whether the transaction of {self._name} was committed is not known: {cause.str()}"
             ) from error
         self._open = False
+
+    def _poll(self, seconds: float) -> None:
+        try:
+            self._producer.poll(seconds)
+        except KafkaException as error:  # of what ends the producer, such as another holder's coming
+            raise self._typed(error.args[0]) from error
 
     def _check(self) -> None:
         if self._failed is not None:

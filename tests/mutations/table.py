@@ -59,6 +59,7 @@ _CATCH_UP = "tests/unit/test_catch_up.py"
 _PARKED_JOBS = "tests/unit/test_parked_jobs.py"
 _CAPS = "tests/unit/test_caps.py"
 _SINK_WALKS = "tests/property/test_sink_commit.py"
+_LEFT = "tests/unit/test_parked_left.py"
 _PARKING = "tests/property/test_parking.py"
 _GATEWAY = "tests/unit/test_explore_gateway.py"
 _SANDBOX = "tests/integration/test_explore_sandbox.py"
@@ -962,6 +963,21 @@ MUTATIONS = (
         "        if others and much and partition",
         "        if False and partition",
         f"{_CATCH_UP}::test_y3_when_almost_all_of_much_fails_nobody_is_parked",
+    ),
+    Mutation(
+        "parked-left: retention that is near is said before the rows are gone",
+        _code("sink/parking/telling.py"),
+        "            if here < _SHORT * retention:\n",
+        "            if here <= 0:\n",
+        f"{_LEFT}::test_below_a_quarter_it_is_said_first_of_all_and_logged_once_at_each_crossing",
+    ),
+    Mutation(
+        "parked-left-first: what runs out stands before what only waits, as a status has room for ten lines",
+        _code("sink/worker.py"),
+        "        troubles += told.running_out\n",
+        "",
+        "tests/unit/test_sink_guards.py"
+        "::test_what_runs_out_stands_first_on_ready_and_in_the_status_which_has_room_for_ten_lines",
     ),
     Mutation(
         "z1-probe: of all who wait for a destination one goes first",

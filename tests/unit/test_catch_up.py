@@ -134,6 +134,7 @@ class World:
             self.destinations,
             caps,
             lambda topic, number: self.consumer.first,
+            lambda topic: None,
             ManualClock(),
             connect,
         )

@@ -26,7 +26,7 @@ from logflume.sink.held import Run, hold
 from logflume.sink.parking.caps import Caps
 from logflume.sink.parking.destinations import Destinations
 from logflume.sink.partition import Partition
-from logflume.sink.placing import Start
+from logflume.sink.placing import Start, Stop
 from logflume.sink.rests import Rests
 from logflume.sink.schedule import Limits, Schedule
 from logflume.sink.worker import Sink
@@ -105,7 +105,7 @@ def sink(pool: FlushPool, behind_bytes: int = 1 << 30) -> tuple[Sink, Partition]
         _flushing=Flushing(
             settings, pool, schedule, budget, assigned, Destinations(1), Caps(1, 1, lambda: False), ManualClock(), 1
         ),
-        _catch_up=SimpleNamespace(troubles=[]),
+        _catch_up=SimpleNamespace(telling=SimpleNamespace(running_out=[], troubles=[])),
         _draining=False,
     )
     return made, partition
@@ -166,7 +166,23 @@ def test_a_held_batch_counts_with_what_its_columns_and_segments_cost_beside_thei
 
 @pytest.mark.parametrize(("age", "troubles"), [(110.0, 0), (410.0, 0), (430.0, 1)])
 def test_rows_that_wait_for_their_object_to_be_full_are_no_stall(age: float, troubles: int) -> None:
-    worker, _ = sink(IdlePool())
+    worker = telling(IdlePool())
+    take(worker, 0)
+    worker._tell(age)
+    assert len((worker.health.ready() or "").splitlines()) == troubles
+
+
+def test_what_runs_out_stands_first_on_ready_and_in_the_status_which_has_room_for_ten_lines() -> None:
+    worker = telling(IdlePool())
+    worker._catch_up.telling.running_out = ["retention takes rows"]
+    worker._catch_up.telling.troubles = [f"{number} is parked" for number in range(20)]
+    worker._assigned.stop(("other", 0), Stop("gap", "a gap"))
+    worker._tell(0.0)
+    assert (worker.health.ready() or "").startswith("retention takes rows\n")
+
+
+def telling(pool: Any) -> Sink:
+    worker, _ = sink(pool)
     job = Job("copy", "events", Target("file:///nowhere"), FileFormat.CSV, max_age_seconds=300)
     configuration = Configuration(1, "", {"a": Tenant("a", {}, {"copy": job})})
     clock = ManualClock()
@@ -177,6 +193,4 @@ def test_rows_that_wait_for_their_object_to_be_full_are_no_stall(age: float, tro
         _commit_error="",
         health=Health(clock),
     )
-    take(worker, 0)
-    worker._tell(age)
-    assert len((worker.health.ready() or "").splitlines()) == troubles
+    return worker

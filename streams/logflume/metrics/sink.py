@@ -136,6 +136,14 @@ SINK_PARKED_AGE = gauge(
     "Age in Kafka of the oldest rows that a parked table or job waits for.",
     "Alert at half of the sorted topic's retention: what that deletes first is recorded as lost.",
 )
+SINK_PARKED_LEFT = gauge(
+    "logflume_sink_parked_left_seconds",
+    "seconds",
+    ("dataset",),
+    "Time until retention.ms of the sorted topic may delete rows that a parked table or job waits for, the least over "
+    "partitions; absent while nobody is parked. What retention.bytes deletes earlier it does not foretell.",
+    "Alert at a quarter of the retention. Mend the destination, or raise the topic's retention.ms: docs/parking.md.",
+)
 SINK_NEW_PARKED = counter(
     "logflume_sink_new_parked_pairs_total",
     "pairs",

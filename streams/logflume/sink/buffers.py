@@ -53,6 +53,7 @@ class Flight:
     """One outlet's rows on their way to rest; ``upto`` is the sorted offset up to which they are complete.
 
     ``intent``: the cut that they are, for a job. ``again``: it was found stored, and may have been written before.
+    ``since``, ``since_ms``: as its pair's were.
     """
 
     segments: Sequence[Segment]
@@ -62,6 +63,7 @@ class Flight:
     since: float
     intent: Intent | None = None
     again: bool = False
+    since_ms: int = 0
 
     def table(self) -> pa.Table:
         """The rows, with the columns that any of them has; may be called from any thread."""
@@ -128,6 +130,11 @@ class Pair:
     def first(self) -> int:
         """The lowest sorted offset that is not durable."""
         return self.flight.segments[0].first if self.flight else self.segments[0].first
+
+    @property
+    def first_ms(self) -> int:
+        """When Kafka took the message at ``first``."""
+        return self.flight.since_ms if self.flight else self.since_ms
 
     @property
     def holds(self) -> int:
@@ -225,7 +232,8 @@ class Buffers:
             raise ValueError(f"{pair.tenant} has a flight already, or nothing to send")
         if pair.small(_MERGE_SEGMENTS):
             self._merge()
-        pair.flight = Flight(tuple(pair.segments), upto, pair.rows, pair.bytes, pair.since, intent, again)
+        segments = tuple(pair.segments)
+        pair.flight = Flight(segments, upto, pair.rows, pair.bytes, pair.since, intent, again, pair.since_ms)
         pair.flying = intent is None  # a table's goes at once; a cut has to be told to Kafka first
         pair.segments, pair.rows, pair.bytes = [], 0, 0
         return pair.flight
@@ -251,7 +259,7 @@ class Buffers:
             pair.segments[:0] = flight.segments
             pair.rows += flight.rows
             pair.bytes += flight.bytes
-            pair.since = flight.since
+            pair.since, pair.since_ms = flight.since, flight.since_ms
             pair.flight = None
         if not pair.failures:
             pair.failing_since = now

@@ -27,6 +27,7 @@ from logflume.config import Source
 from logflume.errors import Fatal, Refused, Retryable
 from logflume.kafka import client, cursors, topics
 from logflume.kafka.identity import SameTopics, TopicChanged
+from logflume.kafka.retention import Retentions
 from logflume.kafka.transaction import Stale
 from logflume.model.dataset import Datasets
 from logflume.model.tenant import Configuration
@@ -106,6 +107,7 @@ class Sink:
             destinations,
             self._caps,
             lambda topic, number: cursors.starts(admin, topic, [number])[number],
+            Retentions(admin, clock).seconds,
             clock,
         )
         self._joined = False
@@ -357,7 +359,10 @@ class Sink:
         if age > self._settings.stall_seconds + self._generations.current.longest_wait:
             troubles.append(f"nothing was committed for {age:.0f} s. {self._commit_error}")
         metrics.SINK_WAITING.set(sum(bool(partition.ahead) for partition in parts.open.values()))
-        troubles += [*self._generations.troubles(now), *parts.troubles(), *self._catch_up.troubles]
+        told = self._catch_up.telling
+        # The status has room for a few lines: what ends in a loss stands before what only waits.
+        troubles += told.running_out
+        troubles += [*self._generations.troubles(now), *parts.troubles(), *told.troubles]
         self.health.tick(troubles, parts.stops)
 
     # --- the end ------------------------------------------------------------------------------------------------------

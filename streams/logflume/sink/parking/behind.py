@@ -55,13 +55,14 @@ class Behind:
         cursor = self._progress.committable(pair.first)
         frozen = self._cuts.frozen(outlet)
         size = 0 if frozen is None else pair.flight.bytes if pair.flight else pair.bytes
+        since_ms = pair.first_ms
         self._cuts.ungather(outlet)
         self._buffers.drop(pair)  # Q4
         if entry is None:
-            entry = self.parking.park(outlet, cursor, reason, pair.since_ms, size)
+            entry = self.parking.park(outlet, cursor, reason, since_ms, size)
         else:
             self._leave(entry)
-            self.parking.again(entry, reason, max(size, entry.gather_bytes) if frozen else 0)
+            self.parking.again(entry, reason, max(size, entry.gather_bytes) if frozen else 0, since_ms)
         entry.trouble = pair.trouble
         return entry
 
@@ -110,9 +111,9 @@ class Behind:
             return main
         if entry.phase is Phase.CATCHING:
             assert self.scan is not None
-            entry.flown = self.scan.position
+            entry.flown, entry.flown_ms = self.scan.position, self.scan.timestamp_ms
         else:
-            entry.flown = main
+            entry.flown, entry.flown_ms = main, entry.since_ms
         return entry.flown
 
     def landed(self, outlet: Outlet) -> None:

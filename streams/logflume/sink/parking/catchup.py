@@ -29,6 +29,7 @@ from logflume.sink.opening import Place
 from logflume.sink.parking.caps import Caps
 from logflume.sink.parking.destinations import Destinations, destination
 from logflume.sink.parking.parked import FAILING, NEW, Parked, Phase
+from logflume.sink.parking.telling import Telling
 from logflume.sink.partition import Partition
 from logflume.sink.placing import Stop
 from logflume.sink.schedule import Schedule
@@ -41,7 +42,6 @@ _MUCH = 0.01  # of the budget; reading less than this twice costs nothing
 _NEAR_MESSAGES = 16  # the main reader waits for a scan that is as near as this, or they might never meet
 _MEETING_SECONDS = (10.0, 40.0)  # it waits so long at most, and then not again before
 _TOGETHER = 50  # new ones begin together
-_TOLD = 20
 _TELL_SECONDS = 1.0  # it looks at all who are parked
 
 _log = structlog.get_logger(__name__)
@@ -59,10 +59,13 @@ class CatchUp:
         destinations: Destinations,
         caps: Caps,
         starts: Callable[[str, int], int],
+        retention: Callable[[str], float | None],
         clock: Clock,
         connect: Callable[[], Consumer] | None = None,
     ) -> None:
-        """``starts`` gives the first offset that a partition still has; ``connect`` the consumer for the scans."""
+        """``starts`` gives the first offset that a partition still has, ``retention`` for how many seconds a topic
+        keeps what it has (None: not known yet), ``connect`` the consumer for the scans.
+        """
         self._park_seconds = settings.sink_park_seconds
         self._assigned = assigned
         self._schedule = schedule
@@ -70,7 +73,6 @@ class CatchUp:
         self._destinations = destinations
         self._caps = caps
         self._starts = starts
-        self._clock = clock
         self._connect = connect or (lambda: _consumer(settings))
         self._consumer: Consumer | None = None
         self._reading: set[Place] = set()
@@ -80,8 +82,7 @@ class CatchUp:
         self._next_tick = self._next_tell = 0.0
         self.busy = False
         """Whether there was something to read the last time."""
-        self.troubles: list[str] = []
-        """Who is parked, and why."""
+        self.telling = Telling(assigned, retention, clock)
 
     def opened(self, partition: Partition, now: float) -> None:
         """Take over who is parked in a partition that was assigned: a probe goes first."""
@@ -113,7 +114,7 @@ class CatchUp:
         self._steer(now)
         if now >= self._next_tell:
             self._next_tell = now + _TELL_SECONDS
-            self._tell()
+            self.telling.tell()
 
     def forget(self, places: Iterable[Place]) -> None:
         """Read no more of partitions that are not this worker's any more."""
@@ -132,26 +133,6 @@ class CatchUp:
         self._reading.clear()
 
     # --- who is parked ------------------------------------------------------------------------------------------------
-
-    def _tell(self) -> None:
-        """Say who is parked, and why."""
-        counts = {FAILING: 0, NEW: 0}
-        said: list[str] = []
-        for partition in self._assigned.open.values():
-            for entry in partition.behind.parking:
-                counts[entry.reason] += 1
-                if entry.reason == FAILING and len(said) < _TOLD:
-                    said.append(_said(partition, entry))
-        since = min((e.since_ms for p in self._assigned.open.values() for e in p.behind.parking if e.away), default=0)
-        metrics.SINK_PARKED_AGE.set(max(0.0, self._clock.now_ns() / 1e9 - since / 1e3) if since > 0 else 0.0)
-        metrics.SINK_PARKED_BEHIND.set(sum(_behind(partition) for partition in self._assigned.open.values()))
-        for reason, count in counts.items():
-            metrics.SINK_PARKED.labels(reason).set(count)
-        if counts[FAILING] > _TOLD:
-            said.append(f"{counts[FAILING] - _TOLD} more are parked")
-        if counts[NEW]:
-            said.append(f"{counts[NEW]} new tables and jobs are parked: see sink_new_pairs_a_minute")
-        self.troubles = said
 
     def _park(self, partition: Partition, now: float) -> None:
         failing = [
@@ -361,19 +342,6 @@ class CatchUp:
         for at in places:
             self._reading.discard(at)
             self._paused.discard(at)
-
-
-def _behind(partition: Partition) -> int:
-    lowest = min((entry.cursor.offset for entry in partition.behind.parking if entry.away), default=None)
-    return 0 if lowest is None else max(0, partition.position.offset - lowest)
-
-
-def _said(partition: Partition, entry: Parked) -> str:
-    job = entry.outlet.name and f" (job {entry.outlet.name})"
-    return (
-        f"{entry.outlet.tenant}/{partition.dataset.name}{job} of {partition.where} is parked at offset "
-        f"{entry.cursor.offset} ({entry.phase.value}): {entry.trouble or 'it failed before the restart'}"
-    )
 
 
 def _consumer(settings: Settings) -> Consumer:

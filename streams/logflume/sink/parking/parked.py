@@ -40,7 +40,10 @@ class Phase(Enum):
 
 @dataclass(slots=True, eq=False)
 class Parked:
-    """One outlet. ``flown`` is how far the flight goes that was taken last; ``handed`` the offset of the handover."""
+    """One outlet. ``flown`` is how far the flight goes that was taken last; ``handed`` the offset of the handover.
+
+    ``since_ms``, ``flown_ms``: when Kafka took the message there, or one before it: no row that it lacks is older.
+    """
 
     outlet: Outlet
     cursor: Position
@@ -49,6 +52,7 @@ class Parked:
     gather_bytes: int = 0
     phase: Phase = Phase.WAITING
     flown: Position | None = None
+    flown_ms: int = 0
     handed: int = 0
     again_at: float = 0.0
     """Not before this monotonic time it is caught up."""
@@ -140,17 +144,18 @@ class Parking:
         self._enter(entry)
         return entry
 
-    def again(self, entry: Parked, reason: str, gather_bytes: int) -> None:
+    def again(self, entry: Parked, reason: str, gather_bytes: int, since_ms: int) -> None:
         """Park once more who was catching up, or live and not through yet: at its cursor."""
         self._live.pop(entry.outlet, None)
         entry.phase, entry.reason, entry.gather_bytes, entry.flown = Phase.WAITING, reason, gather_bytes, None
+        entry.since_ms = since_ms
         self._moved[entry.outlet] = None
         self._enter(entry)
 
     def landed(self, entry: Parked) -> None:
         """Note that the flight of ``entry`` is durable: its cursor moves (Q2)."""
         if entry.flown is not None and entry.flown.offset > entry.cursor.offset:
-            entry.cursor, entry.gather_bytes = entry.flown, 0
+            entry.cursor, entry.since_ms, entry.gather_bytes = entry.flown, entry.flown_ms, 0
             self._moved[entry.outlet] = None
 
     def moved(self, entry: Parked, cursor: Position) -> None:

@@ -28,6 +28,8 @@ class Scan:
         self._members: dict[str, dict[str, Parked]] = {}
         self._ahead: list[tuple[int, int, Position]] = []  # a heap
         self._numbers = itertools.count()
+        self.timestamp_ms = 0
+        """When Kafka took the last message that was read."""
 
     @property
     def position(self) -> Position:
@@ -67,6 +69,7 @@ class Scan:
         Raises what ``SortedPartition.read`` does.
         """
         block = self._reader.read(offset, timestamp_ms, value, headers)
+        self.timestamp_ms = timestamp_ms
         self._meet()
         wanted: list[tuple[int, int, tuple[Outlet, ...]]] = []
         if block is None:

@@ -939,8 +939,8 @@ MUTATIONS = (
     Mutation(
         "parked-lost: what retention took from who is parked is recorded",
         _code("sink/partition.py"),
-        "        self._record_losses(self.behind.lose(first))\n",
-        "        self.behind.lose(first)\n",
+        "        self._record_losses(self.behind.lose(first))\n        whole",
+        "        self.behind.lose(first)\n        whole",
         f"{_CATCH_UP}::test_what_retention_took_from_under_the_scan_is_recorded_for_whom_it_was_lost",
     ),
     Mutation(
@@ -980,6 +980,13 @@ MUTATIONS = (
         "::test_what_runs_out_stands_first_on_ready_and_in_the_status_which_has_room_for_ten_lines",
     ),
     Mutation(
+        "y3-whale: one that fails alone is parked, however many bytes it has",
+        _code("sink/buffers.py"),
+        ", len(self._failing) / max(1, outlets))",
+        ", 1.0)",
+        f"{_CATCH_UP}::test_y3_a_whale_that_fails_alone_is_parked_as_others_would_wait_for_it",
+    ),
+    Mutation(
         "z1-probe: of all who wait for a destination one goes first",
         _code("sink/parking/destinations.py"),
         "        if now < failing.again_at or (",
@@ -1003,9 +1010,44 @@ MUTATIONS = (
     Mutation(
         "v2-active: there are no more active ones than the cap",
         _code("sink/parking/caps.py"),
-        ", self._most_active - len(self._seen)))",
-        "))",
+        "int(self._tokens), room))",
+        "int(self._tokens)))",
         f"{_CAPS}::test_v2_there_are_no_more_active_ones_than_the_cap_until_some_are_quiet",
+    ),
+    Mutation(
+        "v2-together: who waits for more than there will ever be does not wait for ever",
+        _code("sink/parking/caps.py"),
+        "min(at_least, int(self._burst), room)",
+        "at_least",
+        f"{_CAPS}::test_v2_who_asks_for_more_together_than_there_will_ever_be_gets_what_there_is",
+    ),
+    Mutation(
+        "v2-begun: who has begun is active before its rows are at rest",
+        _code("sink/partition.py"),
+        "                caps.seen(self.where, [outlet], now)\n",
+        "",
+        f"{_CAPS}::test_v2_who_has_begun_is_active_before_its_first_rows_are_at_rest",
+    ),
+    Mutation(
+        "v2-idle: a restart of a group that stored nobody yet takes nobody for known",
+        _code("sink/parking/caps.py"),
+        "        self._changed = hashes is None\n",
+        "        self._changed = False\n",
+        f"{_CAPS}::test_a_group_that_has_just_begun_stores_that_it_knows_nobody_so_that_a_restart_learns_nobody",
+    ),
+    Mutation(
+        "j2-lost-end: a frozen cut whose end retention took gets no row from after it",
+        _code("sink/partition.py"),
+        "self._cuts.complete(first, behind=True)]",
+        "[]]",
+        f"{_PARKED_JOBS}::test_j2_a_frozen_cut_whose_end_retention_took_gets_no_row_from_after_it",
+    ),
+    Mutation(
+        "scan-gap: what is missing from the log but was not taken by retention is not passed over",
+        _code("sink/parking/catchup.py"),
+        "        elif self._go_on(at, partition) <= expected:\n",
+        "        elif partition.lose(offset):\n",
+        f"{_CATCH_UP}::test_a_gap_that_is_not_of_retentions_making_stops_the_partition_and_loses_nobody_rows",
     ),
     Mutation(
         "v3-parked: who has no room is parked, not passed over",

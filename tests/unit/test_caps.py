@@ -53,9 +53,22 @@ def test_v2_new_ones_begin_together_or_not_at_all_when_that_is_asked() -> None:
     assert few.grant(100, 0.0) == 2
 
 
+def test_v2_who_asks_for_more_together_than_there_will_ever_be_gets_what_there_is() -> None:
+    """They would wait until retention takes their rows."""
+    assert caps(10).grant(60, 0.0, at_least=50) == 10
+    assert caps(100, active=30).grant(60, 0.0, at_least=50) == 30
+
+
+def test_v2_who_has_begun_is_active_before_its_first_rows_are_at_rest() -> None:
+    one = opened(caps(60, active=2))
+    read(one, "a", "b", "c")
+    assert tenants(one) == ["a", "b"]
+    assert list(parked(one)) == ["c"]
+
+
 def test_v2_there_are_no_more_active_ones_than_the_cap_until_some_are_quiet() -> None:
     two = caps(60, active=2)
-    two.seen(1, [Outlet("a"), Outlet("b")], 0.0)
+    two.seen("sorted[0]", [Outlet("a"), Outlet("b")], 0.0)
     assert two.grant(5, 1.0) == 0
     assert two.grant(5, 700.0) == 2
 
@@ -89,7 +102,7 @@ def test_v1_a_group_that_kept_no_record_takes_those_for_known_who_come_in_the_fi
 
 
 def test_the_record_is_stored_when_it_changed_and_not_all_the_time() -> None:
-    some = Known(None, worked_before=False, now=0.0)
+    some = Known(frozenset(), worked_before=True, now=0.0)
     assert some.to_store(0.0) is None
     some.add(Outlet("a"))
     assert some.to_store(0.0) == {hash_of("a", "")}
@@ -99,6 +112,21 @@ def test_the_record_is_stored_when_it_changed_and_not_all_the_time() -> None:
     some.add(Outlet("a", "copy"))
     assert some.to_store(29.0) is None
     assert some.to_store(30.0) == {hash_of("a", ""), hash_of("a", "copy")}
+
+
+def test_a_group_that_has_just_begun_stores_that_it_knows_nobody_so_that_a_restart_learns_nobody() -> None:
+    """Idle for days, then a surge comes with a restart: all of it would pass for known."""
+    assert Known(None, worked_before=False, now=0.0).to_store(0.0) == set()
+    one = opened(caps(1), Start(Position(0), stored=True, known=frozenset()))
+    read(one, "a", "b")
+    assert list(parked(one)) == ["b"]
+
+
+def test_v1_while_a_group_learns_whom_it_knows_nothing_is_stored_by_which_the_others_were_new() -> None:
+    some = Known(None, worked_before=True, now=0.0)
+    assert some.has(Outlet("a"), 10.0)
+    assert some.to_store(10.0) is None
+    assert some.to_store(60.0) == {hash_of("a", "")}
 
 
 def test_the_record_comes_back_as_it_was() -> None:

@@ -139,9 +139,9 @@ class World:
             connect,
         )
 
-    def produce(self, *tenants: str) -> None:
+    def produce(self, *tenants: str, rows: int = 1) -> None:
         """One message; the main reader takes it."""
-        self.log.append(dict.fromkeys(tenants, 1))
+        self.log.append(dict.fromkeys(tenants, rows))
         offset = self.partition.position.offset
         self.partition.read(offset, 0, *sorted_message(self.log[offset], offset), outlets, self.now)
 
@@ -234,6 +234,16 @@ def test_y3_when_almost_all_of_much_fails_nobody_is_parked() -> None:
     world.land("c")
     world.tick(30.0)
     assert parked(world) == ["a"]
+
+
+def test_y3_a_whale_that_fails_alone_is_parked_as_others_would_wait_for_it() -> None:
+    world = World(budget_bytes=1 << 16)
+    world.produce("whale", rows=5000)
+    world.produce("a", "b")
+    world.fail("whale", 0.0)
+    world.land("a")
+    world.tick(30.0)
+    assert parked(world) == ["whale"]
 
 
 # --- the scan ---------------------------------------------------------------------------------------------------------
@@ -397,19 +407,22 @@ def test_who_is_due_later_joins_the_scan_that_has_not_passed_its_cursor() -> Non
 
 
 def test_new_ones_that_were_parked_begin_when_there_is_room() -> None:
-    world = World(new_a_minute=1)
-    world.produce("a", "b", "c")
-    assert parked(world) == ["b", "c"]
+    world = World(new_a_minute=2)
+    world.produce("a", "b", "c", "d")
+    assert parked(world) == ["c", "d"]
     world.tick()
     assert world.partition.behind.scan is None
-    world.tick(60.0)
+    world.tick(30.0)
     assert world.partition.behind.scan is None  # one of two: a scan is for as many as there are, up to fifty
     world.destinations.failed(("store",), world.now)
     world.partition.behind.park(world.pair("a"), FAILING)
     world.destinations.landed(("store",))
     world.tick()
     world.scan()
-    assert [pair.tenant for pair in world.partition.buffers] == ["a", "b"]
+    assert sorted(pair.tenant for pair in world.partition.buffers) == ["a", "b", "c"]
+    world.tick(60.0)
+    world.scan()
+    assert sorted(pair.tenant for pair in world.partition.buffers) == ["a", "b", "c", "d"]
 
 
 # --- what is gone -----------------------------------------------------------------------------------------------------
@@ -440,6 +453,23 @@ def test_what_retention_took_from_under_the_scan_is_recorded_for_whom_it_was_los
     assert b"offsets 0 to 1 of sorted[0]" in detail
     assert b"the table of a" in detail
     assert world.partition.behind.scan is None
+
+
+def test_a_gap_that_is_not_of_retentions_making_stops_the_partition_and_loses_nobody_rows() -> None:
+    world = World()
+    for _ in range(4):
+        world.produce("a")
+    world.fail("a")
+    world.commit()
+    world.tick(60.0)
+    later = FakeMessage(2, {"a": 1})
+    world.consumer.poll = lambda seconds: later  # type: ignore[method-assign]
+    world.scan(1)
+    assert world.assigned.stops == {}  # it may be a message of an assignment before
+    world.scan(1)
+    assert world.assigned.stops[PLACE].reason == "gap"
+    assert letters(world) == []
+    assert world.entry("a").cursor.offset == 0
 
 
 def test_what_retention_took_before_a_start_is_recorded_with_the_commit_that_moves_the_cursor() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from logflume.block.schema import sorted_schema
 from logflume.kafka.intents import JobCursor
 from logflume.kafka.position import Position
@@ -151,6 +153,30 @@ def test_q5_a_frozen_cut_is_read_to_its_end_by_whoever_reads_there_and_written_a
         flight = pair(successor, COPY).flight
         assert flight is not None
         assert (flight.intent, flight.table()["message"].to_pylist()) == (frozen.intent, ["m0.0", "m1.0", "m2.0"])
+
+
+@pytest.mark.parametrize("first", [3, 4])
+def test_j2_a_frozen_cut_whose_end_retention_took_gets_no_row_from_after_it(first: int) -> None:
+    """What may be in its object is not written again, and a row that passed for one of it would be in none."""
+    one = opened()
+    for _ in range(2):
+        read(one, "a")
+    frozen = one.take(pair(one, COPY))
+    for _ in range(2):
+        read(one, "a")
+    commit(one)
+    one.behind.park(pair(one, COPY), FAILING)
+    commit(one)
+    one.behind.begin(list(one.behind.parking))
+    scan(one, 0, "a")
+    [its] = one.lose(first)
+    if first == 3:
+        scan(one, 3, "a")
+        assert [segment.first for segment in its.segments] == [3]
+    one.behind.hand_over(one.position)
+    assert one.to_gather is None
+    assert its.flight is not None
+    assert (its.flight.intent, its.flight.table()["message"].to_pylist()) == (frozen.intent, ["m0.0"])
 
 
 def _job_records(one: Partition) -> list[JobCursor]:

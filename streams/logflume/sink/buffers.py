@@ -156,6 +156,7 @@ class Buffers:
         self._catching: set[Outlet] = set()
         self._failing: set[Pair] = set()
         self._landed_bytes = 0
+        self._landed: set[Outlet] = set()  # since flushes fail
 
     def __iter__(self) -> Iterator[Pair]:
         return iter(self._pairs.values())
@@ -247,6 +248,8 @@ class Buffers:
             segment.held.release()
         pair.flight, pair.flying, pair.failures, pair.retry_at = None, False, 0, 0.0
         self._failing.discard(pair)
+        if self._failing:
+            self._landed.add(pair.outlet)
         if not pair.segments:
             del self._pairs[pair.outlet]
 
@@ -265,6 +268,7 @@ class Buffers:
             pair.failing_since = now
         if not self._failing:
             self._landed_bytes = 0
+            self._landed.clear()
         pair.flying, pair.failures, pair.retry_at = False, pair.failures + 1, retry_at
         pair.trouble, pair.refused = trouble, refused
         self._failing.add(pair)
@@ -295,9 +299,12 @@ class Buffers:
 
     @property
     def failing_share(self) -> float:
-        """Which part of all bytes that came since flushes fail belongs to those that fail."""
+        """Which part of all that came since flushes fail belongs to those that fail: of the bytes or of the outlets,
+        whichever is less. (A whale that fails alone has almost all bytes, and others wait for it.)
+        """
         held = sum(pair.bytes + (pair.flight.bytes if pair.flight else 0) for pair in self._pairs.values())
-        return self.failing_bytes / max(1, held + self._landed_bytes)
+        outlets = len(self._pairs) + sum(outlet not in self._pairs for outlet in self._landed)
+        return min(self.failing_bytes / max(1, held + self._landed_bytes), len(self._failing) / max(1, outlets))
 
     def clear(self) -> None:
         """Forget everything. Rows in flight count no more either: how their flight ends is not heard."""

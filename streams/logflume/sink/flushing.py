@@ -98,7 +98,7 @@ class Flushing:
         flush.partition.landed(flush.pair)
         now = self._clock.monotonic()
         self._schedule.landed(flush.partition, flush.pair, now)
-        self._caps.seen(id(flush.partition), [flush.pair.outlet], now)
+        self._caps.seen(flush.partition.where, [flush.pair.outlet], now)
         if self._destinations:
             for refused in (False, True):
                 self._destinations.landed(destination(flush.pair.outlet, refused=refused))

@@ -221,9 +221,13 @@ class Partition:
         whole = [self._complete(outlet) for outlet in self._cuts.complete(offset + 1, behind=True)]
         return [*touched, *(pair for pair in whole if pair is not None)]
 
-    def lose(self, first: int) -> None:
-        """Note that the log begins at ``first`` now: what parked outlets lacked before is recorded as lost."""
+    def lose(self, first: int) -> list[Pair]:
+        """Note that the log begins at ``first`` now: what parked outlets lacked before is recorded as lost. Returns the
+        pairs that have the flight of a frozen cut: where its end is gone too, no row from ``first`` on is one of it.
+        """
         self._record_losses(self.behind.lose(first))
+        whole = [self._complete(outlet) for outlet in self._cuts.complete(first, behind=True)]
+        return [pair for pair in whole if pair is not None]
 
     def configure(self, outlets: Outlets) -> list[Pair]:
         """Take up another configuration; returns the pairs of jobs whose definition or limits it changed (A5)."""
@@ -337,6 +341,7 @@ class Partition:
                 continue
             if caps.grant(1, now):
                 self.known.add(outlet)
+                caps.seen(self.where, [outlet], now)
             else:
                 self.behind.park_new(outlet, self._position, timestamp_ms)
                 metrics.SINK_NEW_PARKED.labels(self.dataset.name).inc()

@@ -31,19 +31,20 @@ class Caps:
         self._tokens = self._burst
         self._pressed = pressed
         self._filled_at: float | None = None
-        self._seen: dict[tuple[int, Outlet], float] = {}
+        self._seen: dict[tuple[str, Outlet], float] = {}
         self._next_look = 0.0
 
-    def seen(self, partition: int, outlets: Iterable[Outlet], now: float) -> None:
-        """Note that rows of ``outlets`` came to rest; ``partition`` is any number that tells partitions apart."""
+    def seen(self, partition: str, outlets: Iterable[Outlet], now: float) -> None:
+        """Note that ``outlets`` began, or that rows of them came to rest."""
         for outlet in outlets:
             self._seen[partition, outlet] = now
 
     def grant(self, count: int, now: float, at_least: int = 0) -> int:
-        """Return how many of ``count`` new ones may begin now; none when that were fewer than ``at_least`` (V2)."""
+        """Return how many of ``count`` new ones may begin now (V2); none while ``at_least`` might soon."""
         self._fill(now)
-        granted = max(0, min(count, int(self._tokens), self._most_active - len(self._seen)))
-        if granted < at_least:
+        room = self._most_active - len(self._seen)
+        granted = max(0, min(count, int(self._tokens), room))
+        if granted < min(at_least, int(self._burst), room):
             return 0
         self._tokens -= granted
         return granted
@@ -66,7 +67,8 @@ class Known:
         self._hashes = set(hashes or ())
         self._outlets: set[Outlet] = set()
         self._learning = now + _LEARNING_SECONDS if hashes is None and worked_before else 0.0
-        self._changed = False
+        # Of a group that has just begun it says that nobody is known: without it a restart would learn them all.
+        self._changed = hashes is None
         self._stored_at: float | None = None
 
     def has(self, outlet: Outlet, now: float) -> bool:
@@ -88,7 +90,12 @@ class Known:
             self._changed = True
 
     def to_store(self, now: float) -> set[int] | None:
-        """Return the hashes when they are to be stored with the next commit."""
+        """Return the hashes when they are to be stored with the next commit.
+
+        Not while it learns: by half a record everyone else would be new.
+        """
+        if now < self._learning:
+            return None
         due = self._stored_at is None or now - self._stored_at >= _STORE_SECONDS
         return self._hashes if self._changed and due else None
 

@@ -4,8 +4,8 @@ Y1  One consumer for all partitions of the worker, one scan a partition, however
 Y2  The scan yields: it reads below six tenths of the memory budget only, and never past the main reader. But rows of
     a frozen cut are read on to its end, as they can't leave the memory before; and of such cuts only so many are read
     at once as fit into a quarter of it.
-Y3  When almost all of much fails, nobody is parked: the partition pauses instead (``pausing``), as reading
-    everything twice would help nobody.
+Y3  When almost all of much, and almost everyone, fails, nobody is parked: the partition pauses instead (``pausing``),
+    as reading everything twice would help nobody.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from logflume.kafka import client
 from logflume.settings import Settings
 from logflume.sink.assigned import Assigned
 from logflume.sink.budget import Budget
-from logflume.sink.buffers import Pair
+from logflume.sink.buffers import NEVER, Pair
 from logflume.sink.consumer import headers_of, place_of
 from logflume.sink.opening import Place
 from logflume.sink.parking.caps import Caps
@@ -181,6 +181,7 @@ class CatchUp:
         new = [entry for entry in waiting if entry.reason == NEW]
         # A scan costs the same for one as for many.
         new = new[: self._caps.grant(len(new), now, 0 if begun or due else min(len(new), _TOGETHER))]
+        self._caps.seen(partition.where, [entry.outlet for entry in new], now)
         for entry in new:
             partition.known.add(entry.outlet)
         due += new
@@ -226,7 +227,8 @@ class CatchUp:
             return
         offset, expected = message.offset(), scan.position.offset
         assert offset is not None
-        if offset != expected and not self._stray(at, partition, offset, expected):
+        if offset != expected:
+            self._stray(at, partition, offset, expected)
             return
         if offset >= partition.position.offset:  # never past the main reader
             self._assign(at, expected)
@@ -243,31 +245,40 @@ class CatchUp:
         metrics.SINK_CAUGHT_UP.labels(partition.dataset.name).inc()
         self._hand_over(partition)
 
-    def _stray(self, at: Place, partition: Partition, offset: int, expected: int) -> bool:
-        """Whether another offset than expected is to be read: no, but when it comes again what is between is gone."""
+    def _stray(self, at: Place, partition: Partition, offset: int, expected: int) -> None:
+        """Have the scan go on from where it is when another offset came than expected; when that comes again, what is
+        between is gone: by retention, or else the partition stops, as the main reader's does (``gap``).
+        """
         if offset < expected:
-            return False
+            return
         if self._strays.get(at) != expected:
             self._strays[at] = expected
             self._assign(at, expected)
-            return False
-        partition.lose(offset)
-        return True
+        elif self._go_on(at, partition) <= expected:
+            self._unassign([at])
+            detail = f"offset {offset} came where {expected} was next, read again for who is parked: the log has a gap"
+            self._assigned.stop(at, Stop("gap", detail))
 
     def _event(self, error: KafkaError, at: Place, partition: Partition) -> None:
         if error.code() != KafkaError._AUTO_OFFSET_RESET:
             _log.warning("sink.catching-up-kafka", error=error.name(), detail=error.str(), partition=partition.where)
             return
+        self._go_on(at, partition)
+
+    def _go_on(self, at: Place, partition: Partition) -> int:
+        """Have the scan go on where the log begins now, if that is after its place; returns its place then."""
+        scan = partition.behind.scan
+        assert scan is not None
         try:
             first = self._starts(*at)
         except LogflumeError as failure:
             _log.warning("sink.catching-up-kafka", detail=str(failure), partition=partition.where)
             self._unassign([at])  # and again with the next look
-            return
-        partition.lose(first)
-        scan = partition.behind.scan
-        assert scan is not None
+            return NEVER
+        if first > scan.position.offset:
+            self._schedule.added(partition, partition.lose(first))
         self._assign(at, scan.position.offset)
+        return scan.position.offset
 
     def _hand_over(self, partition: Partition) -> None:
         if handed := partition.behind.hand_over(partition.position):

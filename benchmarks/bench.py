@@ -13,7 +13,7 @@ import platform
 import shutil
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import config, http, records
+from benchmarks import config, http, parking, records
 from benchmarks.measure import ROOT, Own, child
 from benchmarks.pipeline import Ran, publish, run, tenants
 from benchmarks.services import Services, environment, services
@@ -46,7 +46,7 @@ AIMS = {
     "files_ratio": (0.6, "at least"),
 }
 
-PARTS = ("limit", "bare", "pipeline", "plain", "http", "tenants", "files", "config")
+PARTS = ("limit", "bare", "pipeline", "plain", "http", "tenants", "files", "config", "parking")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,8 @@ def main() -> None:
             found["http"] = _http(console, running, folder)
         if "config" in wanted:
             found["config"] = _config(console, running, size)
+        if "parking" in wanted:
+            found["parking"] = _parking(console, running, size)
         if "tenants" in wanted:
             found["tenants"] = _tenants(console, running, size)
     found |= _ratios(found)
@@ -251,6 +253,54 @@ def _config(console: Console, running: Services, size: Size) -> dict[str, Any]:
             )
     console.print(table)
     return found
+
+
+def _parking(console: Console, running: Services, size: Size) -> dict[str, Any]:
+    """What parked tables cost while they wait, and a scan for all of them against one for each."""
+    found = parking.run(running, BUILD / "parking", size.many_tenants)
+    title = f"{found['tenants']:,} parked tables of one partition; they wait for {found['rows']:,} rows"
+    for columns, rows in zip(PARKING_COLUMNS, parking_rows(found), strict=True):
+        table = _table(title, *columns)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    return found
+
+
+PARKING_COLUMNS = (
+    ("while they wait", ""),
+    ("caught up", "members", "seconds", "CPU s", "records/s read", "records/s for members", "times cheaper than alone"),
+    ("admission of new ones", "seconds, at ease", "seconds, pressed"),
+)
+
+
+def parking_rows(found: dict[str, Any]) -> tuple[Sequence[tuple[str, ...]], ...]:
+    """The rows of the tables of parking, as ``PARKING_COLUMNS``."""
+    many, rows = found["tenants"], found["rows"]
+    waiting: list[tuple[str, ...]] = [
+        ("memory, B a pair", f"{found['memory_bytes_a_pair']:,.0f}"),
+        ("record in the commit that parks, B a pair", f"{found['record_bytes_a_pair']:,.0f}"),
+        ("CPU in the commit that parks, µs a pair", f"{found['first_commit_us_a_pair']:.1f}"),
+        ("CPU of a later commit, ms", f"{found['later_commit_ms']:.3f}"),
+        ("the same with nobody parked, ms", f"{found['later_commit_nobody_ms']:.3f}"),
+        ("CPU of the loop's look at all, ms", f"{found['tick_ms']:.1f}"),
+    ]
+    scans: list[tuple[str, ...]] = []
+    for members in (1, 100, many):
+        wall, used = found[f"shared {members} seconds"], found[f"shared {members} cpu"]
+        cheaper = found["alone cpu"] * members / used
+        rate, own = rows / wall, rows / many * members / wall
+        scans.append(
+            ("one scan", f"{members:,}", f"{wall:.2f}", f"{used:.2f}", f"{rate:,.0f}", f"{own:,.0f}", f"{cheaper:,.1f}")
+        )
+    wall, used = found["alone seconds"], found["alone cpu"]
+    rate, own = rows / wall, rows / many / wall
+    scans.append(("a scan each", "1", f"{wall:.2f}", f"{used:.2f}", f"{rate:,.0f}", f"{own:,.0f}", "1"))
+    admitted = [
+        (f"{int(count):,}", f"{each['at ease']:.0f}", f"{each['pressed']:.0f}")
+        for count, each in found["admission"].items()
+    ]
+    return waiting, scans, admitted
 
 
 def _files(console: Console, size: Size) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
@@ -23,6 +24,14 @@ def test_every_metric_stands_in_the_page_once() -> None:
     page = PAGE.read_text()
     assert [metric.name for metric in DECLARED if page.count(f"`{metric.name}`") < 1] == []
     assert page.count("\n| `logflume_") == len(DECLARED)
+
+
+def test_whatever_names_a_metric_names_one_that_there_is() -> None:
+    names = {metric.name for metric in DECLARED}
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        named = set(re.findall(r"\blogflume_(?:[a-z]+_)+[a-z]+\b(?!_)", page.read_text()))
+        assert named <= names, page.name
 
 
 def test_names_say_stage_and_unit() -> None:

@@ -98,6 +98,21 @@ def test_commands_are_found_in_the_pages_and_wrong_ones_are_noticed() -> None:
         command.make_context("lag", rest)
 
 
+def sections(page: Path) -> set[str]:
+    """The names that links to a page's headings have, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_lead_to_files_and_headings_that_there_are() -> None:
+    for page in [*PAGES, ROOT / "ARCHITECTURE.md", *(ROOT / "docs" / "decisions").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]*#?[^)]*)\)", _FENCED.sub("", page.read_text())):
+            name, _, section = target.partition("#")
+            found = page.parent / name if name else page
+            assert found.exists(), f"{page.name}: {target}"
+            assert not section or section in sections(found), f"{page.name}: {target}"
+
+
 @pytest.mark.parametrize("block", blocks(ROOT / "README.md", "python"))
 def test_what_readmes_python_imports_exists(block: str) -> None:
     tree = ast.parse(block)

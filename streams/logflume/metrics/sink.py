@@ -23,7 +23,7 @@ SINK_UNWANTED = counter(
     "rows",
     ("dataset",),
     "Rows of tenants or datasets that the configuration in force does not name: they go to the dead letters.",
-    "If they should be kept, add the dataset to the tenant's file and restart the sinks.",
+    "Should they be kept? Put the dataset into the tenant's file, `logflume config apply`, then `deadletter replay`.",
 )
 SINK_BYTES = counter(
     "logflume_sink_bytes_total",

@@ -85,7 +85,7 @@ SORT_CONFIGURATION_WAIT = gauge(
     "seconds",
     ("dataset",),
     "How long the dataset's rows have waited for the generation of the configuration that a marker before them names.",
-    "Seconds: the worker can't follow the configuration; its log (or logflume_config_refused_total) tells why.",
+    "Seconds: this worker can't follow the configuration; logflume_config_refused_generations_total tells why.",
 )
 SORT_FORGED_MARKERS = counter(
     "logflume_sort_forged_markers_total",

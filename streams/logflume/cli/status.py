@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import typer
@@ -12,8 +13,9 @@ from logflume.kafka import status
 from logflume.kafka.status import Seen
 from logflume.settings import Settings
 
-_COLUMNS = ("kind", "id", "state", "age_s", "generation", "lag_s", "memory_mb", "spool", "queue", "rows_s", "paused")
-_FEW = ("stopped", "parked", "refused", "troubles")
+_COLUMNS = ("kind", "id", "state", "age_s", "generation", "lag_s", "memory_mb", "rows_s")
+_FEW = ("spool", "queue", "paused", "stopped", "parked")  # people see them when there is something to see
+_TEXTS = ("refused", "troubles")
 _MORE = ("hash", "generation_age_s", "lag_records", "budget_mb", "spool_age_s", "host", "pid", "version")
 
 
@@ -21,11 +23,27 @@ def command(as_json: AsJson = False) -> None:
     """Show each worker with its generation, lag, memory and troubles; a stale one is silent for too long."""
     view = status.read(Settings(), SystemClock())
     rows = [_row(seen) for seen in view.workers()]
-    columns = [*_COLUMNS, *_FEW]
-    if not as_json:
-        typer.echo(printable(view.pressure().because) or "There is no pressure.")
-        columns = [*_COLUMNS, *(name for name in _FEW if any(row[name] for row in rows))]
-    show(rows, [*columns, *_MORE] if as_json else columns, as_json=as_json, empty="no worker has told its status yet")
+    empty = "no worker has told its status yet"
+    if as_json:
+        show(rows, [*_COLUMNS, *_FEW, *_TEXTS, *_MORE], as_json=True, empty=empty)
+        return
+    typer.echo(printable(view.pressure().because) or "There is no pressure.")
+    show(rows, [*_COLUMNS, *(name for name in _FEW if any(row[name] for row in rows))], as_json=False, empty=empty)
+    _say_what_is_wrong(view.workers())
+
+
+def _say_what_is_wrong(workers: Iterable[Seen]) -> None:
+    """Sentences need the whole width: below the table, one for all who say the same."""
+    said: dict[str, list[str]] = {}
+    for seen in workers:
+        worker, it = seen.status.worker, seen.status.condition
+        now = it.in_force.generation
+        stays = f"generation {now} stays in force" if now else "none is in force"
+        refused = [f"configuration refused, {stays}: {it.in_force.refused}"] if it.in_force.refused else []
+        for each in (*refused, *it.troubles):
+            said.setdefault(each, []).append(f"{worker.kind} {worker.id}")
+    for each, who in said.items():
+        typer.echo(printable(f"{', '.join(who)}: {each}"))
 
 
 def _row(seen: Seen) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from logflume.errors import LogflumeError, Refused
-from logflume.explore.engine.engine import Engine, Gone, TooLarge, TooLong
+from logflume.explore.engine.engine import Answer, Engine, Gone, TooLarge, TooLong
 from logflume.explore.engine.forks import Child
 from logflume.settings import Settings
 from logflume.table.store import Store
@@ -67,13 +67,28 @@ async def ask(engine: Engine, sql: str, tenant: str = "acme", **more: Any) -> pa
         return pa.Table.from_batches([batch async for batch in answer.batches()], answer.schema)
 
 
+async def begun(engine: Engine, sql: str) -> tuple[Answer, asyncio.Task[pa.Table]]:
+    """A query that runs and has no rows yet, and who waits for them."""
+    started: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    asking = asyncio.create_task(ask(engine, sql, began=started.set_result))
+    return await started, asking
+
+
+async def given_up(asking: asyncio.Task[pa.Table]) -> None:
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
 def test_e1_a_query_runs_in_a_process_that_has_confined_itself(running: Callable[..., Any], forks: Watched) -> None:
     async def go() -> None:
         for mode, filters in (("on", "1"), ("off", "0")):
-            async with running(explore_sandbox=mode) as engine, engine.query("acme", ENDLESS):
+            async with running(explore_sandbox=mode) as engine:
+                _, asking = await begun(engine, ENDLESS)
                 told = Path(f"/proc/{forks.pids[-1]}/status").read_text()
                 assert told.partition("NoNewPrivs:")[2].split()[0] == filters
                 assert told.partition("Seccomp_filters:")[2].split()[0] == filters
+                await given_up(asking)
 
     run(go())
 
@@ -131,15 +146,12 @@ def test_e2_whoever_leaves_a_query_ends_it(running: Callable[..., Any], forks: W
 def test_e2_a_cancelled_query_tells_its_reader_at_once_and_is_gone(running: Callable[..., Any], forks: Watched) -> None:
     async def go() -> None:
         async with running() as engine:
-            async with engine.query("acme", ENDLESS) as answer:
-                pid = forks.pids[-1]
-                reading = asyncio.create_task(anext(answer.batches(), None))
-                await asyncio.sleep(0.05)
-                answer.cancel()
-                answer.cancel()
-                with pytest.raises(Refused, match="the query was cancelled"):
-                    await asyncio.wait_for(reading, 1)
-                await gone(pid)
+            answer, asking = await begun(engine, ENDLESS)
+            answer.cancel()
+            answer.cancel()
+            with pytest.raises(Refused, match="the query was cancelled"):
+                await asyncio.wait_for(asking, 1)
+            await gone(forks.pids[-1])
             # Nothing of its connection is left that the next ones, with its numbers, could trip over.
             found = await asyncio.gather(*(ask(engine, "SELECT 1 FROM http_requests") for _ in range(4)))
             assert [each.num_rows for each in found] == [20] * 4
@@ -226,13 +238,13 @@ def test_e3_a_process_killed_in_the_middle_costs_its_own_query(running: Callable
         async with (
             running(explore_rows=100_000_000) as engine,
             engine.query("acme", STREAM) as other,
-            engine.query("acme", ENDLESS) as answer,
         ):
+            _, asking = await begun(engine, ENDLESS)
             batches = other.batches()
             await anext(batches)
             os.kill(forks.pids[-1], signal.SIGKILL)
             with pytest.raises(TooLarge, match="process has died"):
-                await anext(answer.batches())
+                await asking
             assert (await anext(batches)).num_rows
 
     run(go())

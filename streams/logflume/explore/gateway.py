@@ -108,6 +108,7 @@ class Gateway:
                 proxy_headers=False,
                 lifespan="off",
                 log_config=None,
+                log_level="warning",  # its own words would name an address that is nobody's
                 access_log=False,
                 server_header=False,
                 date_header=False,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -80,6 +80,11 @@ class Answer:
         self.limited = False
         """Whether it was cut: there are more rows."""
         self.rows = 0
+        self._first: pa.RecordBatch | None = None
+
+    async def first(self) -> None:
+        """Wait for the first rows, or the end: what fails before fails here."""
+        self._first = await anext(self._frames, None)
 
     @property
     def scanned(self) -> Scanned:
@@ -94,7 +99,8 @@ class Answer:
 
     async def batches(self) -> AsyncIterator[pa.RecordBatch]:
         """Yield the rows as they come. Raises what ended the query."""
-        async for batch in self._frames:
+        batch, self._first = self._first, None
+        while batch is not None:
             if self.limit is not None and self.rows + batch.num_rows > self.limit:
                 self.limited = True
                 batch = batch.slice(0, self.limit - self.rows)
@@ -103,6 +109,7 @@ class Answer:
                 yield batch
             if self.limited:
                 return
+            batch = await anext(self._frames, None)
 
     def cancel(self) -> None:
         """End the query now; whoever reads it gets ``Refused``."""
@@ -121,7 +128,7 @@ class _Run:
 
     def cancel(self) -> None:
         self.cancelled = True
-        self.child.end()
+        self.child.kill()
 
 
 class Engine:
@@ -155,10 +162,19 @@ class Engine:
         await asyncio.to_thread(self._gateway.close)
 
     @asynccontextmanager
-    async def query(self, tenant: str, sql: str, *, limit: int = LIMIT, span: Span = ALWAYS) -> AsyncIterator[Answer]:
+    async def query(
+        self,
+        tenant: str,
+        sql: str,
+        *,
+        limit: int = LIMIT,
+        span: Span = ALWAYS,
+        began: Callable[[Answer], None] = lambda _: None,
+    ) -> AsyncIterator[Answer]:
         """Run one SELECT over the tenant's tables, which are named as their datasets, and end it with the block.
 
         ``limit`` cuts a query that has no LIMIT of its own, ``explore_rows`` any. ``span``: what it sees of its tables.
+        ``began`` hears when it runs; the block is entered with its first rows, or its end.
         Raises ``Refused`` for what must not run, ``NoTable``, ``Busy``, ``Retryable`` when the store fails.
         """
         check_tenant_name(tenant)
@@ -175,7 +191,10 @@ class Engine:
                 run = _Run(child, made, snapshots, time.monotonic() + self._settings.explore_seconds)
                 try:
                     async with self._running(run, self._task(text, tables, made.key)) as (schema, batches):
-                        yield Answer(schema, batches, run, most)
+                        answer = Answer(schema, batches, run, most)
+                        began(answer)
+                        await answer.first()
+                        yield answer
                 finally:
                     child.end()
             finally:
@@ -253,7 +272,7 @@ class Engine:
                     return frames.FAILED, frames.failure("broken", f"it sent {length} bytes at once")
                 return kind, await reader.readexactly(length)
         except TimeoutError:
-            run.child.end()
+            run.child.kill()
             raise TooLong(
                 f"the query took longer than {self._settings.explore_seconds:g} s and was ended; ask for less, "
                 "such as a shorter time range"

@@ -8,6 +8,7 @@ F3  Who is ended is known by a pidfd: never another process that got its number.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -38,16 +39,18 @@ class Child:
     stream: socket.socket
     handle: int
 
-    def end(self) -> None:
-        """Kill it, if it still runs, and forget it; may be called again."""
+    def kill(self) -> None:
+        """Kill it, if it still runs; its stream ends by that. May be called again."""
         if self.handle >= 0:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.handle, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            finally:
-                os.close(self.handle)
-                self.handle = -1
+
+    def end(self) -> None:
+        """Kill it, and let go of what is held of it; nobody may be reading from it any more. May be called again."""
+        self.kill()
+        if self.handle >= 0:
+            os.close(self.handle)
+            self.handle = -1
         self.stream.close()
 
 

@@ -1,0 +1,208 @@
+"""The paths of the API, and what every request passes through.
+
+A1  A request is answered, in the form that it accepts or as a problem (RFC 9457); what goes wrong ends it alone.
+A2  A tenant sees what is its own: data, queries, their numbers. Another's id is one that does not exist.
+A3  A client that goes away ends its query.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from logflume import metrics
+from logflume.api import forms, problem, question
+from logflume.api.caller import Caller, caller
+from logflume.api.forms import Form
+from logflume.api.problem import Problem
+from logflume.api.question import Question
+from logflume.api.register import Query, Register
+from logflume.clock import Clock
+from logflume.config import Source
+from logflume.errors import LogflumeError, Refused
+from logflume.explore.engine.engine import Answer, Engine
+from logflume.explore.snapshots import NoTable
+from logflume.model.dataset import Dataset
+from logflume.settings import Settings
+
+PREFIX: Final = "/api/v1"
+_GONE: Final = 499
+_MOST_FOUND: Final = 1_000
+"""Records of one id in one dataset: an id that so many share is none."""
+
+Endpoint = Callable[[Request, Caller], Awaitable[Response]]
+_log = structlog.get_logger(__name__)
+
+
+class Api:
+    """See A1 to A3. For one event loop."""
+
+    def __init__(
+        self, settings: Settings, datasets: Mapping[str, Dataset], source: Source, engine: Engine, clock: Clock
+    ) -> None:
+        self._settings = settings
+        self._datasets = datasets
+        self._source = source
+        self._engine = engine
+        self._clock = clock
+        self._register = Register(clock)
+
+    def application(self) -> Starlette:
+        """Return the ASGI application."""
+        routes = [
+            self._route("/query", self._post_query, "POST"),
+            self._route("/query/{id}", self._get_query, "GET"),
+            self._route("/query/{id}", self._delete_query, "DELETE"),
+            self._route("/queries", self._get_queries, "GET"),
+            self._route("/datasets", self._get_datasets, "GET"),
+            self._route("/find/{id}", self._find, "GET"),
+        ]
+        return Starlette(routes=routes, exception_handlers={404: _no_path, 405: _no_method})
+
+    def _route(self, path: str, endpoint: Endpoint, method: str) -> Route:
+        return Route(PREFIX + path, partial(self._serve, path, endpoint), methods=[method])
+
+    async def _serve(self, path: str, endpoint: Endpoint, request: Request) -> Response:
+        begun = self._clock.monotonic()
+        try:
+            response = await endpoint(request, caller(request, self._source, self._clock))
+        except ClientDisconnect:
+            response = Response(status_code=_GONE)
+        except LogflumeError as error:
+            response = problem.of(error).response()
+        except Exception:  # the outermost of a request (A1)
+            _log.exception("api.failed", path=request.url.path[:200])
+            response = Problem(500, "failed", "the server failed at this request; its log says how").response()
+        metrics.EXPLORE_REQUESTS.labels(path, str(response.status_code)).inc()
+        metrics.EXPLORE_SECONDS.labels(path).observe(self._clock.monotonic() - begun)
+        return response
+
+    # --- queries ------------------------------------------------------------------------------------------------------
+
+    async def _post_query(self, request: Request, who: Caller) -> Response:
+        form = forms.accepted(request.headers.get("accept", ""))
+        asked = await question.read(request, self._datasets, self._now(), self._settings.explore_rows)
+        return await self._answered(who.tenant, asked, form)
+
+    async def _answered(self, tenant: str, asked: Question, form: Form) -> Response:
+        """Begin the query; what can't run is a problem, and what then comes is streamed."""
+        query = self._register.begin(tenant, asked.sql)
+        query.waiting = asyncio.current_task()
+        stack = AsyncExitStack()
+        try:
+            running = self._engine.query(tenant, asked.sql, limit=asked.limit, span=asked.span, began=query.runs)
+            answer = await stack.enter_async_context(running)
+        except BaseException as error:
+            if query.cancelled and isinstance(error, asyncio.CancelledError):
+                error = Refused("the query was cancelled")
+            await self._end(query, stack, error)
+            raise error
+        return StreamingResponse(
+            self._written(query, answer, stack, form),
+            media_type=form.media,
+            headers={"Logflume-Query": query.id, "Cache-Control": "no-store"},
+        )
+
+    async def _written(self, query: Query, answer: Answer, stack: AsyncExitStack, form: Form) -> AsyncIterator[bytes]:
+        """Yield the answer's bytes. What fails now breaks the answer off: nobody can take a part for the whole."""
+        writer = form.writer()
+        failure: BaseException | None = None
+        try:
+            yield writer.begin(answer.schema)
+            async for batch in answer.batches():
+                yield writer.rows(batch)
+            query.ended(self._clock.monotonic() - query.began_monotonic)
+            yield writer.end(query.about(self._clock.monotonic()))
+        except BaseException as error:  # also that nobody reads it any more (A3)
+            failure = error
+            raise
+        finally:
+            await self._end(query, stack, failure)
+
+    async def _end(self, query: Query, stack: AsyncExitStack, failure: BaseException | None) -> None:
+        if not query.over:
+            told = failure if isinstance(failure, LogflumeError) else Refused("the client has gone away")
+            query.ended(self._clock.monotonic() - query.began_monotonic, problem.of(told))
+        metrics.EXPLORE_QUERIES.labels(str(query.state)).inc()
+        await stack.aclose()
+
+    async def _get_query(self, request: Request, who: Caller) -> Response:
+        query = self._register.get(who.tenant, request.path_params["id"])
+        return _json(query.about(self._clock.monotonic()))
+
+    async def _delete_query(self, request: Request, who: Caller) -> Response:
+        query = self._register.get(who.tenant, request.path_params["id"])
+        query.cancel()
+        return _json(query.about(self._clock.monotonic()))
+
+    async def _get_queries(self, request: Request, who: Caller) -> Response:
+        now = self._clock.monotonic()
+        return _json({"queries": [query.about(now) for query in self._register.of(who.tenant)]})
+
+    # --- what there is ------------------------------------------------------------------------------------------------
+
+    async def _get_datasets(self, request: Request, who: Caller) -> Response:
+        """The datasets that the tenant wants kept, and their fields."""
+        tenant = self._source.current().tenants[who.tenant]
+        told = [self._dataset(name, wanted.retention_days) for name, wanted in tenant.datasets.items()]
+        return _json({"tenant": who.tenant, "datasets": told})
+
+    def _dataset(self, name: str, retention_days: int) -> dict[str, Any]:
+        dataset = self._datasets[name]
+        fields = [{"name": f.name, "type": str(f.type), "description": f.description} for f in dataset.fields]
+        return {
+            "name": name,
+            "description": dataset.description,
+            "time_field": dataset.time_field,
+            "id_field": dataset.id_field,
+            "retention_days": retention_days,
+            "fields": fields,
+        }
+
+    async def _find(self, request: Request, who: Caller) -> Response:
+        """The records that have the id, in each of the tenant's datasets that has one and rows at rest."""
+        id, only = request.path_params["id"], request.query_params.get("dataset", "")
+        wanted = [only] if only else sorted(self._source.current().tenants[who.tenant].datasets)
+        found = []
+        for name in wanted:
+            dataset = question.named(self._datasets, name)
+            if dataset.id_field is None:
+                continue
+            sql = question.filtered({"where": {"key": dataset.id_field, "operator": "eq", "value": id}}, dataset)
+            try:
+                async with self._engine.query(who.tenant, sql, limit=_MOST_FOUND) as answer:
+                    names = forms.distinct(answer.schema.names)
+                    async for batch in answer.batches():
+                        found += [{"dataset": name, "record": each} for each in forms.records(batch, names)]
+            except NoTable:
+                continue
+        if not found:
+            raise Problem(404, "not-found", f"no record of this tenant has the id {id!r:.80}")
+        return _json({"records": found})
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.now_ns() / 1e9, UTC)
+
+
+def _json(content: Any) -> Response:
+    return Response(forms.text(content), media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+async def _no_path(request: Request, _: Exception) -> Response:
+    return Problem(
+        404, "not-found", f"there is nothing at {request.url.path[:200]!r}; docs/api.md has the paths"
+    ).response()
+
+
+async def _no_method(request: Request, _: Exception) -> Response:
+    return Problem(405, "not-found", f"{request.method} is not answered at {request.url.path[:200]!r}").response()

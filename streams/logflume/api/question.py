@@ -1,0 +1,120 @@
+"""What a request asks, read from its body or its parameters: SQL, or a filter; a time range; a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+from starlette.requests import Request
+
+from logflume.api.problem import Problem
+from logflume.explore import filters, span
+from logflume.explore.engine.engine import LIMIT
+from logflume.explore.span import Span
+from logflume.model.dataset import Dataset
+from logflume.table.schema import DATE, file_schema
+
+MOST_BYTES: Final = 1_000_000
+_SQL: Final = ("text/plain", "application/sql")
+_MEMBERS: Final = {"sql", "dataset", "where", "fields", "order", "limit", "since", "until"}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One query to run."""
+
+    sql: str
+    span: Span
+    limit: int
+
+
+async def read(request: Request, datasets: Mapping[str, Dataset], now: datetime, most_rows: int) -> Question:
+    """Read the body of ``POST /query``. Raises ``Problem`` 400 and 413, ``Refused``."""
+    body = await _body(request)
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media in _SQL:
+        asked: dict[str, Any] = {"sql": _text(body)} | dict(request.query_params)
+        if "limit" in asked and asked["limit"].isascii() and asked["limit"].isdigit():
+            asked["limit"] = int(asked["limit"])
+    elif media == "application/json":
+        asked = _object(body)
+    else:
+        raise Problem(
+            400, "not-read", f"the body is application/json, or SQL as {' or '.join(_SQL)}, not {media!r:.80}"
+        )
+    if unknown := sorted(set(asked) - _MEMBERS):
+        raise Problem(
+            400, "not-read", f"there is no {unknown[0]!r:.80} in a query; there are {', '.join(sorted(_MEMBERS))}"
+        )
+    found = span.read(_string(asked, "since"), _string(asked, "until"), now)
+    limit = asked.get("limit", LIMIT)
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= most_rows:
+        raise Problem(400, "not-read", f"limit is a number from 1 to {most_rows}")
+    if ("sql" in asked) == ("dataset" in asked):
+        raise Problem(400, "not-read", 'a query has either "sql", or a "dataset" and what of it is wanted')
+    if "sql" in asked:
+        if extra := sorted({"where", "fields", "order"} & set(asked)):
+            raise Problem(400, "not-read", f"{extra[0]!r} goes with a dataset, not with sql: say it in the SQL")
+        return Question(_string(asked, "sql"), found, limit)
+    return Question(filtered(asked, named(datasets, _string(asked, "dataset"))), found, limit)
+
+
+def named(datasets: Mapping[str, Dataset], name: str) -> Dataset:
+    """Return a dataset by its name; ``Problem`` 404."""
+    if name not in datasets:
+        raise Problem(404, "not-found", f"there is no dataset {name!r:.80}; there are {', '.join(sorted(datasets))}")
+    return datasets[name]
+
+
+def filtered(asked: Mapping[str, Any], dataset: Dataset) -> str:
+    """Return the SQL of a filter: the newest first, unless ``order`` says otherwise. Raises ``Refused``."""
+    columns = [*file_schema(dataset).names, DATE]
+    fields = asked.get("fields") or []
+    if not isinstance(fields, list) or not all(isinstance(field, str) for field in fields):
+        raise Problem(400, "not-read", "fields is a list of names")
+    if lacking := [field for field in fields if field not in columns]:
+        raise Problem(400, "not-read", f"{dataset.name} has no field {lacking[0]!r:.80}")
+    shown = ", ".join(f'"{field}"' for field in fields) or "*"
+    order = _string(asked, "order") or f"-{dataset.time_field}"
+    if order.removeprefix("-") not in columns:
+        raise Problem(400, "not-read", f"order is a field, perhaps with - before it, not {order!r:.80}")
+    direction = "DESC" if order.startswith("-") else "ASC"
+    condition = filters.condition({"where": asked["where"]} if asked.get("where") else None, dataset)
+    where = f" WHERE {condition}" if condition else ""
+    return f'SELECT {shown} FROM {dataset.name}{where} ORDER BY "{order.removeprefix("-")}" {direction}'
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BYTES:
+            raise Problem(413, "not-read", f"a query's body has at most {MOST_BYTES} bytes")
+    return body
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Problem(400, "not-read", f"the body is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise Problem(400, "not-read", "the body is a JSON object")
+    return found
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise Problem(400, "not-read", "the SQL is no UTF-8") from None
+
+
+def _string(asked: Mapping[str, Any], name: str) -> str:
+    found = asked.get(name) or ""
+    if not isinstance(found, str):
+        raise Problem(400, "not-read", f"{name} is a text")
+    return found

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from hypothesis import given
+from hypothesis import strategies as st
 
 from logflume.clock import ManualClock, SystemClock
 from logflume.errors import Refused, Unconfigured
@@ -85,6 +88,17 @@ def test_v1_foreign_bytes_are_passed_over(key: bytes, value: bytes) -> None:
     view = View(SETTINGS, ManualClock())
     view.take(entry(key, value))
     assert (view.workers(), view.pressure().level) == ([], Level.NONE)
+
+
+@given(st.data(), st.sampled_from([(WORKER.key, CODEC.status(STATUS)), (PRESSURE_KEY, CODEC.pressure(STOP))]))
+def test_v1_a_word_that_was_damaged_anywhere_raises_nothing(data: st.DataObject, word: tuple[bytes, bytes]) -> None:
+    key, value = word
+    at = data.draw(st.integers(10, len(value)))  # behind the schema's fingerprint
+    damaged = value[:at] + data.draw(st.binary(max_size=12)) + value[at + data.draw(st.integers(0, 12)) :]
+    view = View(SETTINGS, ManualClock())
+    view.take(entry(key, damaged))
+    assert len(view.workers()) <= 1
+    assert view.pressure().level in Level
 
 
 def test_v3_a_pressure_is_none_once_three_periods_went_by_without_another() -> None:
@@ -210,6 +224,25 @@ def test_rp1_whatever_kafka_and_the_worker_do_the_reporter_goes_on_and_ends() ->
     with report(kafka, measure):
         until(lambda: words(kafka), 10, "it says so")
     assert words(kafka)[0].troubles == ("it can't say how it is: RuntimeError: in the middle of a change",)
+
+
+def test_rp2_a_word_that_cannot_be_written_is_not_the_last_one() -> None:
+    kafka, turns = Kafka(), list[int]()
+
+    def measure() -> Condition:
+        turns.append(1)
+        return Condition(rows=1 << 70) if len(turns) == 1 else Condition(rows=7)
+
+    with report(kafka, measure):
+        until(lambda: words(kafka), 10, "the next word")
+    assert words(kafka)[0].rows == 7
+
+
+def test_a_trouble_with_the_name_of_a_file_that_is_no_utf8_is_told() -> None:
+    kafka = Kafka()
+    with report(kafka, lambda: Condition(troubles=(os.fsdecode(b"/var/log/\xe9.log can't be read"),))):
+        until(lambda: words(kafka), 10, "a word")
+    assert words(kafka)[0].troubles == ("/var/log/\\udce9.log can't be read",)
 
 
 def test_without_status_seconds_there_is_neither_reporter_nor_follower() -> None:

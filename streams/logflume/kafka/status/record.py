@@ -139,7 +139,7 @@ class Codec:
         condition = asdict(status.condition)
         record = asdict(status.worker) | condition | condition.pop("in_force")
         record |= {
-            "refused": status.condition.in_force.refused[:_MOST_TEXT],
+            "refused": _text(status.condition.in_force.refused),
             "stopped": list(status.condition.stopped[:_MOST_STOPPED]),
             "troubles": _lines(status.condition.troubles),
             "time_ms": status.time_ms,
@@ -212,4 +212,9 @@ def _period(record: dict[str, Any]) -> float:
 
 
 def _lines(texts: Iterable[str]) -> list[str]:
-    return [text[:_MOST_TEXT] for text in list(texts)[:_MOST_LINES]]
+    return [_text(text) for text in list(texts)[:_MOST_LINES]]
+
+
+def _text(text: str) -> str:
+    """As much of it as is told; the name of a file in it may be no UTF-8."""
+    return text[:_MOST_TEXT].encode(errors="backslashreplace").decode()

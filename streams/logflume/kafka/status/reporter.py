@@ -93,13 +93,23 @@ class Reporter:
             outbox = Outbox(self._settings, self._period, self._make_producer)
             look = min(_LOOK_SECONDS, self._period)
             while not self._ended.wait(look if self._last else 0):
-                self._turn(codec, outbox)
+                try:
+                    self._turn(codec, outbox)
+                except Exception as failure:  # a word that can't be written; the next one may do
+                    self._failed("turn", failure, "a status was not told")
+                    self._ended.wait(look)
             outbox.settle(_LAST_SECONDS / 2)
             outbox.put(self._worker.key, None)
             outbox.settle(_LAST_SECONDS / 2)
         except Exception as failure:  # the outermost loop of a thread that is nobody's concern (RP1)
-            metrics.STATUS_ERRORS.labels("thread").inc()
-            _LOG.warning("no status is told any more: %s: %s", type(failure).__name__, failure)
+            self._failed("thread", failure, "no status is told any more")
+
+    def _failed(self, where: str, failure: Exception, text: str) -> None:
+        metrics.STATUS_ERRORS.labels(where).inc()
+        told = f"{text}: {type(failure).__name__}: {failure}"
+        if told != self._broken:
+            _LOG.warning("%s", told)
+        self._broken = told
 
     def _turn(self, codec: Codec, outbox: Outbox) -> None:
         try:

@@ -133,6 +133,26 @@ def test_the_age_of_the_oldest_record_is_known_from_our_own_looks() -> None:
     assert log.asked == 0
 
 
+def test_ag1_what_came_while_kafka_was_asked_is_not_taken_for_younger() -> None:
+    clock = ManualClock()
+    log = Log(clock)
+
+    class Slow:
+        """Ends are read at once, and the answer takes long; a record comes meanwhile."""
+
+        ends_at = log.ends_at
+
+        def read(self) -> list[Lag]:
+            found = log.read()
+            log.append()
+            clock.advance(9)
+            return found
+
+    lateness = Lateness(Slow(), {"sinks": "sink"}, clock)
+    lateness.look()
+    assert lateness.look()[0].seconds == pytest.approx(18)
+
+
 def test_a_watch_that_starts_late_asks_kafka_once_how_old_what_waits_is() -> None:
     clock = ManualClock()
     log = Log(clock)
@@ -273,6 +293,27 @@ def test_w1_when_kafka_does_not_answer_nothing_is_published_and_the_loop_goes_on
     until(lambda: one.watch.ready() is None, 10, "it measures")
     stop.set()
     thread.join()
+
+
+def test_a_watch_that_seldom_looks_is_not_taken_for_one_that_hangs(clock: ManualClock, topic: Topic) -> None:
+    seldom = Watching("a", clock, topic, SETTINGS.model_copy(update={"watch_seconds": 600.0}))
+    seldom.turn()
+    clock.advance(650)
+    assert seldom.watch.live() is None
+    again = topic.reader()
+    again.caught_up = False
+    looks = iter((False, True))  # it takes a moment to catch up
+
+    def poll(_: float) -> list[Entry]:
+        again.caught_up = next(looks, True)
+        return []
+
+    again.poll = poll  # type: ignore[method-assign]
+    seldom.watch._drop_reader()
+    seldom.watch._make_reader = lambda: again
+    seldom.turn()
+    clock.advance(721)
+    assert seldom.watch.live()
 
 
 def test_w2_of_two_watches_one_writes_and_the_other_takes_over_its_level(clock: ManualClock, topic: Topic) -> None:

@@ -44,12 +44,13 @@ class Lateness:
 
     def look(self) -> list[Late]:
         """Return how late each stage is in each partition. Raises as ``Lags.read``."""
+        asked = self._clock.monotonic()  # what came while Kafka was asked came after this (AG1)
         rows = self._asking.read()
         now = self._clock.monotonic()
         self._look_back([row for row in rows if row.lag], now)
         for row in rows:
             place = (row.topic, row.partition)
-            self._ages.note(place, row.end, now)
+            self._ages.note(place, row.end, asked)
             if self._used.get(place, _NEVER)[0] != row.end:
                 self._used[place] = (row.end, now)
         if now >= self._forget_at:

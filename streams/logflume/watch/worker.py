@@ -106,7 +106,8 @@ class Watch:
     def live(self) -> str | None:
         """Why the process should be restarted, or None."""
         silent = self._clock.monotonic() - self._turned
-        return f"the loop has not turned for {silent:.0f} s" if silent > _SILENT_SECONDS else None
+        most = self._settings.watch_seconds + _SILENT_SECONDS
+        return f"the loop has not turned for {silent:.0f} s" if silent > most else None
 
     def ready(self) -> str | None:
         """Why nothing is measured, or None."""
@@ -170,6 +171,7 @@ class Watch:
         if self._reader is None:
             self._view = View(self._settings, self._clock)
             self._reader = self._make_reader()
+        began = self._clock.monotonic()
         while True:
             count = 0
             for entry in self._reader.poll(0.0 if self._reader.caught_up else _AGAIN_SECONDS):
@@ -177,7 +179,7 @@ class Watch:
                 count += 1
             if self._reader.caught_up and not count:
                 return
-            if not self._reader.caught_up and self._clock.monotonic() - self._turned > _SILENT_SECONDS / 4:
+            if not self._reader.caught_up and self._clock.monotonic() - began > _SILENT_SECONDS / 4:
                 raise Retryable("the status topic can't be read to its end")
 
     def _drop_reader(self) -> None:

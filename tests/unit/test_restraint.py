@@ -85,6 +85,20 @@ def test_re2_the_pace_before_is_remembered_through_a_stop() -> None:
     assert taken(restraint, clock, 1000, 60) == pytest.approx(30e6, rel=0.05)
 
 
+def test_re2_a_long_pressure_does_not_make_the_pace_before_the_next_one_smaller() -> None:
+    clock = ManualClock()
+    restraint = Restraint(clock, slow_bytes=1)
+    for _ in range(100):
+        restraint.took(100_000)
+        clock.advance(0.1)
+    restraint.follow(STOP)
+    clock.advance(600)
+    restraint.follow(NO_PRESSURE)
+    restraint.took(100_000)
+    restraint.follow(slow(0.5))
+    assert taken(restraint, clock, 1000, 60) == pytest.approx(30e6, rel=0.05)
+
+
 def test_re3_at_stop_nothing_goes_in_until_the_pressure_is_another() -> None:
     restraint = Restraint(ManualClock())
     restraint.follow(STOP)
@@ -212,6 +226,8 @@ def test_l3_at_stop_http_answers_503_with_when_to_come_again_and_tells_the_level
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
         assert refused.headers["Logflume-Pressure"] == "stop"
         assert "sink: 4 of 4 partitions are 90 s late" in refused.json()["error"]
+        for odd in (edge.request("GET", "/nothing"), edge.request("PUT", "/v1/ingest/events")):
+            assert (odd.status_code in (404, 405), odd.headers["Logflume-Pressure"]) == (True, "stop")
         edge.client._intake.press(slow(0.5))
         answer = edge.post(b'{"message":"3"}\n')
         assert (answer.status_code, answer.headers["Logflume-Pressure"]) == (200, "slow")

@@ -58,6 +58,8 @@ class Restraint:
                 self._base, self._credit, self._credited = self._pace, 0.0, self._clock.monotonic()
             self.pressure = pressure
             self.active = pressure.level is not Level.NONE
+            if not self.active:
+                self._window = (self._clock.monotonic(), 0)  # the time under pressure says nothing of the pace
         for level in Level:
             metrics.PRESSURE_LEVEL.labels(str(level)).set(level is pressure.level)
 

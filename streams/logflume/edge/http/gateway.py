@@ -42,7 +42,7 @@ from logflume.settings import Settings
 T = TypeVar("T")
 
 PRESSURE_HEADER: Final = "Logflume-Pressure"
-"""On every answer: none, slow, or stop."""
+"""On every answer to a whole request: none, slow, or stop."""
 _RECORD_BYTES: Final = 64
 """What a record costs while its request is in work, beside its bytes: places in arrays, and perhaps an error."""
 _RATIO: Final = 10  # by which logs are packed, about
@@ -89,7 +89,7 @@ class Gateway:
     def application(self, routes: Iterable[Route]) -> Starlette:
         """Return the ASGI application that answers ``routes``, and other paths with 404."""
         served = [routing.Route(each.path, partial(self._serve, each), methods=list(each.methods)) for each in routes]
-        return Starlette(routes=served, exception_handlers={404: _no_path, 405: _no_method})
+        return Starlette(routes=served, exception_handlers={404: self._no_path, 405: self._no_method})
 
     async def _serve(self, route: Route, request: Request) -> Response:
         begun = self.clock.monotonic()
@@ -98,7 +98,7 @@ class Gateway:
             response = await self._answered(route, exchange)
         finally:
             exchange.end()
-        response.headers[PRESSURE_HEADER] = str(self.landing.pressure.level)
+        self._tell_pressure(response)
         metrics.EDGE_HTTP_REQUESTS.labels(route.protocol, str(response.status_code)).inc()
         metrics.EDGE_HTTP_SECONDS.labels(route.protocol).observe(self.clock.monotonic() - begun)
         return response
@@ -116,6 +116,18 @@ class Gateway:
         except Exception:  # the outermost of a request (G1)
             _log.exception("edge.http.failed", protocol=route.protocol, path=exchange.request.url.path[:200])
             return route.refuse(exchange, Refusal(500, "the server failed at this request; its log says how"))
+
+    async def _no_path(self, request: Request, _: Exception) -> Response:
+        detail = f"there is nothing at {request.url.path[:200]!r}; docs/http.md has the paths"
+        return self._tell_pressure(as_json(Refusal(404, detail)))
+
+    async def _no_method(self, request: Request, _: Exception) -> Response:
+        detail = f"{request.method} is not answered at {request.url.path[:200]!r}"
+        return self._tell_pressure(as_json(Refusal(405, detail)))
+
+    def _tell_pressure(self, response: Response) -> Response:
+        response.headers[PRESSURE_HEADER] = str(self.landing.pressure.level)
+        return response
 
 
 class _Exchange:
@@ -234,11 +246,3 @@ class _Exchange:
 
 def _errors(bad: Iterable[tuple[int, str, str]]) -> tuple[LineError, ...]:
     return tuple(LineError(*each) for each in sorted(bad))
-
-
-async def _no_path(request: Request, _: Exception) -> Response:
-    return as_json(Refusal(404, f"there is nothing at {request.url.path[:200]!r}; docs/http.md has the paths"))
-
-
-async def _no_method(request: Request, _: Exception) -> Response:
-    return as_json(Refusal(405, f"{request.method} is not answered at {request.url.path[:200]!r}"))

@@ -392,3 +392,4 @@ def test_what_a_stop_could_not_hand_on_is_counted(client: Client, start: Start) 
         until(lambda: client.rows, 10, "a first try")
         listener.stop()
     assert _count(refused) - before >= 500 - len(client.rows) > 0
+    assert "syslog messages were not handed on" in str(listener.failures[0])

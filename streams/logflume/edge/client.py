@@ -56,6 +56,7 @@ from logflume.edge.tables import conformed
 from logflume.errors import Fatal, LogflumeError, Unavailable
 from logflume.formats import combined
 from logflume.kafka import topics
+from logflume.kafka.status import NO_PRESSURE
 from logflume.model import Datasets, check_tenant_name
 from logflume.settings import Settings
 
@@ -241,6 +242,11 @@ class Client:
         Raises ``Unavailable`` after ``timeout`` seconds (``edge_timeout_seconds``); it may be called again.
         """
         self._intake.flush(self._timeout if timeout is None else timeout)
+
+    def heed_no_more(self) -> None:
+        """Take what is handed in whatever the pressure, from now on: for a server that ends, and has it alone."""
+        self._signals.close()
+        self._intake.press(NO_PRESSURE)
 
     def close(self, timeout: float | None = None) -> None:
         """Flush, then end the threads; nothing is accepted afterwards. A second call does nothing.

@@ -81,7 +81,10 @@ async def _serve(settings: Settings, datasets: Datasets, source: Source, *, http
     if http:
         listeners.append(HttpListener(settings, datasets, source, client, clock, pacing=pacing))
     if settings.edge_syslog_listen:
-        listeners.append(SyslogServer(settings, client, source.current, failed=failed, clock=clock, pacing=pacing))
+        syslog = SyslogServer(
+            settings, client, source.current, failed=failed, ending=client.heed_no_more, clock=clock, pacing=pacing
+        )
+        listeners.append(syslog)
     state = _State(client, stop)
     with contextlib.ExitStack() as opened:
         if settings.http_port:

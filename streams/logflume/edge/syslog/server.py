@@ -4,7 +4,7 @@ SY1  At most ``edge_syslog_connections`` connections are held, those in a TLS ha
      that was quiet longest, a minute at least, gives way, else the newcomer is refused.
 SY2  A handshake has ten seconds. A connection that is quiet for ``edge_syslog_idle_seconds`` is ended.
 SY3  While the feed is at its brim nothing is read, from nobody.
-SY4  ``stop`` hands on all that was read, or tells how much was not.
+SY4  ``stop`` hands on all that was read, or fails, and tells how much was not.
 SY5  Only a tenant that the configuration knows, and that wants the dataset, is listened to.
 """
 
@@ -28,7 +28,7 @@ from logflume.edge.syslog.datagrams import Datagrams, plain_host
 from logflume.edge.syslog.feed import Feed, Taking
 from logflume.edge.syslog.listen import By, Listen, Transport
 from logflume.edge.syslog.stream import Stream
-from logflume.errors import LogflumeError, Misconfigured, Unconfigured
+from logflume.errors import LogflumeError, Misconfigured, Unavailable, Unconfigured
 from logflume.model.tenant import Configuration
 from logflume.settings import Settings
 
@@ -52,11 +52,13 @@ class SyslogServer:
         configuration: Callable[[], Configuration],
         *,
         failed: Callable[[LogflumeError], None],
+        ending: Callable[[], None] = lambda: None,
         clock: Clock | None = None,
         pacing: Pacing | None = None,
     ) -> None:
         """Read the settings; raise ``Misconfigured``. ``failed`` is told when nothing more can be taken.
 
+        ``ending`` is called, from a thread, once nothing is read any more, before the client gets the rest.
         ``pacing`` holds tenants to their rates, without it nobody.
 
         ``client`` is fed from a thread and stays the caller's; ``configuration`` is cheap and of any thread.
@@ -65,6 +67,7 @@ class SyslogServer:
         self._client = client
         self._configuration = configuration
         self._failed = failed
+        self._ending = ending
         self._clock = clock or SystemClock()
         self._pacing = pacing or Pacing.free(self._clock)
         self._listens = listen.parse(settings.edge_syslog_listen)
@@ -121,9 +124,10 @@ class SyslogServer:
         feed, self._feed = self._feed, None
         self._sockets, self._datagrams, self._tasks = [], [], set()
         if feed is not None:
+            await asyncio.to_thread(self._ending)
             left = await asyncio.to_thread(feed.close, self._settings.edge_timeout_seconds)
             if left:
-                _log.error("syslog messages were not handed on: the client had no room for them", messages=left)
+                self._failed(Unavailable(f"{left} syslog messages were not handed on: the client had no room for them"))
 
     # --- listening ---------------------------------------------------------------------------------------------------
 

@@ -210,6 +210,41 @@ MUTATIONS = (
         "            if False:\n",
         f"{_RESTRAINT}::test_l3_a_debt_longer_than_a_request_may_wait_is_answered_503",
     ),
+    Mutation(
+        "pace-before: the time under pressure says nothing of an edge's pace (RE2)",
+        _code("edge/restraint.py"),
+        "                self._window = (self._clock.monotonic(), 0)  # the time",
+        "                pass  # the time",
+        f"{_RESTRAINT}::test_re2_a_long_pressure_does_not_make_the_pace_before_the_next_one_smaller",
+    ),
+    Mutation(
+        "next-word: a status that can't be written is not the last one (RP2)",
+        _code("kafka/status/reporter.py"),
+        "                except Exception as failure:  # a word",
+        "                except KeyError as failure:  # a word",
+        f"{_STATUS}::test_rp2_a_word_that_cannot_be_written_is_not_the_last_one",
+    ),
+    Mutation(
+        "asked-before: what came while Kafka was asked is not taken for younger (AG1)",
+        _code("watch/lateness.py"),
+        "self._ages.note(place, row.end, asked)",
+        "self._ages.note(place, row.end, now)",
+        f"{_WATCH}::test_ag1_what_came_while_kafka_was_asked_is_not_taken_for_younger",
+    ),
+    Mutation(
+        "read-goes-in: what an edge has read of syslog goes in at its end, whatever the pressure",
+        _code("edge/client.py"),
+        "        self._signals.close()\n        self._intake.press(NO_PRESSURE)\n",
+        "",
+        "tests/integration/test_syslog.py::test_what_was_read_goes_in_at_a_sigterm_although_the_pipeline_asks_to_stop",
+    ),
+    Mutation(
+        "not-handed-on: an edge that ends and could not hand on what it has read of syslog fails (SY4)",
+        _code("edge/syslog/server.py"),
+        "                self._failed(Unavailable(",
+        "                str(Unavailable(",
+        "tests/integration/test_syslog_server.py::test_what_a_stop_could_not_hand_on_is_counted",
+    ),
     # --- the edge: answers of servers ------------------------------------------------------------------------------
     Mutation(
         "receipts: nobody is told while pieces are still being placed",

@@ -56,7 +56,7 @@ def setup(log_format: str = "console", level: str = "info", stream: TextIO | Non
 
 def keep_off_stdout() -> None:
     """Have structlog write to stderr where nobody called ``setup``: what a command prints is for programs too."""
-    if not structlog.is_configured():
+    if not isinstance(structlog.get_config()["logger_factory"], structlog.stdlib.LoggerFactory):
         structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 

@@ -79,3 +79,14 @@ def test_a_second_setup_replaces_the_first() -> None:
     structlog.get_logger("x").info("once")
     assert first.getvalue() == ""
     assert len(lines(second)) == 1
+
+
+def test_a_command_keeps_events_off_stdout_whoever_used_structlog_before(capsys: pytest.CaptureFixture[str]) -> None:
+    structlog.reset_defaults()
+    with structlog.testing.capture_logs():  # leaves it configured
+        pass
+    logs.keep_off_stdout()
+    structlog.get_logger("somewhere").warning("beware")
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "beware" in printed.err

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import random
 import signal
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import psutil
 
 from logflume.errors import Retryable
 
+_FIRST_PORT: Final = 10_000
+_CLIENTS_PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 STARTED_SLACK_SECONDS = 0.05  # a start time survives a JSON file no more exactly than this
 
 
@@ -106,15 +111,24 @@ class Process:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on; they are different from each other."""
-    sockets = [socket.socket() for _ in range(count)]
+    """Ports of this machine that nobody listens on; they are different from each other.
+
+    Below those that the system gives to outgoing connections: a port that was free when it was looked at would be some
+    client's when its server starts.
+    """
+    candidates = random.SystemRandom().sample(range(_FIRST_PORT, _first_for_clients()), k=min(count + 200, 2000))
+    found = list(itertools.islice(filter(is_free, candidates), count))
+    if len(found) < count:
+        raise Retryable(f"this machine has no {count} free ports between {_FIRST_PORT} and {_first_for_clients()}")
+    return found
+
+
+def _first_for_clients() -> int:
+    """The first port that outgoing connections may get (Linux: ``man 7 ip``, ip_local_port_range)."""
     try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+        return max(int(_CLIENTS_PORTS.read_text().split()[0]), _FIRST_PORT + 2000)
+    except (OSError, ValueError, IndexError):
+        return 32_768
 
 
 def is_free(port: int) -> bool:

@@ -278,7 +278,8 @@ class Stack:
             state = next(state for state in supervisor.states() if state.name == program.name)
             if state.state == "FATAL" or time.monotonic() > deadline:
                 raise Retryable(
-                    f"{program.name} is not ready ({state.state}): {reason}. Its log, {state.log}:\n{_tail(state.log)}"
+                    f"{program.name} is not ready ({state.state}): {reason}. Its log, {state.log}:\n"
+                    f"{_tail(self.folder / state.log)}"
                 )
             time.sleep(0.1)
 
@@ -345,7 +346,7 @@ def _again(ports: Sequence[int], count: int) -> tuple[int, ...]:
     return tuple(ports) if len(ports) == count and all(map(is_free, ports)) else tuple(free_ports(count))
 
 
-def _tail(log: str, lines: int = 20) -> str:
+def _tail(log: Path, lines: int = 20) -> str:
     with contextlib.suppress(FileNotFoundError):
-        return "\n".join(Path(log).read_text(errors="replace").splitlines()[-lines:])
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
     return ""

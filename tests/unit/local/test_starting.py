@@ -81,6 +81,8 @@ def test_a_folder_that_kafka_would_split_is_refused(tmp_path: Path, monkeypatch:
 def test_free_ports_differ_and_a_taken_one_is_seen() -> None:
     ports = free_ports(20)
     assert len(set(ports)) == 20
+    with socket.create_server(("127.0.0.1", 0)) as given:  # as the system gives ports to clients
+        assert max(ports) < given.getsockname()[1]
     with socket.socket() as server:
         server.bind(("127.0.0.1", ports[0]))
         server.listen()

@@ -227,6 +227,15 @@ def test_the_command_prints_csv_that_a_spreadsheet_does_not_run(command: Command
     assert ",-800," in out
 
 
+def test_the_command_takes_a_time_range(command: Command) -> None:
+    sql = "SELECT count(*) AS n FROM http_requests"
+    bounds = ("--since", "2025-11-26T00:00:00Z", "--until", "2025-11-28")
+    assert json.loads(command("query", sql, "--tenant", "acme", "--json", *bounds)[1]) == {"n": 8}
+    code, _, err = command("query", sql, "--tenant", "acme", "--since", "soon")
+    assert code == 3
+    assert "since: 'soon' is no time" in err
+
+
 def test_the_command_says_when_the_limit_cut(command: Command) -> None:
     code, out, err = command("query", "SELECT RayID FROM http_requests", "--tenant", "acme", "--json", "--limit", "2")
     assert (code, len(out.splitlines())) == (0, 2)

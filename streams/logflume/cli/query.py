@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from logflume import contract
 from logflume.cli import answer
-from logflume.explore import query
+from logflume.explore import query, span
 from logflume.model import dataset
 from logflume.settings import Settings
 from logflume.table.store import Store
@@ -19,6 +20,8 @@ from logflume.table.store import Store
 def command(
     sql: Annotated[str, typer.Argument(help="One SELECT; tables are named as the datasets.")],
     tenant: Annotated[str, typer.Option(help="Whose tables.")],
+    since: Annotated[str, typer.Option(help="Rows from this time on: 2026-11-29T10:00Z, or 15m, 2h, 7d ago.")] = "",
+    until: Annotated[str, typer.Option(help="Rows before this time, likewise.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="Rows at most, when the query has no LIMIT.")] = query.LIMIT,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")] = False,
     as_csv: Annotated[
@@ -29,10 +32,11 @@ def command(
     form = answer.form(as_json, as_csv)
     settings = Settings()
     datasets = dataset.load(contract.find(settings.topics_dir))
+    asked = span.read(since, until, datetime.now(UTC))
     start = time.monotonic()
     with (
         query.opened(settings, Store.from_settings(settings), datasets) as explorer,
-        explorer.query(tenant, sql, limit) as result,
+        explorer.query(tenant, sql, limit, asked) as result,
     ):
         rows = answer.show(result.batches, result.schema, form)
         if form is answer.Form.TABLE or result.limited:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 
 from logflume.errors import Fatal, LogflumeError, Misconfigured, Retryable
-from logflume.kafka import client
+from logflume.kafka import client, cursors
 from logflume.settings import Settings
 
 HASTY = {"acks": "1", "enable.idempotence": "false", "auto.offset.reset": "latest", "enable.auto.commit": "true"}
@@ -82,6 +87,28 @@ def test_an_error_is_typed_by_what_to_do_about_it(code: int, expected: type[Logf
         assert type(typed) is expected
         assert "topic x" in str(typed)
         assert KafkaError(code).name() in str(typed)
+
+
+def test_an_error_of_brokers_that_are_away_says_where_to_look() -> None:
+    assert "LOGFLUME_KAFKA_BOOTSTRAP" in str(client.typed(KafkaError(KafkaError._TIMED_OUT), "topic x"))
+
+
+def test_offsets_that_nobody_can_tell_may_be_those_of_a_topic_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cursors, "_LEADERLESS_SECONDS", 0.0)
+    answer: Future[None] = Future()
+    answer.set_exception(KafkaException(KafkaError(KafkaError._NOENT, "No leaders found")))
+    admin = SimpleNamespace(list_offsets=lambda asked, **_: dict.fromkeys(asked, answer))
+    with pytest.raises(Retryable, match="there is no such topic: see `logflume topics diff`"):
+        cursors.ends(cast(AdminClient, admin), "logflume.config", [0])
+
+
+def test_an_administrator_does_not_repeat_twenty_times_a_second_that_a_broker_is_away(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    admin = client.admin(Settings(kafka_bootstrap="127.0.0.1:1"))
+    with pytest.raises(KafkaException):
+        admin.list_topics(timeout=0.3)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_fatal_error_is_fatal_whatever_its_code() -> None:

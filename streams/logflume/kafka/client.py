@@ -37,6 +37,11 @@ _WRONG_SETUP = {
     KafkaError.POLICY_VIOLATION,
 }
 _MISSING_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+_AWAY = {KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}
+_ASK_WHY = (
+    "is Kafka up, and is LOGFLUME_KAFKA_BOOTSTRAP its address? "
+    """With LOGFLUME_KAFKA_OPTIONS='{"log_level": "4"}' librdkafka says why"""
+)
 # What librdkafka reports of itself when brokers are away; it marks few of these as retriable.
 _PASSING = {
     KafkaError._TRANSPORT,
@@ -117,8 +122,9 @@ def consumer_config(settings: Settings, group: str, **overrides: Any) -> dict[st
 
 def admin(settings: Settings) -> AdminClient:
     """Return a client for topics, configurations and groups."""
-    # Nothing polls it for logs, so they go to stderr: warnings and worse.
-    return AdminClient({"log_level": 4} | common(settings))
+    # Nothing polls it for logs, so they go to stderr. Of brokers that are away librdkafka says the same twenty times a
+    # second as long as a request waits, so it says nothing: ``typed`` tells how to hear it.
+    return AdminClient({"log_level": 2} | common(settings))
 
 
 def typed(error: KafkaError | KafkaException, about: str) -> LogflumeError:
@@ -133,6 +139,8 @@ def typed(error: KafkaError | KafkaException, about: str) -> LogflumeError:
         return Misconfigured(message)
     if cause.code() in _MISSING_TOPIC:
         return Misconfigured(f"{message}; `logflume topics diff` shows what is missing, `topics apply` makes it")
+    if cause.code() in _AWAY:
+        return Retryable(f"{message}; {_ASK_WHY}")
     if cause.retriable() or cause.code() in _PASSING:
         return Retryable(message)
     return Fatal(message)

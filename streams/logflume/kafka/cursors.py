@@ -171,7 +171,8 @@ def _offsets(admin: AdminClient, topic: str, partitions: Collection[int], spec: 
             if error.args[0].code() != KafkaError._NOENT:
                 raise client.typed(error, about) from error
             if time.monotonic() > deadline:
-                raise Retryable(f"{about}: {error.args[0].str()}") from error
+                hint = "no broker leads it, or there is no such topic: see `logflume topics diff`"
+                raise Retryable(f"{about}: {error.args[0].str()}; {hint}") from error
             time.sleep(_POLL_SECONDS)
 
 

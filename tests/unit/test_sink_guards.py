@@ -82,6 +82,9 @@ class IdlePool(FlushPool):
     def submit(self, flush: Flush) -> None:
         self.given.append(flush)
 
+    def longest(self, now: float) -> str:
+        return "a flush hangs"
+
     def settle(self, partitions: Collection[Partition] | None, seconds: float) -> bool:
         return True
 
@@ -169,7 +172,8 @@ def test_rows_that_wait_for_their_object_to_be_full_are_no_stall(age: float, tro
     worker = telling(IdlePool())
     take(worker, 0)
     worker._tell(age)
-    assert len((worker.health.ready() or "").splitlines()) == troubles
+    told = (worker.health.ready() or "").splitlines()
+    assert told == ["nothing was committed for 430 s: a flush hangs"][:troubles]
 
 
 def test_what_runs_out_stands_first_on_ready_and_in_the_status_which_has_room_for_ten_lines() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -79,6 +80,16 @@ def test_objects_that_hang_take_no_tables_turn_and_no_revocation_waits_for_them(
         assert pool.settle([one], SECONDS)
         assert stored == ["d"]
         assert not pool.settle(None, 0.01)  # when the process ends, Python would wait for the thread
+
+
+def test_the_flush_that_is_longest_under_way_is_named() -> None:
+    one = opened()
+    pairs = read(one, Schedule(Limits(5, 9, 1 << 30)), "A", "B")
+    with hanging(threads=1, object_threads=2) as (pool, _):
+        assert pool.longest(190.0) == ""
+        pool.submit(flush(one, pairs[0]))
+        pool.submit(replace(flush(one, pairs[1]), taken_at=100.0))
+        assert pool.longest(190.0).startswith("a flush of A/events (job copy) is under way since 190 s")
 
 
 def test_what_failed_gets_at_most_half_of_the_threads_for_objects() -> None:

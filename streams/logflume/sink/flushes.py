@@ -98,6 +98,15 @@ class FlushPool:
         """Whether anything runs or waits."""
         return bool(self._running)
 
+    def longest(self, now: float) -> str:
+        """Say which flush has been under way, or waiting for a thread, for the longest time; empty: none is."""
+        oldest = min(self._running, key=lambda flush: flush.taken_at, default=None)
+        if oldest is None:
+            return ""
+        job = f" (job {oldest.pair.outlet.name})" if oldest.pair.outlet.name else ""
+        where = f"{oldest.pair.tenant}/{oldest.partition.dataset.name}{job}"
+        return f"a flush of {where} is under way since {now - oldest.taken_at:.0f} s: does its destination answer?"
+
     def room(self, lane: Lane) -> bool:
         """Whether one more flush of ``lane`` is worth submitting."""
         return sum(running.lane is lane for running in self._running.values()) < self._room[lane]

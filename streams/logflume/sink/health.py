@@ -10,7 +10,10 @@ LIVE_SECONDS = 240.0
 """The poll loop may block for two minutes to open partitions, and for a transaction; Kafka expels it at 300 s."""
 
 NOT_JOINED = "it has not joined its group yet"
-UNCONFIGURED = "there is no configuration yet: it waits for one before it joins its group"
+UNCONFIGURED = (
+    "there is no configuration yet: it waits for one before it joins its group. Is Kafka up, and was "
+    "`logflume config apply` run? The log line config.none-yet says what lacks"
+)
 
 
 class Health:

@@ -357,7 +357,8 @@ class Sink:
             metrics.SINK_STOPPED.labels(stop.reason).inc()
         troubles = [] if self._joined else [NOT_JOINED]
         if age > self._settings.stall_seconds + self._generations.current.longest_wait:
-            troubles.append(f"nothing was committed for {age:.0f} s. {self._commit_error}")
+            why = self._commit_error or self._pool.longest(now)
+            troubles.append(f"nothing was committed for {age:.0f} s{why and ': '}{why}")
         metrics.SINK_WAITING.set(sum(bool(partition.ahead) for partition in parts.open.values()))
         told = self._catch_up.telling
         # The status has room for a few lines: what ends in a loss stands before what only waits.

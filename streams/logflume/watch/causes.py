@@ -94,7 +94,7 @@ def _memory(seen: Seen, limits: Limits) -> list[Cause]:
         return []
     beyond = condition.resident_bytes - condition.budget_bytes
     text = (
-        f"{worker.kind} {worker.id} takes {condition.resident_bytes / 1e6:.0f} MB, {beyond / 1e6:.0f} MB beyond its "
-        f"budget; {limits.memory_bytes / 1e6:.0f} MB are allowed"
+        f"{worker.kind} {worker.id} takes {condition.resident_bytes / 1e6:.0f} MB; its budget is "
+        f"{condition.budget_bytes / 1e6:.0f} MB, and {limits.memory_bytes / 1e6:.0f} MB more are allowed"
     )
     return [Cause(worker.kind, min(_MOST_OF_MEMORY, max(0.0, beyond / limits.memory_bytes)), text)]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from logflume import metrics
 from logflume.clock import ManualClock, SystemClock
@@ -220,10 +221,12 @@ def test_fo4_with_nothing_anywhere_there_is_none_and_it_goes_on_trying(topic: Fa
     clock = ManualClock()
     topic.away = True
     worker = following(topic, tmp_path, clock=clock, shelf=shelf)
-    for _ in range(30):
-        worker.turn(0)
-        clock.advance(1)
+    with capture_logs() as logs:
+        for _ in range(30):
+            worker.turn(0)
+            clock.advance(1)
     assert worker.now is None
+    assert [each["event"] for each in logs].count("config.none-yet") == 1
     shelf.away, shelf.kept = False, {4: generation(4, ["acme"])}
     for _ in range(12):
         worker.turn(0)

@@ -133,7 +133,7 @@ def test_a_blank_configuration_is_refused(tmp_path: Path, files: dict[str, str])
 
 
 def test_a_missing_directory_is_a_mistake_and_not_a_blank_configuration(tmp_path: Path) -> None:
-    with pytest.raises(Misconfigured, match="tenants_dir"):
+    with pytest.raises(Misconfigured, match="none is no directory"):
         DirectorySource(tmp_path / "none", DATASETS)
 
 

@@ -51,7 +51,7 @@ def read_all(folder: Path, datasets: Mapping[str, Dataset]) -> dict[str, Tenant]
     when nobody wants anything.
     """
     if not folder.is_dir():
-        raise Misconfigured(f"tenants_dir: {folder} is no directory")
+        raise Misconfigured(f"the tenants' files: {folder} is no directory")
     found: dict[str, Tenant] = {}
     owners: dict[str, str] = {}
     principals: dict[str, str] = {}

@@ -105,7 +105,8 @@ class Following:
         self._empty = False
         self._agrees = False  # whether the log, as it is now, is what is in force
         self._refused = ""
-        self._trouble = "Kafka was not asked yet"
+        self._trouble = "Kafka has not told yet what is on the topic"
+        self._said_none = False
 
     @property
     def now(self) -> InForce | None:
@@ -182,7 +183,10 @@ class Following:
             return  # nobody has published anything yet
         try:
             if reading.manifest is None:
-                raise NotWhole(f"the topic has {len(reading.messages)} tenants and no manifest")
+                raise NotWhole(
+                    f"the topic has {len(reading.messages)} tenants and no manifest, as when it was emptied or made "
+                    "again; `logflume config apply` writes all of it anew"
+                )
             self._offer(self._manifests.decode(reading.manifest), reading.messages, Origin.KAFKA)
         except NotWhole as half:
             if not fresh:
@@ -300,6 +304,9 @@ class Following:
         if self._uptake.now is None and self._shelf is not None and now >= self._store_at:
             self._store_at = now + _STORE_SECONDS
             self._take_newest(self._shelf)
+        if self._uptake.now is None and not self._said_none:
+            self._said_none = True  # or a worker that waits for one would wait in silence
+            _log.warning("config.none-yet", detail=self.why_not or "none was ever applied: `logflume config apply`")
 
     def _take_floor(self) -> None:
         assert self._floor is not None

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
+from logflume.cli.listing import show
 from logflume.cli.main import build
 from logflume.clock import ManualClock
 from logflume.kafka import status
@@ -18,8 +19,8 @@ REFUSED = "generation 13 takes away 30 of the 100 active pairs of tenant and dat
 PARKED = "1 table or job is parked: job archive of acme: no such bucket"
 
 
-def seen(*workers: tuple[str, Condition]) -> View:
-    codec, view = Codec(SETTINGS), View(SETTINGS, ManualClock())
+def seen(*workers: tuple[str, Condition], clock: ManualClock | None = None) -> View:
+    codec, view = Codec(SETTINGS), View(SETTINGS, clock or ManualClock())
     for kind, condition in workers:
         identity = Identity(kind, "host-17:41233", "host-17", 7, "0.1", 5)
         told = Status(identity, condition, time_ms=9, period_seconds=2.0, rows_a_second=1200)
@@ -40,6 +41,21 @@ def test_what_all_say_is_said_once_and_whole_below_the_table(monkeypatch: pytest
     both = "sink host-17:41233, sort host-17:41233: configuration refused, generation 12 stays in force:"
     assert told[-2:] == [f"{both} {REFUSED[:250]}", f"sink host-17:41233: {PARKED}"]
     assert any("parked" in line for line in told[:4])
+
+
+def test_who_is_silent_or_does_not_follow_the_configuration_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ManualClock()
+    view = seen(("sink", Condition(in_force=InForce(12, "abc", 75.0))), clock=clock)
+    assert "generation 12 stays in force, and may not be the newest" in lines(monkeypatch, view)[-1]
+    clock.advance(49.0)
+    assert "sink host-17:41233: has been silent for 49 s" in lines(monkeypatch, view)[-1]
+
+
+def test_the_lag_of_a_topic_with_the_longest_name_stands_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"group": "logflume-sort", "topic": "logflume.ingest.firewall_events", "partition": 0}
+    row |= {"offset": 12345, "end": 12345, "lag": 0}
+    show([row], list(row), as_json=False, empty="")
+    assert max(len(line.rstrip()) for line in capsys.readouterr().out.splitlines()) <= 80
 
 
 def test_a_quiet_pipelines_table_fits_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:

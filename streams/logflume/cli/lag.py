@@ -14,5 +14,7 @@ def command(as_json: AsJson = False) -> None:
     rows = [asdict(row) for row in groups.lag(Settings())]
     if not as_json:
         rows = [row for row in rows if row["end"]]
-    columns = ["group", "topic", "partition", "offset", "end", "lag", "lost"]
+    columns = ["group", "topic", "partition", "offset", "end", "lag"]
+    if as_json or any(row["lost"] for row in rows):
+        columns.append("lost")
     show(rows, columns, as_json=as_json, empty="no topic has records yet")

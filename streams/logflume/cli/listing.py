@@ -34,7 +34,7 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: 
     if not listed:
         print(empty)
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
         numbers = all(isinstance(row.get(column), int | float | None) for row in listed)
         table.add_column(column.replace("_", " "), justify="right" if numbers else "left", overflow="fold")

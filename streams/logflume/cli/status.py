@@ -16,6 +16,7 @@ from logflume.settings import Settings
 _COLUMNS = ("kind", "id", "state", "age_s", "generation", "lag_s", "memory_mb", "rows_s")
 _FEW = ("spool", "queue", "paused", "stopped", "parked")  # people see them when there is something to see
 _TEXTS = ("refused", "troubles")
+_OLD_SECONDS = 60.0  # as docs/metrics.md says of logflume_config_age_seconds
 _MORE = ("hash", "generation_age_s", "lag_records", "budget_mb", "spool_age_s", "host", "pid", "version")
 
 
@@ -39,8 +40,12 @@ def _say_what_is_wrong(workers: Iterable[Seen]) -> None:
         worker, it = seen.status.worker, seen.status.condition
         now = it.in_force.generation
         stays = f"generation {now} stays in force" if now else "none is in force"
-        refused = [f"configuration refused, {stays}: {it.in_force.refused}"] if it.in_force.refused else []
-        for each in (*refused, *it.troubles):
+        told = [f"configuration refused, {stays}: {it.in_force.refused}"] if it.in_force.refused else []
+        if not told and (it.in_force.config_seconds or 0.0) > _OLD_SECONDS:
+            told.append(f"{stays}, and may not be the newest: its log (config.not-followed-for-now) says what fails")
+        if seen.stale:
+            told.append(f"has been silent for {seen.age_seconds:.0f} s: it is stopped or dead, or has lost Kafka")
+        for each in (*told, *it.troubles):
             said.setdefault(each, []).append(f"{worker.kind} {worker.id}")
     for each, who in said.items():
         typer.echo(printable(f"{', '.join(who)}: {each}"))

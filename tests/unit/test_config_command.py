@@ -141,3 +141,21 @@ def test_before_the_first_generation_there_is_nothing_to_show(capsys: pytest.Cap
     assert run(["config", "show"]) == WRONG_USE
     assert run(["config", "history"]) == DONE
     assert "nothing was ever applied" in capsys.readouterr().out
+
+
+def test_w5_a_token_that_was_revoked_before_its_tenant_went_does_not_come_back_with_it(
+    topic: Topic, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = folder / "t0.yaml"
+    plain = file.read_text()
+    file.write_text(f"{plain}tokens:\n  - {{id: t0, sha256: '{'0' * 64}'}}\n")
+    assert run(["config", "apply", str(folder), "--yes"]) == DONE
+    file.write_text(plain)  # revoked
+    assert run(["config", "apply", str(folder), "--yes"]) == DONE
+    file.unlink()
+    assert run(["config", "apply", str(folder), "--yes"]) == DONE
+    assert run(["config", "rollback", "1", "--yes"]) == DONE
+    capsys.readouterr()
+    assert run(["config", "show", "--json", "--tenant", "t0"]) == DONE
+    [back] = json.loads(capsys.readouterr().out)["tenants"]
+    assert [each["kind"] for each in back["objects"]] == ["tenant", "dataset"]

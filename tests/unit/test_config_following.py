@@ -59,6 +59,17 @@ def test_what_is_published_is_in_force_whole_and_the_next_one_after_it(topic: Fa
     assert worker.state().origin is Origin.KAFKA
 
 
+def test_metrics_tell_the_generation_in_force_and_its_hash_alone(topic: FakeTopic, tmp_path: Path) -> None:
+    worker = following(topic, tmp_path)
+    for number in (1, 2):
+        topic.publish(generation(number, ["acme", "globex"][:number]))
+        worker.turn(0)
+    assert worker.now is not None
+    [[sample]] = [family.samples for family in metrics.CONFIG_HASH.collect()]
+    assert (sample.labels, sample.value) == ({"hash": worker.now.configuration.hash}, 1.0)
+    assert metrics.CONFIG_GENERATION._value.get() == 2
+
+
 def test_w5_a_generation_in_force_has_all_ready_that_is_often_asked(topic: FakeTopic, tmp_path: Path) -> None:
     seen: list[set[str]] = []
     worker = following(topic, tmp_path, took=lambda taken: seen.append(set(vars(taken.configuration))))

@@ -142,6 +142,10 @@ def test_w5_going_back_lets_in_nobody_whose_token_was_taken_away_since() -> None
     back = merge.restored({"acme": tenant(tokens=(Token("new", "3" * 64),))}, then)
     assert [token.id for token in back["acme"].tokens] == ["new"]
     assert [token.id for token in back["gone"].tokens] == ["g"]
+    between = [{}, {"gone": tenant("gone", tokens=(Token("kept", "4" * 64),))}, {"gone": then["gone"]}]
+    again = merge.restored({}, then, between)
+    assert [token.id for token in again["gone"].tokens] == ["kept"], "g was revoked before the tenant went"
+    assert [token.id for token in again["acme"].tokens] == [FILE_TOKEN.id]
 
 
 def test_an_unchanged_tenant_is_the_same_object_and_no_difference() -> None:

@@ -73,7 +73,9 @@ class _Place:
 
     def of_generation(self, generation: int) -> Plan:
         _, then = self.library.read(generation)
-        return self._routed(plans.of_generation(self.now, then, self.datasets, publisher.limits(self.settings)))
+        later = self.library.after(generation)
+        limits = publisher.limits(self.settings)
+        return self._routed(plans.of_generation(self.now, then, self.datasets, limits, later))
 
     def _routed(self, plan: Plan) -> Plan:
         routing = shards.plan(self.settings, self.admin, self.now.configuration, plan.tenants)

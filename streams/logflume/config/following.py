@@ -233,6 +233,8 @@ class Following:
     def _took(self, taken: InForce, messages: Iterable[tuple[str, bytes]]) -> None:
         found = taken.configuration
         metrics.CONFIG_GENERATION.set(found.generation)
+        metrics.CONFIG_HASH.clear()
+        metrics.CONFIG_HASH.labels(found.hash).set(1)
         metrics.CONFIG_PAIRS.set(len(found.pairs))
         _log.info(
             "config.in-force",

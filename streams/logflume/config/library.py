@@ -86,6 +86,12 @@ class Library:
         published = [entry.generation for entry in self.entries() if entry.published]
         return self.read(published[-1]) if published else None
 
+    def after(self, generation: int) -> Iterator[Configuration]:
+        """Yield those that were in force after ``generation``, the newest first, each read as it is asked for."""
+        for entry in reversed(self.entries()):
+            if entry.published and entry.generation > generation:
+                yield self.read(entry.generation)[1]
+
     def read(self, generation: int) -> tuple[Manifest, Configuration]:
         """Return a generation (B2). Raises ``Misconfigured`` when there is none of that number, or ``Refused``."""
         manifest, messages = self.messages(generation)

@@ -9,7 +9,7 @@ W5  Going back brings no token back that was taken away since; only a tenant tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -52,10 +52,23 @@ def merge(before: Tenants, files: Tenants) -> tuple[dict[str, Tenant], list[Conf
     return found, conflicts
 
 
-def restored(now: Tenants, then: Tenants) -> dict[str, Tenant]:
-    """Return the tenants of an earlier generation for a new one: today's ids, routes and tokens stay (W3 to W5)."""
+def restored(now: Tenants, then: Tenants, later: Iterable[Tenants] = ()) -> dict[str, Tenant]:
+    """Return the tenants of an earlier generation for a new one: today's ids, routes and tokens stay (W3 to W5).
+
+    ``later``: the generations in between, the newest first. A tenant that is gone comes back with the tokens that it
+    had when it went: one that was revoked before stays so.
+    """
+    last: dict[str, Tenant] = {}
+    missing = then.keys() - now.keys()
+    for tenants in later if missing else ():
+        last |= {name: tenants[name] for name in missing if name in tenants}
+        missing -= last.keys()
+        if not missing:
+            break
     return {
-        name: replace(_kept(now[name], tenant), tokens=now[name].tokens) if name in now else tenant
+        name: replace(_kept(now[name], tenant), tokens=now[name].tokens)
+        if name in now
+        else replace(tenant, tokens=last.get(name, tenant).tokens)
         for name, tenant in then.items()
     }
 

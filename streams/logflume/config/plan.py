@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,13 +56,22 @@ def of_folder(now: InForce, folder: Path, datasets: Mapping[str, Dataset], limit
     return of_tenants(now, tenants, limits)
 
 
-def of_generation(now: InForce, then: Configuration, datasets: Mapping[str, Dataset], limits: guard.Limits) -> Plan:
-    """Plan to go back to an earlier generation, with everything that it had. Raises ``Misconfigured``."""
+def of_generation(
+    now: InForce,
+    then: Configuration,
+    datasets: Mapping[str, Dataset],
+    limits: guard.Limits,
+    later: Iterable[Configuration] = (),
+) -> Plan:
+    """Plan to go back to an earlier generation, with everything that it had; ``later`` as ``Library.after`` gives them.
+
+    Raises ``Misconfigured``.
+    """
     for _, dataset in sorted(then.pairs):
         if dataset not in datasets:
             raise Misconfigured(f"generation {then.generation} has the dataset {dataset}, which the contract lacks now")
     before = now.configuration.tenants if now.configuration else {}
-    return of_tenants(now, merge.restored(before, then.tenants), limits)
+    return of_tenants(now, merge.restored(before, then.tenants, (each.tenants for each in later)), limits)
 
 
 def of_tenants(now: InForce, tenants: Mapping[str, Tenant], limits: guard.Limits) -> Plan:

@@ -15,8 +15,15 @@ CONFIG_GENERATION = gauge(
     "logflume_config_generation",
     "generation",
     (),
-    "Generation of the configuration in force here; 0: none yet.",
+    "Generation of the configuration in force here; 0: none yet, or a worker that follows none (watch).",
     "Differs between workers for longer than 5 s: one of them does not follow; `logflume status` says why.",
+)
+CONFIG_HASH = gauge(
+    "logflume_config_hash_info",
+    "info",
+    ("hash",),
+    "1 at the hash of the configuration in force here.",
+    "Two hashes of one generation among workers: one was given another; `logflume config show` has the right one.",
 )
 CONFIG_AGE = gauge(
     "logflume_config_age_seconds",

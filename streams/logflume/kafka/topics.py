@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -28,7 +29,7 @@ from confluent_kafka.admin import (
 )
 
 from logflume import contract
-from logflume.errors import Misconfigured, Refused, Retryable
+from logflume.errors import LogflumeError, Misconfigured, Refused, Retryable
 from logflume.kafka import client
 from logflume.model.dataset import load
 from logflume.settings import Settings
@@ -314,11 +315,8 @@ def _existing(asked: Mapping[str, Future[Any]]) -> dict[str, Any]:
     """Return the answers about topics that exist; one broker may not know yet what another does."""
     found = {}
     for name, future in asked.items():
-        try:
-            found[name] = future.result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise client.typed(error, name) from error
+        with _but(KafkaError.UNKNOWN_TOPIC_OR_PART):
+            found[name] = client.answer(future, name)
     return found
 
 
@@ -336,11 +334,8 @@ def _create(admin: AdminClient, topics: list[Topic]) -> None:
     new = [NewTopic(topic.name, topic.partitions, topic.replication, config=dict(topic.config)) for topic in topics]
     asked = admin.create_topics(new, operation_timeout=client.REQUEST_SECONDS, request_timeout=client.REQUEST_SECONDS)
     for name, future in asked.items():
-        try:
-            future.result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # someone else applied at the same moment
-                raise client.typed(error, name) from error
+        with _but(KafkaError.TOPIC_ALREADY_EXISTS):  # someone else applied at the same moment
+            client.answer(future, name)
     _await_leaders(admin, topics)
 
 
@@ -374,7 +369,7 @@ def _grow(admin: AdminClient, topics: list[Topic]) -> None:
     if topics:
         more = [NewPartitions(topic.name, topic.partitions) for topic in topics]
         for name, future in admin.create_partitions(more, operation_timeout=client.REQUEST_SECONDS).items():
-            _result(future, name)
+            client.answer(future, name)
 
 
 def _alter(admin: AdminClient, differences: list[Difference]) -> None:
@@ -388,11 +383,15 @@ def _alter(admin: AdminClient, differences: list[Difference]) -> None:
             for name, changes in entries.items()
         ]
         for resource, future in admin.incremental_alter_configs(resources).items():
-            _result(future, resource.name)
+            client.answer(future, resource.name)
 
 
-def _result(future: Future[Any], about: str) -> Any:
+@contextmanager
+def _but(code: int) -> Iterator[None]:
+    """Let pass what Kafka says with this code."""
     try:
-        return future.result()
-    except KafkaException as error:
-        raise client.typed(error, about) from error
+        yield
+    except LogflumeError as failure:
+        cause = failure.__cause__
+        if not isinstance(cause, KafkaException) or cause.args[0].code() != code:
+            raise

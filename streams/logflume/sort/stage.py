@@ -292,6 +292,8 @@ class Stage:
         except (Retryable, Misconfigured) as error:
             log.warning("topics can't be checked", error=str(error))
             return
+        except Fatal as error:
+            end_process(error)
         if present != self._ids:
             changed = sorted(name for name, topic_id in present.items() if topic_id != self._ids[name])
             end_process(Fatal(f"topics were deleted and made again, starting anew with them: {', '.join(changed)}"))

@@ -1866,4 +1866,47 @@ MUTATIONS = (
         "if not place:",
         "tests/unit/test_explore_snapshots.py::test_a_table_deleted_and_made_again_is_read_anew_whatever_its_version",
     ),
+    Mutation(
+        "around-ties: records at equal times are neighbours by their coordinates",
+        _code("api/dataset.py"),
+        "AND {Coordinates.of(record).beyond(sign)}",
+        "AND false",
+        "tests/unit/test_api_dataset.py::"
+        "test_the_records_around_one_are_its_neighbours_by_time_and_coordinates[same-1-2-8-4]",
+    ),
+    Mutation(
+        "gone-client: a client that goes away ends its query before its first row, too",
+        _code("api/running.py"),
+        "asyncio.wait({work, leaving},",
+        "asyncio.wait({work},",
+        "tests/unit/test_api.py::test_a_client_that_goes_away_ends_its_query_before_its_first_row",
+    ),
+    Mutation(
+        "cut-counts: an answer that is cut is not counted as if it were whole",
+        _code("api/running.py"),
+        "if answer.limited:",
+        "if answer.rows < 0:",
+        "tests/unit/test_api_dataset.py::test_an_answer_that_is_cut_is_a_problem_not_a_wrong_count",
+    ),
+    Mutation(
+        "held-answer: what is read whole has a bound",
+        _code("api/running.py"),
+        "if held > _MOST_BYTES:",
+        "if held < 0:",
+        "tests/unit/test_api_dataset.py::test_an_answer_that_is_too_large_to_hold_is_a_problem",
+    ),
+    Mutation(
+        "many-buckets: no width makes buckets without end",
+        _code("api/histogram.py"),
+        "if made.count > MOST_ASKED:",
+        "if made.count < 0:",
+        "tests/unit/test_api_histogram.py::test_a_width_that_is_none_or_makes_too_many_buckets_is_told",
+    ),
+    Mutation(
+        "quoted-text: free text writes no SQL",
+        _code("explore/filters.py"),
+        """text.replace("'", "''")""",
+        "text",
+        "tests/unit/test_api_dataset.py::test_free_text_is_itself_whatever_stands_in_it",
+    ),
 )

@@ -6,7 +6,7 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -15,76 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from logflume.api.app import Api
-from logflume.clock import ManualClock
-from logflume.errors import Unconfigured
-from logflume.explore.engine.engine import Engine, TooLong
-from logflume.model import Configuration, Tenant, TenantDataset, Token
-from logflume.model.token import Scope, digest, text_of
-from logflume.settings import Settings
+from logflume.explore.engine.engine import TooLong
 from logflume.table.store import Store
-from tests.support.asking import forks
-from tests.support.tables import DAY, NOON, SMALL, append
-
-ACME = text_of("acme", bytes(32))
-GLOBEX = text_of("globex", bytes([1]) * 32)
-SENDER = text_of("sender", bytes([2]) * 32)
-ENDED = text_of("ended", bytes([3]) * 32)
-QUERY = frozenset({Scope.QUERY})
-
-
-class Fixed:
-    """Two tenants, until ``now`` is something else."""
-
-    def __init__(self) -> None:
-        wanted = {"http_requests": TenantDataset("http_requests", 7)}
-        acme = (
-            Token("acme", digest(ACME), scopes=QUERY),
-            Token("sender", digest(SENDER)),
-            Token("ended", digest(ENDED), scopes=QUERY, expires_ns=NOON),
-        )
-        self.now: Configuration | None = Configuration(
-            1,
-            "hash",
-            {
-                "acme": Tenant("acme", wanted, tokens=acme),
-                "globex": Tenant("globex", wanted, tokens=(Token("globex", digest(GLOBEX), scopes=QUERY),)),
-            },
-        )
-
-    def current(self) -> Configuration:
-        if self.now is None:
-            raise Unconfigured("none yet")
-        return self.now
-
-
-class Client:
-    """Requests to an API, each answered whole."""
-
-    def __init__(self, store: Store, runner: asyncio.Runner, **settings: Any) -> None:
-        self.source = Fixed()
-        self.runner = runner
-        chosen = Settings(**settings)
-        datasets = {"http_requests": SMALL}
-        self.engine = Engine(chosen, store, datasets, forks=forks())
-        runner.run(self.engine.start())
-        clock = ManualClock(now_ns=NOON + 3 * DAY)
-        self.api = Api(chosen, datasets, self.source, self.engine, clock).application()  # type: ignore[arg-type]
-
-    async def send(self, method: str, path: str, token: str = ACME, **more: Any) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {token}"} | more.pop("headers", {})
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(self.api), base_url="http://logflume/api/v1"
-        ) as client:
-            return await client.request(method, path, headers=headers, **more)
-
-    def __call__(self, method: str, path: str, token: str = ACME, **more: Any) -> httpx.Response:
-        return self.runner.run(self.send(method, path, token, **more))
-
-    def ask(self, sql: str, token: str = ACME, **asked: Any) -> Any:
-        answer = self("POST", "/query", token, json={"sql": sql, **asked})
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+from tests.support.api import ACME, ENDED, GLOBEX, SENDER, Client, problem
+from tests.support.tables import DAY, NOON, append
 
 
 @pytest.fixture(scope="module")
@@ -115,13 +49,6 @@ def api(store: Store, runner: asyncio.Runner) -> Iterator[Client]:
     client = Client(store, runner)
     yield client
     runner.run(client.engine.close())
-
-
-def problem(answer: httpx.Response) -> tuple[int, str]:
-    assert answer.headers["content-type"] == "application/problem+json"
-    told = answer.json()
-    assert told["status"] == answer.status_code
-    return answer.status_code, told["type"].removeprefix("urn:logflume:")
 
 
 def test_sql_is_answered_with_columns_rows_and_what_was_read(api: Client) -> None:
@@ -274,7 +201,8 @@ def test_what_must_not_run_is_refused_at_its_place(api: Client) -> None:
     ],
 )
 def test_nobody_asks_without_a_token_that_allows_it(api: Client, token: str, expected: tuple[int, str]) -> None:
-    for method, path in (("POST", "/query"), ("GET", "/datasets"), ("GET", "/find/1-1"), ("GET", "/queries")):
+    about = [("GET", f"/datasets/http_requests/{rest}") for rest in ("fields", "histogram", "records/x", "around/x")]
+    for method, path in (("POST", "/query"), ("GET", "/datasets"), ("GET", "/find/1-1"), ("GET", "/queries"), *about):
         assert problem(api(method, path, token)) == expected
 
 
@@ -329,6 +257,50 @@ def test_a_query_that_runs_is_seen_and_cancelled(api: Client) -> None:
     assert problem(answer) == (422, "refused")
     assert "cancelled" in answer.json()["detail"]
     assert about["state"] == "cancelled"
+    assert api.engine.turns.running == 0
+
+
+@pytest.mark.parametrize("path", ["/query", "/datasets/http_requests/histogram?q=x"])
+def test_a_client_that_goes_away_ends_its_query_before_its_first_row(
+    api: Client, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr("logflume.api.dataset.histogram.when", lambda _: f"(SELECT n FROM ({ENDLESS}) AS endless)")
+
+    async def queries() -> Any:
+        return (await api.send("GET", "/queries")).json()["queries"]
+
+    async def play() -> tuple[list[int], Any]:
+        body = json.dumps({"sql": ENDLESS}).encode()
+        told = [{"type": "http.request", "body": body if path == "/query" else b"", "more_body": False}]
+        answered: list[int] = []
+
+        async def receive() -> dict[str, Any]:
+            if told:
+                return told.pop()
+            async with asyncio.timeout(30):
+                while not (seen := await queries()) or seen[0]["state"] != "running":
+                    await asyncio.sleep(0.01)
+            return {"type": "http.disconnect"}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            answered.append(message.get("status", 0))
+
+        place, _, parameters = path.partition("?")
+        headers = {"authorization": f"Bearer {ACME}", "content-type": "application/json"}
+        scope = {
+            "type": "http",
+            "method": "POST" if path == "/query" else "GET",
+            "path": f"/api/v1{place}",
+            "query_string": parameters.encode(),
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }
+        async with asyncio.timeout(30):
+            await api.api(scope, receive, send)
+        return answered, (await queries())[0]
+
+    answered, about = api.runner.run(play())
+    assert answered[0] == 499
+    assert (about["state"], about["problem"]["detail"]) == ("failed", "the client has gone away")
     assert api.engine.turns.running == 0
 
 

@@ -7,9 +7,7 @@ A3  A client that goes away ends its query.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -23,13 +21,15 @@ from starlette.routing import Route
 from logflume import metrics
 from logflume.api import forms, problem, question
 from logflume.api.caller import Caller, caller
+from logflume.api.dataset import DatasetQuestions
 from logflume.api.forms import Form
 from logflume.api.problem import Problem
 from logflume.api.question import Question
-from logflume.api.register import Query, Register
+from logflume.api.register import Register
+from logflume.api.running import Runner, Running
 from logflume.clock import Clock
 from logflume.config import Source
-from logflume.errors import LogflumeError, Refused
+from logflume.errors import LogflumeError
 from logflume.explore.engine.engine import Answer, Engine
 from logflume.explore.snapshots import NoTable
 from logflume.model.dataset import Dataset
@@ -56,15 +56,21 @@ class Api:
         self._engine = engine
         self._clock = clock
         self._register = Register(clock)
+        self._runner = Runner(engine, self._register, clock)
 
     def application(self) -> Starlette:
         """Return the ASGI application."""
+        about = DatasetQuestions(self._datasets, self._runner, self._clock)
         routes = [
             self._route("/query", self._post_query, "POST"),
             self._route("/query/{id}", self._get_query, "GET"),
             self._route("/query/{id}", self._delete_query, "DELETE"),
             self._route("/queries", self._get_queries, "GET"),
             self._route("/datasets", self._get_datasets, "GET"),
+            self._route("/datasets/{dataset}/fields", about.fields, "GET"),
+            self._route("/datasets/{dataset}/histogram", about.histogram, "GET"),
+            self._route("/datasets/{dataset}/records/{coordinates}", about.record, "GET"),
+            self._route("/datasets/{dataset}/around/{coordinates}", about.around, "GET"),
             self._route("/find/{id}", self._find, "GET"),
         ]
         return Starlette(routes=routes, exception_handlers={404: _no_path, 405: _no_method})
@@ -92,28 +98,18 @@ class Api:
     async def _post_query(self, request: Request, who: Caller) -> Response:
         form = forms.accepted(request.headers.get("accept", ""))
         asked = await question.read(request, self._datasets, self._now(), self._settings.explore_rows)
-        return await self._answered(who.tenant, asked, form)
+        return await self._answered(request, who.tenant, asked, form)
 
-    async def _answered(self, tenant: str, asked: Question, form: Form) -> Response:
+    async def _answered(self, request: Request, tenant: str, asked: Question, form: Form) -> Response:
         """Begin the query; what can't run is a problem, and what then comes is streamed."""
-        query = self._register.begin(tenant, asked.sql)
-        query.waiting = asyncio.current_task()
-        stack = AsyncExitStack()
-        try:
-            running = self._engine.query(tenant, asked.sql, limit=asked.limit, span=asked.span, began=query.runs)
-            answer = await stack.enter_async_context(running)
-        except BaseException as error:
-            if query.cancelled and isinstance(error, asyncio.CancelledError):
-                error = Refused("the query was cancelled")
-            await self._end(query, stack, error)
-            raise error
+        running, answer = await self._runner.begin(request, tenant, asked)
         return StreamingResponse(
-            self._written(query, answer, stack, form),
+            self._written(running, answer, form),
             media_type=form.media,
-            headers={"Logflume-Query": query.id, "Cache-Control": "no-store"},
+            headers={"Logflume-Query": running.query.id, "Cache-Control": "no-store"},
         )
 
-    async def _written(self, query: Query, answer: Answer, stack: AsyncExitStack, form: Form) -> AsyncIterator[bytes]:
+    async def _written(self, running: Running, answer: Answer, form: Form) -> AsyncIterator[bytes]:
         """Yield the answer's bytes. What fails now breaks the answer off: nobody can take a part for the whole."""
         writer = form.writer()
         failure: BaseException | None = None
@@ -121,33 +117,25 @@ class Api:
             yield writer.begin(answer.schema)
             async for batch in answer.batches():
                 yield writer.rows(batch)
-            query.ended(self._clock.monotonic() - query.began_monotonic)
-            yield writer.end(query.about(self._clock.monotonic()))
+            yield writer.end(running.done())
         except BaseException as error:  # also that nobody reads it any more (A3)
             failure = error
             raise
         finally:
-            await self._end(query, stack, failure)
-
-    async def _end(self, query: Query, stack: AsyncExitStack, failure: BaseException | None) -> None:
-        if not query.over:
-            told = failure if isinstance(failure, LogflumeError) else Refused("the client has gone away")
-            query.ended(self._clock.monotonic() - query.began_monotonic, problem.of(told))
-        metrics.EXPLORE_QUERIES.labels(str(query.state)).inc()
-        await stack.aclose()
+            await running.end(failure)
 
     async def _get_query(self, request: Request, who: Caller) -> Response:
         query = self._register.get(who.tenant, request.path_params["id"])
-        return _json(query.about(self._clock.monotonic()))
+        return forms.response(query.about(self._clock.monotonic()))
 
     async def _delete_query(self, request: Request, who: Caller) -> Response:
         query = self._register.get(who.tenant, request.path_params["id"])
         query.cancel()
-        return _json(query.about(self._clock.monotonic()))
+        return forms.response(query.about(self._clock.monotonic()))
 
     async def _get_queries(self, request: Request, who: Caller) -> Response:
         now = self._clock.monotonic()
-        return _json({"queries": [query.about(now) for query in self._register.of(who.tenant)]})
+        return forms.response({"queries": [query.about(now) for query in self._register.of(who.tenant)]})
 
     # --- what there is ------------------------------------------------------------------------------------------------
 
@@ -155,7 +143,7 @@ class Api:
         """The datasets that the tenant wants kept, and their fields."""
         tenant = self._source.current().tenants[who.tenant]
         told = [self._dataset(name, wanted.retention_days) for name, wanted in tenant.datasets.items()]
-        return _json({"tenant": who.tenant, "datasets": told})
+        return forms.response({"tenant": who.tenant, "datasets": told})
 
     def _dataset(self, name: str, retention_days: int) -> dict[str, Any]:
         dataset = self._datasets[name]
@@ -188,14 +176,10 @@ class Api:
                 continue
         if not found:
             raise Problem(404, "not-found", f"no record of this tenant has the id {id!r:.80}")
-        return _json({"records": found})
+        return forms.response({"records": found})
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.now_ns() / 1e9, UTC)
-
-
-def _json(content: Any) -> Response:
-    return Response(forms.text(content), media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 async def _no_path(request: Request, _: Exception) -> Response:

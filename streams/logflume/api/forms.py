@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
+from starlette.responses import Response
 
 from logflume.api.problem import Problem
 
@@ -77,6 +78,11 @@ def records(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[dict[str, A
 def text(value: Any) -> bytes:
     """Return a value as JSON."""
     return orjson.dumps(value, default=_other, option=_OPTIONS)
+
+
+def response(content: Any) -> Response:
+    """Return an answer that is one object of JSON."""
+    return Response(text(content), media_type=JSON.media, headers={"Cache-Control": "no-store"})
 
 
 def _other(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -19,7 +19,8 @@ from logflume.table.schema import DATE, file_schema
 
 MOST_BYTES: Final = 1_000_000
 _SQL: Final = ("text/plain", "application/sql")
-_MEMBERS: Final = {"sql", "dataset", "where", "fields", "order", "limit", "since", "until"}
+_MOST_FREE: Final = 1_000
+_MEMBERS: Final = {"sql", "dataset", "where", "q", "fields", "order", "limit", "since", "until"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ async def read(request: Request, datasets: Mapping[str, Dataset], now: datetime,
     if ("sql" in asked) == ("dataset" in asked):
         raise Problem(400, "not-read", 'a query has either "sql", or a "dataset" and what of it is wanted')
     if "sql" in asked:
-        if extra := sorted({"where", "fields", "order"} & set(asked)):
+        if extra := sorted({"where", "q", "fields", "order"} & set(asked)):
             raise Problem(400, "not-read", f"{extra[0]!r} goes with a dataset, not with sql: say it in the SQL")
         return Question(_string(asked, "sql"), found, limit)
     return Question(filtered(asked, named(datasets, _string(asked, "dataset"))), found, limit)
@@ -82,9 +83,41 @@ def filtered(asked: Mapping[str, Any], dataset: Dataset) -> str:
     if order.removeprefix("-") not in columns:
         raise Problem(400, "not-read", f"order is a field, perhaps with - before it, not {order!r:.80}")
     direction = "DESC" if order.startswith("-") else "ASC"
-    condition = filters.condition({"where": asked["where"]} if asked.get("where") else None, dataset)
-    where = f" WHERE {condition}" if condition else ""
+    found = condition(asked, dataset)
+    where = f" WHERE {found}" if found else ""
     return f'SELECT {shown} FROM {dataset.name}{where} ORDER BY "{order.removeprefix("-")}" {direction}'
+
+
+def condition(asked: Mapping[str, Any], dataset: Dataset) -> str:
+    """Return the SQL condition of ``where`` and of the free text ``q``; empty when there is neither."""
+    text = _string(asked, "q")
+    if len(text) > _MOST_FREE:
+        raise Problem(400, "not-read", f"q has at most {_MOST_FREE} characters")
+    free = f"contains_text({filters.quoted(text)})" if text else ""
+    found = filters.condition({"where": asked["where"]} if asked.get("where") else None, dataset)
+    return " AND ".join(each for each in (found, free) if each)
+
+
+def parameters(request: Request, names: Collection[str]) -> dict[str, Any]:
+    """Return a request's parameters, which are of ``names``, with ``where`` read from its JSON; ``Problem`` 400."""
+    if unknown := sorted(set(request.query_params) - set(names)):
+        there = f"there are {', '.join(sorted(names))}" if names else "there are none"
+        raise Problem(400, "not-read", f"there is no parameter {unknown[0]!r:.80} here; {there}")
+    asked: dict[str, Any] = {name: value for name, value in request.query_params.items() if value}
+    if "where" in asked:
+        try:
+            asked["where"] = orjson.loads(asked["where"])
+        except orjson.JSONDecodeError as error:
+            raise Problem(400, "not-read", f"where is no JSON: {error}") from None
+    return asked
+
+
+def number(asked: Mapping[str, Any], name: str, otherwise: int, most: int) -> int:
+    """Return a parameter that is a whole number from 0 to ``most``; ``Problem`` 400."""
+    text = str(asked.get(name, otherwise))
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and int(text) <= most):
+        raise Problem(400, "not-read", f"{name} is a number from 0 to {most}")
+    return int(text)
 
 
 async def _body(request: Request) -> bytes:

@@ -45,6 +45,11 @@ def condition(filter: object, dataset: Dataset) -> str:
     return _Reading(dataset).group(filter["where"], "where", 0)
 
 
+def quoted(text: str) -> str:
+    """Return a text as a literal of SQL: the only place where one is made."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 class _Reading:
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
@@ -113,7 +118,7 @@ def _is_number(type: pa.DataType) -> bool:
 
 def _literal(value: object, type: pa.DataType, where: str) -> str:
     if pa.types.is_string(type) and isinstance(value, str):
-        return "'" + value.replace("'", "''") + "'"
+        return quoted(value)
     if pa.types.is_boolean(type) and isinstance(value, bool):
         return str(value).lower()
     if pa.types.is_timestamp(type):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from logflume.errors import Refused
+from logflume.explore.filters import quoted
 from logflume.explore.query import Explorer, NoTable, Scanned
 from logflume.model.dataset import Dataset
 
@@ -39,8 +40,7 @@ def find(
             if dataset is not None:
                 raise Refused(f"the dataset {name} names no id field; use `logflume query`")
             continue
-        literal = id.replace("'", "''")
-        sql = f"SELECT * FROM {name} WHERE \"{field}\" = '{literal}'"
+        sql = f'SELECT * FROM {name} WHERE "{field}" = {quoted(id)}'
         try:
             with explorer.query(tenant, sql, _MOST) as result:
                 found = Found(name, result.read_all(), result.scanned)

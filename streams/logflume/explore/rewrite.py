@@ -15,6 +15,7 @@ from sqlglot import Token, TokenType, exp
 
 from logflume.errors import Refused
 from logflume.explore.check import DIALECT, Checked
+from logflume.explore.filters import quoted
 from logflume.model.dataset import Dataset
 
 _EXTRA: Final = "_extra"
@@ -83,7 +84,7 @@ def _contains(inside: Sequence[Token], token: Token, checked: Checked, datasets:
     word = inside[-1].text
     for special in ("\\", "%", "_"):
         word = word.replace(special, f"\\{special}")
-    literal = "'%" + word.replace("'", "''") + "%'"
+    literal = quoted(f"%{word}%")
     fields = [field.name for field in dataset.schema if pa.types.is_string(field.type)]
     return "(" + " OR ".join(f'coalesce({prefix}"{name}" ILIKE {literal}, false)' for name in [*fields, _EXTRA]) + ")"
 

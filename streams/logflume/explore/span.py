@@ -9,7 +9,7 @@ from typing import Final
 
 from logflume.errors import Refused
 
-_RELATIVE: Final = re.compile(r"-?(\d{1,9})(ms|s|m|h|d|w)")
+_RELATIVE: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d|w)")
 _UNITS: Final = {
     "ms": timedelta(milliseconds=1),
     "s": timedelta(seconds=1),
@@ -61,14 +61,23 @@ def read(since: str, until: str, now: datetime) -> Span:
     return span
 
 
+def length(text: str) -> timedelta | None:
+    """Return the length that ``5m`` and the like mean; None for what is none."""
+    match = _RELATIVE.fullmatch(text)
+    try:
+        return int(match[1]) * _UNITS[match[2]] if match else None
+    except OverflowError:
+        return None
+
+
 def _moment(name: str, text: str, now: datetime) -> datetime | None:
     if not text:
         return None
     if text == "now":
         return now
     try:
-        if match := _RELATIVE.fullmatch(text):
-            return now - int(match[1]) * _UNITS[match[2]]
+        if (ago := length(text.removeprefix("-"))) is not None:
+            return now - ago
         at = datetime.fromisoformat(text)
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError):

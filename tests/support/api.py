@@ -1,0 +1,86 @@
+"""The API, asked without a network: its queries run in processes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+
+from logflume.api.app import Api
+from logflume.clock import ManualClock
+from logflume.errors import Unconfigured
+from logflume.explore.engine.engine import Engine
+from logflume.model import Configuration, Tenant, TenantDataset, Token
+from logflume.model.token import Scope, digest, text_of
+from logflume.settings import Settings
+from logflume.table.store import Store
+from tests.support.asking import forks
+from tests.support.tables import DAY, NOON, SMALL
+
+ACME = text_of("acme", bytes(32))
+GLOBEX = text_of("globex", bytes([1]) * 32)
+SENDER = text_of("sender", bytes([2]) * 32)
+ENDED = text_of("ended", bytes([3]) * 32)
+QUERY = frozenset({Scope.QUERY})
+
+
+class Fixed:
+    """Two tenants, until ``now`` is something else."""
+
+    def __init__(self) -> None:
+        wanted = {"http_requests": TenantDataset("http_requests", 7)}
+        acme = (
+            Token("acme", digest(ACME), scopes=QUERY),
+            Token("sender", digest(SENDER)),
+            Token("ended", digest(ENDED), scopes=QUERY, expires_ns=NOON),
+        )
+        self.now: Configuration | None = Configuration(
+            1,
+            "hash",
+            {
+                "acme": Tenant("acme", wanted, tokens=acme),
+                "globex": Tenant("globex", wanted, tokens=(Token("globex", digest(GLOBEX), scopes=QUERY),)),
+            },
+        )
+
+    def current(self) -> Configuration:
+        if self.now is None:
+            raise Unconfigured("none yet")
+        return self.now
+
+
+class Client:
+    """Requests to an API, each answered whole."""
+
+    def __init__(self, store: Store, runner: asyncio.Runner, **settings: Any) -> None:
+        self.source = Fixed()
+        self.runner = runner
+        chosen = Settings(**settings)
+        datasets = {"http_requests": SMALL}
+        self.engine = Engine(chosen, store, datasets, forks=forks())
+        runner.run(self.engine.start())
+        clock = ManualClock(now_ns=NOON + 3 * DAY)
+        self.api = Api(chosen, datasets, self.source, self.engine, clock).application()  # type: ignore[arg-type]
+
+    async def send(self, method: str, path: str, token: str = ACME, **more: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}"} | more.pop("headers", {})
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.api), base_url="http://logflume/api/v1"
+        ) as client:
+            return await client.request(method, path, headers=headers, **more)
+
+    def __call__(self, method: str, path: str, token: str = ACME, **more: Any) -> httpx.Response:
+        return self.runner.run(self.send(method, path, token, **more))
+
+    def ask(self, sql: str, token: str = ACME, **asked: Any) -> Any:
+        answer = self("POST", "/query", token, json={"sql": sql, **asked})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+def problem(answer: httpx.Response) -> tuple[int, str]:
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = answer.json()
+    assert told["status"] == answer.status_code
+    return answer.status_code, told["type"].removeprefix("urn:logflume:")

@@ -1871,8 +1871,7 @@ MUTATIONS = (
         _code("api/dataset.py"),
         "AND {Coordinates.of(record).beyond(sign)}",
         "AND false",
-        "tests/unit/test_api_dataset.py::"
-        "test_the_records_around_one_are_its_neighbours_by_time_and_coordinates[same-1-2-8-4]",
+        "tests/unit/test_api_dataset.py::test_the_records_around_one_are_its_neighbours_by_time_and_coordinates",
     ),
     Mutation(
         "gone-client: a client that goes away ends its query before its first row, too",

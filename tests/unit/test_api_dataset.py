@@ -355,6 +355,15 @@ def test_an_answer_that_is_too_large_to_hold_is_a_problem(api: Client, store: St
     assert api.engine.turns.running == 0
 
 
+def test_questions_that_are_too_slow_are_problems(store: Store) -> None:
+    with asyncio.Runner() as runner:
+        hasty = Client(store, runner, explore_seconds=0.001)
+        for path in ("fields?values=RayID", "histogram?by=RayID", f"records/{TOPIC}.0.100.0", f"around/{TOPIC}.0.100.0"):
+            assert problem(hasty("GET", f"{BASE}/{path}")) == (422, "too-long")
+        assert hasty.engine.turns.running == 0
+        runner.run(hasty.engine.close())
+
+
 def test_an_answer_that_is_cut_is_a_problem_not_a_wrong_count(store: Store) -> None:
     with asyncio.Runner() as runner:
         small = Client(store, runner, explore_rows=5)

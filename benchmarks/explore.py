@@ -1,0 +1,325 @@
+"""Asking a large table: a record by its id, aggregates beside DuckDB, a first page, and what any query costs.
+
+As a module it is the measured process: ``python -m benchmarks.explore FOLDER FILES ROWS``, with the store of its
+settings. The table comes to be as a sink's does, a file a commit; its rows lie in order of time, within one day.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.fs as pafs
+from deltalake import DeltaTable
+
+from benchmarks.explored import DATASET, END, TENANT, Requests
+from benchmarks.measure import child, own, report
+from benchmarks.services import Services, environment
+from logflume import contract, memory, model
+from logflume.errors import Fatal
+from logflume.explore.check import check
+from logflume.explore.engine import frames
+from logflume.explore.engine.forks import Forks
+from logflume.explore.engine.frames import TableTask, Task
+from logflume.explore.find import find
+from logflume.explore.gateway import Gateway
+from logflume.explore.query import Explorer, opened
+from logflume.explore.rewrite import rewrite
+from logflume.explore.snapshots import Snapshots
+from logflume.explore.span import Span
+from logflume.settings import Settings
+from logflume.table.schema import DATE
+from logflume.table.store import Store
+from logflume.table.table import Table
+
+PAGES: Final = 40
+SMALL: Final = 15
+REPEATS: Final = 3
+AGGREGATES: Final = {
+    "status": "SELECT EdgeResponseStatus, count(*) AS n FROM http_requests GROUP BY 1 ORDER BY 1",
+    "clients": (
+        "SELECT ClientIP, count(*) AS n, sum(EdgeResponseBytes) AS bytes FROM http_requests "
+        "WHERE EdgeResponseStatus >= 400 GROUP BY 1 ORDER BY n DESC, ClientIP LIMIT 10"
+    ),
+    "minutes": (
+        "SELECT date_trunc('minute', EdgeStartTimestamp) AS minute, count(*) AS n, sum(EdgeResponseBytes) AS bytes, "
+        "max(EdgeTimeToFirstByteMs) AS worst FROM http_requests GROUP BY 1 ORDER BY 1"
+    ),
+}
+PAGE: Final = (
+    "SELECT * FROM http_requests WHERE EdgeResponseStatus >= 400 ORDER BY EdgeStartTimestamp DESC LIMIT 100"
+)
+LAST: Final = Span(since=datetime.fromtimestamp(END, UTC) - timedelta(minutes=15))
+
+
+def run(running: Services, folder: Path, files: int, rows: int) -> dict[str, Any]:
+    """Return every figure; see ``main``."""
+    settings = running.settings("explore", [])
+    shutil.rmtree(folder, ignore_errors=True)
+    return child("explore", str(folder), str(files), str(rows), environment=environment(settings)).more
+
+
+def main(folder: Path, files: int, rows: int) -> None:
+    """Fill the table and measure, in a process of its own."""
+    memory.setup()
+    settings = Settings()
+    store = Store.from_settings(settings)
+    with own() as found:
+        requests = Requests(files, rows)
+        found.more = {"files": files, "rows": rows, **fill(store, requests)}
+        found.more["find"] = _find(settings, store, requests)
+        with opened(settings, store, datasets()) as explorer:
+            found.more["sql"] = {"s3": _sql(explorer, _through_arrow(store))}
+            found.more["page"] = _page(explorer)
+        found.more["small"] = _small(settings, store)
+        local = _copy(store, folder)
+        with opened(settings, local, datasets()) as explorer:
+            found.more["sql"]["local"] = _sql(explorer, _by_itself(local))
+        shutil.rmtree(folder)
+    report(found)
+
+
+def datasets() -> dict[str, model.Dataset]:
+    """The contract's."""
+    return model.load(contract.find())
+
+
+def fill(store: Store, requests: Requests) -> dict[str, float]:
+    """Write the table, a file a commit."""
+    table = Table(store, datasets()[DATASET], TENANT)
+    began, size = time.perf_counter(), 0
+    for number in range(requests.files):
+        rows = requests.rows_of(number)
+        offsets = np.full(rows.num_rows, number, np.int64)
+        size += table.append("logflume/bench/0", number + 1, offsets, rows).bytes
+    return {"bytes": size, "fill_seconds": time.perf_counter() - began}
+
+
+# --- a record by its id -----------------------------------------------------------------------------------------------
+
+
+def _find(settings: Settings, store: Store, requests: Requests) -> dict[str, float]:
+    """A scan that nothing helps, against ``find`` by an engine that knows nothing, and by one that has found others.
+
+    The scan is the same engine's: LIKE with a prefix has no use for Bloom filters, and ids have no bounds.
+    """
+    ids = [requests.id(requests.rows * at // (REPEATS + 2)) for at in range(1, REPEATS + 2)]
+    cold, scans, warm, start = [], [], [], []
+    read: dict[str, float] = {}
+    for id in ids[:REPEATS]:
+        began = time.perf_counter()
+        with opened(settings, store, datasets()) as explorer:
+            start.append(time.perf_counter() - began)
+            cold.append(seconds(lambda e=explorer, i=id: _found(e, i, read, "cold")))  # type: ignore[misc]
+    with opened(settings, store, datasets()) as explorer:
+        _found(explorer, ids[-1], read, "warm")
+        for id in ids[:REPEATS]:
+            scans.append(seconds(lambda i=id: _scanned(explorer, i, read)))  # type: ignore[misc]
+            warm += [seconds(lambda i=id: _found(explorer, i, read, "warm")) for _ in range(REPEATS)]  # type: ignore[misc]
+        absent = [seconds(lambda: _found(explorer, "f" * 15, read, "absent", 0)) for _ in range(REPEATS)]
+    middle = {
+        "scan_seconds": statistics.median(scans),
+        "cold_seconds": statistics.median(cold),
+        "warm_seconds": statistics.median(warm),
+        "absent_seconds": statistics.median(absent),
+        "start_seconds": statistics.median(start),
+    }
+    return {**middle, **read}
+
+
+def _found(explorer: Explorer, id: str, read: dict[str, float], name: str, rows: int = 1) -> None:
+    [found] = find(explorer, datasets(), TENANT, id, DATASET)
+    _expect(found.rows.num_rows == rows, f"{found.rows.num_rows} rows with the id {id}, not {rows}")
+    read[f"{name}_bytes"], read[f"{name}_files"] = found.scanned.bytes, found.scanned.files
+
+
+def _scanned(explorer: Explorer, id: str, read: dict[str, float]) -> None:
+    with explorer.query(TENANT, f"SELECT * FROM {DATASET} WHERE \"RayID\" LIKE '{id}%'") as result:
+        _expect(result.read_all().num_rows == 1, f"a scan does not find {id}")
+        read["scan_bytes"], read["scan_files"] = result.scanned.bytes, result.scanned.files
+
+
+# --- aggregates -------------------------------------------------------------------------------------------------------
+
+
+def _sql(explorer: Explorer, peer: Callable[[duckdb.DuckDBPyConnection], None]) -> dict[str, dict[str, float]]:
+    """Seconds of each aggregate, ours and DuckDB's in turn; both have run once before, and must give the same."""
+    found = {}
+    with closing(duckdb.connect()) as db:
+        db.execute("SET TimeZone = 'UTC'")
+        peer(db)
+        for name, sql in AGGREGATES.items():
+            answers = [_ours(explorer, sql), db.execute(sql).fetchall()]
+            _expect(answers[0] == answers[1], f"DuckDB gives something else for {sql}")
+            ours, theirs = [], []
+            for _ in range(REPEATS):
+                ours.append(seconds(lambda s=sql: _ours(explorer, s)))  # type: ignore[misc]
+                theirs.append(seconds(lambda s=sql: db.execute(s).fetchall()))  # type: ignore[misc]
+            found[name] = {"ours": statistics.median(ours), "duckdb": statistics.median(theirs)}
+    return found
+
+
+def _ours(explorer: Explorer, sql: str) -> list[tuple[Any, ...]]:
+    with explorer.query(TENANT, sql) as result:
+        return [tuple(row.values()) for row in result.read_all().to_pylist()]
+
+
+def _through_arrow(store: Store) -> Callable[[duckdb.DuckDBPyConnection], None]:
+    """DuckDB, to which pyarrow's dataset hands the columns from S3; the list of files is read beforehand."""
+
+    def open(db: duckdb.DuckDBPyConnection) -> None:
+        paths = [store.full(f"{_path(store)}/{path}") for path in _files(store)]
+        partition = ds.partitioning(pa.schema([(DATE, pa.date32())]), flavor="hive")
+        table = DeltaTable(store.uri(_path(store)), storage_options=store.delta_options)
+        schema = pa.schema(table.schema().to_arrow())
+        format = ds.ParquetFileFormat(default_fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=True))
+        db.register(DATASET, ds.dataset(paths, schema, format, store.filesystem, partition))
+
+    return open
+
+
+def _by_itself(store: Store) -> Callable[[duckdb.DuckDBPyConnection], None]:
+    """DuckDB, which reads the files of a folder itself; as a view, so that each query opens them."""
+
+    def open(db: duckdb.DuckDBPyConnection) -> None:
+        paths = [store.full(f"{_path(store)}/{path}") for path in _files(store)]
+        db.execute(f"CREATE VIEW {DATASET} AS SELECT * FROM read_parquet({paths!r}, union_by_name = false)")
+
+    return open
+
+
+def _path(store: Store) -> str:
+    return store.table(TENANT, DATASET)
+
+
+def _files(store: Store) -> list[str]:
+    table = DeltaTable(store.uri(_path(store)), storage_options=store.delta_options)
+    paths: list[str] = pa.table(table.get_add_actions()).column("path").to_pylist()
+    return sorted(paths)
+
+
+def _copy(store: Store, folder: Path) -> Store:
+    """The same table, bytes for bytes, in a folder."""
+    local = Store(f"file://{folder.absolute()}")
+    target = local.full(_path(local))
+    Path(target).mkdir(parents=True)
+    pafs.copy_files(store.full(_path(store)), target, store.filesystem, pafs.LocalFileSystem())
+    return local
+
+
+# --- pages, and the least that a query costs --------------------------------------------------------------------------
+
+
+def _page(explorer: Explorer) -> dict[str, float]:
+    """Seconds until the first page is there whole."""
+
+    def ask() -> None:
+        with explorer.query(TENANT, PAGE, span=LAST) as result:
+            _expect(result.read_all().num_rows == 100, "the first page has fewer than 100 rows")  # noqa: PLR2004
+
+    ask()
+    runs = sorted(seconds(ask) for _ in range(PAGES))
+    return {"p50": runs[len(runs) // 2], "p95": runs[int(len(runs) * 0.95) - 1], "worst": runs[-1]}
+
+
+class _Parts:
+    """A query by hand, as the engine runs it, with a clock between its parts."""
+
+    def __init__(self, settings: Settings, store: Store, gateway: Gateway, forks: Forks) -> None:
+        self._settings = settings
+        self._gateway = gateway
+        self._forks = forks
+        self._snapshots = Snapshots(store)
+        self._datasets = datasets()
+
+    def run(self, sql: str, *, confined: bool = True) -> dict[str, float]:
+        """Seconds by part: check, log, fork, begin (its process, to the plan's schema), rows (to the first)."""
+        marks = [time.perf_counter()]
+        checked = check(sql, self._datasets)
+        text = rewrite(checked, self._datasets)
+        marks.append(time.perf_counter())
+        objects, tables = {}, []
+        for name in checked.tables:
+            snapshot = self._snapshots.read(TENANT, name)
+            objects |= snapshot.objects(name, snapshot.files)
+            tables.append(TableTask(name, snapshot.schema, DATE))
+        marks.append(time.perf_counter())
+        made = self._gateway.admit(objects)
+        process = self._forks.make()
+        marks.append(time.perf_counter())
+        try:
+            memory = int(self._settings.explore_memory_bytes)
+            threads = self._settings.explore_threads
+            port = self._gateway.port
+            frames.send_task(
+                process.stream, Task(text, tuple(tables), port, made.key, memory, 60, threads, confined=confined)
+            )
+            for wanted in (frames.SCHEMA, frames.BATCH):
+                kind = _frame(process.stream)
+                _expect(kind == wanted, f"{sql}: a frame {kind!r}")
+                marks.append(time.perf_counter())
+        finally:
+            process.end()
+            self._gateway.dismiss(made)
+        names = ("check", "log", "fork", "begin", "rows")
+        return dict(zip(names, np.diff(marks).tolist(), strict=True))
+
+
+def _frame(stream: Any) -> bytes:
+    kind, length = frames.HEAD.unpack(stream.recv(frames.HEAD.size, 0x100))  # MSG_WAITALL
+    while length:
+        length -= len(stream.recv(min(length, 1 << 20)))
+    return bytes(kind)
+
+
+def _small(settings: Settings, store: Store) -> dict[str, dict[str, float]]:
+    """Milliseconds by part (the medians): of no table with and without confinement, of one row, of one id."""
+    with Gateway(store) as gateway, _forks() as forks:
+        parts = _Parts(settings, store, gateway, forks)
+        found = {}
+        for name, sql, confined in (
+            ("SELECT 1, not confined", "SELECT 1 AS one", False),
+            ("SELECT 1", "SELECT 1 AS one", True),
+            ("one row", f"SELECT * FROM {DATASET} LIMIT 1", True),
+        ):
+            runs = [parts.run(sql, confined=confined) for _ in range(SMALL + 1)][1:]
+            found[name] = {part: statistics.median(each[part] for each in runs) * 1e3 for part in runs[0]}
+            found[name]["whole"] = statistics.median(sum(each.values()) for each in runs) * 1e3
+    return found
+
+
+@contextmanager
+def _forks() -> Iterator[Forks]:
+    forks = Forks()
+    forks.start()
+    try:
+        yield forks
+    finally:
+        forks.close()
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long a call takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _expect(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise Fatal(otherwise)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -13,7 +13,7 @@ import platform
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import config, http, parking, records
+from benchmarks import config, explore, http, parking, records
 from benchmarks.measure import ROOT, Own, child
 from benchmarks.pipeline import Ran, publish, run, tenants
 from benchmarks.services import Services, environment, services
@@ -44,9 +44,14 @@ AIMS = {
     "tenants_ratio": (1.5, "at most"),
     "sink_memory_over_budget_bytes": (300e6, "at most"),
     "files_ratio": (0.6, "at least"),
+    "find_ratio": (50, "at least"),
+    "find_warm_ratio": (50, "at least"),
+    "sql_ratio": (1.2, "at most"),
+    "sql_local_ratio": (1.2, "at most"),
+    "page_p95_seconds": (0.3, "at most"),
 }
 
-PARTS = ("limit", "bare", "pipeline", "plain", "http", "tenants", "files", "config", "parking")
+PARTS = ("limit", "bare", "pipeline", "plain", "http", "tenants", "files", "config", "parking", "explore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +64,13 @@ class Size:
     many_tenants: int
     few_rounds: int
     rows_a_flush: int
+    explored: tuple[int, int]
+    """Files and rows of the table that is asked."""
     few_tenants: int = 10
 
 
-FULL = Size(rows=400_000, repeats=3, many_tenants=10_000, few_rounds=60, rows_a_flush=100)
-QUICK = Size(rows=100_000, repeats=1, many_tenants=1_000, few_rounds=20, rows_a_flush=100)
+FULL = Size(400_000, repeats=3, many_tenants=10_000, few_rounds=60, rows_a_flush=100, explored=(100, 20_000_000))
+QUICK = Size(100_000, repeats=1, many_tenants=1_000, few_rounds=20, rows_a_flush=100, explored=(10, 1_000_000))
 
 FILE_COLUMNS = ("format", "MB/s", "compressor or writer alone", "ratio", "times smaller than NDJSON")
 
@@ -109,6 +116,9 @@ def main() -> None:
             found["parking"] = _parking(console, running, size)
         if "tenants" in wanted:
             found["tenants"] = _tenants(console, running, size)
+        if "explore" in wanted:
+            found["explore"] = explore.run(running, BUILD / "explore", *size.explored)
+            _print(console, explore.tables(found["explore"]))
     found |= _ratios(found)
     found["seconds"] = time.monotonic() - started
     RESULT.write_text(json.dumps(found, indent=2) + "\n")
@@ -259,11 +269,7 @@ def _parking(console: Console, running: Services, size: Size) -> dict[str, Any]:
     """What parked tables cost while they wait, and a scan for all of them against one for each."""
     found = parking.run(running, BUILD / "parking", size.many_tenants)
     title = f"{found['tenants']:,} parked tables of one partition; they wait for {found['rows']:,} rows"
-    for columns, rows in zip(PARKING_COLUMNS, parking_rows(found), strict=True):
-        table = _table(title, *columns)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+    _print(console, ((title, *each) for each in zip(PARKING_COLUMNS, parking_rows(found), strict=True)))
     return found
 
 
@@ -353,6 +359,8 @@ def _ratios(found: dict[str, Any]) -> dict[str, float]:
         ratios["http_ratio"] = found["http"]["rows_per_cpu_second"] / found["http"]["parse_rows_per_cpu_second"]
     if "files" in found:
         ratios["files_ratio"] = next(each["ratio"] for each in found["files"] if each["format"] == FileFormat.NDJSON_GZ)
+    if "explore" in found:
+        ratios |= explore.ratios(found["explore"])
     if "tenants" in found:
         ratios["tenants_ratio"] = found["tenants"]["many"]["cpu_us_a_row"] / found["tenants"]["few"]["cpu_us_a_row"]
     return ratios
@@ -369,6 +377,14 @@ def _show_ratios(console: Console, found: dict[str, Any]) -> None:
             )
             table.add_row(name, shown, f"{bound} {wanted}", "✓" if good else "short")
     console.print(table)
+
+
+def _print(console: Console, tables: Iterable[tuple[str, Sequence[str], Iterable[tuple[str, ...]]]]) -> None:
+    for title, columns, rows in tables:
+        table = _table(title, *columns)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -10,7 +10,7 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -57,9 +57,7 @@ AGGREGATES: Final = {
         "max(EdgeTimeToFirstByteMs) AS worst FROM http_requests GROUP BY 1 ORDER BY 1"
     ),
 }
-PAGE: Final = (
-    "SELECT * FROM http_requests WHERE EdgeResponseStatus >= 400 ORDER BY EdgeStartTimestamp DESC LIMIT 100"
-)
+PAGE: Final = "SELECT * FROM http_requests WHERE EdgeResponseStatus >= 400 ORDER BY EdgeStartTimestamp DESC LIMIT 100"
 LAST: Final = Span(since=datetime.fromtimestamp(END, UTC) - timedelta(minutes=15))
 
 
@@ -68,6 +66,60 @@ def run(running: Services, folder: Path, files: int, rows: int) -> dict[str, Any
     settings = running.settings("explore", [])
     shutil.rmtree(folder, ignore_errors=True)
     return child("explore", str(folder), str(files), str(rows), environment=environment(settings)).more
+
+
+def ratios(found: dict[str, Any]) -> dict[str, float]:
+    """What is compared with the aims; of aggregates the worst."""
+    find, sql = found["find"], found["sql"]
+    return {
+        "find_ratio": find["scan_seconds"] / find["cold_seconds"],
+        "find_warm_ratio": find["scan_seconds"] / find["warm_seconds"],
+        "sql_ratio": max(each["ours"] / each["duckdb"] for each in sql["s3"].values()),
+        "sql_local_ratio": max(each["ours"] / each["duckdb"] for each in sql["local"].values()),
+        "page_p95_seconds": found["page"]["p95"],
+    }
+
+
+def tables(found: dict[str, Any]) -> Iterator[tuple[str, Sequence[str], list[tuple[str, ...]]]]:
+    """Titles, columns and rows of what was measured."""
+    of = found["find"]
+    size = f"{found['rows']:,} rows, {found['files']} files, {found['bytes'] / 1e6:,.0f} MB in S3"
+    yield (
+        f"One record by its id: {size}",
+        ("", "seconds", "MB read", "files opened", "times faster than the scan"),
+        [
+            (
+                title,
+                f"{of[f'{name}_seconds']:.3f}",
+                f"{of[f'{read}_bytes'] / 1e6:.1f}",
+                f"{of[f'{read}_files']}",
+                f"{of['scan_seconds'] / of[f'{name}_seconds']:.1f}",
+            )
+            for title, name, read in (
+                ("scan, no pruning", "scan", "scan"),
+                ("find, cold", "cold", "cold"),
+                ("find, warm", "warm", "warm"),
+                ("find, warm, no such id", "absent", "absent"),
+            )
+        ],
+    )
+    yield (
+        "Aggregates",
+        ("", "ours s", "DuckDB s", "ratio"),
+        [
+            (f"{title}: {name}", f"{each['ours']:.3f}", f"{each['duckdb']:.3f}", f"{each['ours'] / each['duckdb']:.2f}")
+            for place, title in (("s3", "S3, DuckDB by pyarrow's dataset"), ("local", "folder, DuckDB by itself"))
+            for name, each in found["sql"][place].items()
+        ],
+    )
+    page = [f"{found['page'][name] * 1e3:.0f}" for name in ("p50", "p95", "worst")]
+    yield "First page of the last 15 minutes, newest first, warm", ("", "p50 ms", "p95 ms", "worst ms"), [("", *page)]
+    columns = ("whole", "check", "log", "fork", "begin", "rows")
+    yield (
+        "The least that a query costs, ms",
+        ("", *columns),
+        [(name, *(f"{each[part]:.1f}" for part in columns)) for name, each in found["small"].items()],
+    )
 
 
 def main(folder: Path, files: int, rows: int) -> None:
@@ -226,7 +278,7 @@ def _page(explorer: Explorer) -> dict[str, float]:
 
     def ask() -> None:
         with explorer.query(TENANT, PAGE, span=LAST) as result:
-            _expect(result.read_all().num_rows == 100, "the first page has fewer than 100 rows")  # noqa: PLR2004
+            _expect(result.read_all().num_rows == 100, "the first page has fewer than 100 rows")
 
     ask()
     runs = sorted(seconds(ask) for _ in range(PAGES))

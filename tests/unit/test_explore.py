@@ -63,6 +63,13 @@ def test_files_are_skipped_by_date_and_by_time(ask: Asking, where: str) -> None:
     assert 0 < result.scanned.bytes < result.scanned.of_bytes
 
 
+def test_an_id_that_is_not_there_costs_the_end_of_a_file_and_its_bloom_filter(store: Store, ask: Asking) -> None:
+    append(store, [f"{n * 0x9E3779B97F4A7C15 % (1 << 64):016x}" for n in range(20_000)], tenant="initech")
+    result = ask("initech", "SELECT * FROM http_requests WHERE RayID = 'ffff'")
+    assert result.table.num_rows == 0
+    assert 0 < result.scanned.bytes < 110_000 < result.scanned.of_bytes
+
+
 def test_row_groups_are_skipped_by_the_bloom_filter_of_the_id(store: Store) -> None:
     builder = QueryBuilder({"datafusion.sql_parser.enable_ident_normalization": "false"})
     builder.register("t", DeltaTable(store.uri(store.table("acme", "http_requests"))))

@@ -358,7 +358,8 @@ def test_an_answer_that_is_too_large_to_hold_is_a_problem(api: Client, store: St
 def test_questions_that_are_too_slow_are_problems(store: Store) -> None:
     with asyncio.Runner() as runner:
         hasty = Client(store, runner, explore_seconds=0.001)
-        for path in ("fields?values=RayID", "histogram?by=RayID", f"records/{TOPIC}.0.100.0", f"around/{TOPIC}.0.100.0"):
+        records = (f"records/{TOPIC}.0.100.0", f"around/{TOPIC}.0.100.0")
+        for path in ("fields?values=RayID", "histogram?by=RayID", *records):
             assert problem(hasty("GET", f"{BASE}/{path}")) == (422, "too-long")
         assert hasty.engine.turns.running == 0
         runner.run(hasty.engine.close())

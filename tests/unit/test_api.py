@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import io
 import json
@@ -327,6 +328,36 @@ def test_what_fails_while_it_is_written_breaks_the_answer_off(store: Store, runn
     assert (query["state"], query["problem"]["type"]) == ("failed", "urn:logflume:too-long")
     assert query["row_count"] > 0
     runner.run(hasty.engine.close())
+
+
+def test_a_query_whose_answer_nobody_begins_to_read_gives_its_turn_back(api: Client) -> None:
+    async def leave_at_once() -> None:
+        body = b'{"sql": "SELECT RayID FROM http_requests"}'
+        said = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+        async def receive() -> Any:
+            for message in said:
+                return message
+            return await asyncio.get_running_loop().create_future()
+
+        async def send(message: Any) -> None:
+            raise OSError("gone")
+
+        headers = [(b"authorization", f"Bearer {ACME}".encode()), (b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": "/api/v1/query", "query_string": b"", "headers": headers}
+        with contextlib.suppress(Exception):
+            await api.api({**scope, "asgi": {"spec_version": "2.4"}, "root_path": ""}, receive, send)
+
+    api.runner.run(leave_at_once())
+    assert api.engine.turns.running == 0
+    [query] = api("GET", "/queries").json()["queries"]
+    assert query["state"] == "failed"
+
+
+def test_what_is_found_by_an_id_is_a_query_among_the_others(api: Client) -> None:
+    assert api("GET", "/find/1-1").status_code == 200
+    [query] = api("GET", "/queries").json()["queries"]
+    assert (query["state"], query["row_count"]) == ("done", 1)
 
 
 def test_other_paths_and_methods_are_problems_too(api: Client) -> None:

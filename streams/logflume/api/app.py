@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from logflume import metrics
 from logflume.api import forms, problem, question
@@ -32,6 +33,7 @@ from logflume.config import Source
 from logflume.errors import LogflumeError
 from logflume.explore.engine.engine import Answer, Engine
 from logflume.explore.snapshots import NoTable
+from logflume.explore.span import ALWAYS
 from logflume.model.dataset import Dataset
 from logflume.settings import Settings
 
@@ -53,7 +55,6 @@ class Api:
         self._settings = settings
         self._datasets = datasets
         self._source = source
-        self._engine = engine
         self._clock = clock
         self._register = Register(clock)
         self._runner = Runner(engine, self._register, clock)
@@ -103,7 +104,8 @@ class Api:
     async def _answered(self, request: Request, tenant: str, asked: Question, form: Form) -> Response:
         """Begin the query; what can't run is a problem, and what then comes is streamed."""
         running, answer = await self._runner.begin(request, tenant, asked)
-        return StreamingResponse(
+        return _Streamed(
+            running,
             self._written(running, answer, form),
             media_type=form.media,
             headers={"Logflume-Query": running.query.id, "Cache-Control": "no-store"},
@@ -168,18 +170,30 @@ class Api:
                 continue
             sql = question.filtered({"where": {"key": dataset.id_field, "operator": "eq", "value": id}}, dataset)
             try:
-                async with self._engine.query(who.tenant, sql, limit=_MOST_FOUND) as answer:
-                    names = forms.distinct(answer.schema.names)
-                    async for batch in answer.batches():
-                        found += [{"dataset": name, "record": each} for each in forms.records(batch, names)]
+                whole = await self._runner.whole(request, who.tenant, Question(sql, ALWAYS, _MOST_FOUND))
             except NoTable:
                 continue
+            found += [{"dataset": name, "record": each} for each in whole.rows]
         if not found:
             raise Problem(404, "not-found", f"no record of this tenant has the id {id!r:.80}")
         return forms.response({"records": found})
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.now_ns() / 1e9, UTC)
+
+
+class _Streamed(StreamingResponse):
+    """Ends its query also when nobody ever read from it: a generator that was not begun has no end of its own."""
+
+    def __init__(self, running: Running, *content: Any, **about: Any) -> None:
+        super().__init__(*content, **about)
+        self._running = running
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._running.end(None)
 
 
 async def _no_path(request: Request, _: Exception) -> Response:

@@ -25,11 +25,12 @@ T = TypeVar("T")
 
 @dataclass
 class Running:
-    """One query that has begun. Whoever holds it calls ``end``, whatever happens."""
+    """One query that has begun. Whoever holds it calls ``end``, whatever happens; more than once does no harm."""
 
     query: Query
     clock: Clock
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    ended: bool = False
 
     def done(self) -> dict[str, Any]:
         """All rows are read; return what there is to say of it."""
@@ -38,6 +39,9 @@ class Running:
 
     async def end(self, failure: BaseException | None) -> None:
         """Let everything go; ``failure`` is why, when not all rows were read."""
+        if self.ended:
+            return
+        self.ended = True
         if not self.query.over:
             told = failure if isinstance(failure, LogflumeError) else Refused("the client has gone away")
             self.query.ended(self.clock.monotonic() - self.query.began_monotonic, problem.of(told))

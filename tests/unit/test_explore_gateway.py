@@ -282,7 +282,21 @@ def test_pieces_are_small_and_those_used_last() -> None:
     assert pieces.get(("a", 9, 10)) is None
 
 
-def test_a_piece_is_read_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_lies_within_a_kept_end_comes_out_of_it_for_as_long_as_it_is_kept() -> None:
+    pieces = Pieces(most_bytes=250)
+    pieces.put(("a", 20, 40), bytes(range(20)))
+    pieces.put(("a", 100, 200), bytes(range(100)), last=True)
+    assert pieces.get(("a", 190, 200)) == bytes(range(90, 100))
+    assert pieces.get(("a", 100, 103)) == bytes(range(3))
+    assert [pieces.get(other) for other in (("a", 99, 110), ("a", 25, 30), ("b", 190, 200))] == [None] * 3
+    pieces.put(("b", 0, 240), bytes(240), last=True)
+    assert pieces.get(("a", 190, 200)) is None
+    assert pieces.get(("b", 239, 240)) == bytes(1)
+
+
+def test_a_piece_is_read_once_and_what_lies_in_a_files_end_not_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[tuple[int, int]] = []
     whole = obstore.get_range_async
 
@@ -295,4 +309,7 @@ def test_a_piece_is_read_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> 
         for _ in range(2):
             made = gateway.admit({NAME: Object(PATH, SIZE)})
             assert Asking(gateway)(made.key, f"/q/{NAME}", range="bytes=8-15").body == DATA[8:16]
-    assert asked == [(8, 16)]
+            assert Asking(gateway)(made.key, f"/q/{NAME}", range="bytes=-64").body == DATA[-64:]
+            assert Asking(gateway)(made.key, f"/q/{NAME}", range="bytes=1000-1003").body == DATA[1000:1004]
+            assert made.bytes == 8 + 64 + 4
+    assert asked == [(8, 16), (SIZE - 64, SIZE)]

@@ -7,6 +7,7 @@ G3  It counts what each pass has read.
 
 The processes of queries have no keys of the store: whatever they were made to do, they can't read what another tenant
 has. It also keeps small pieces of files (footers, indexes, Bloom filters) for the next query: objects never change.
+What lies within the end of a file that was read for its footer, as a small file's Bloom filter does, is not read again.
 """
 
 from __future__ import annotations
@@ -71,23 +72,31 @@ class Pieces:
         self._most = most_bytes
         self._held = 0
         self._pieces: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
+        self._ends: dict[str, tuple[str, int, int]] = {}
 
     def get(self, piece: tuple[str, int, int]) -> bytes | None:
-        """Return a piece (path, start, end)."""
-        found = self._pieces.get(piece)
-        if found is not None:
-            self._pieces.move_to_end(piece)
-        return found
+        """Return a piece (path, start, end): itself, or out of the end of its object."""
+        path, start, end = piece
+        if piece not in self._pieces:
+            piece = self._ends.get(path, piece)
+        if piece not in self._pieces or start < piece[1]:
+            return None
+        self._pieces.move_to_end(piece)
+        return self._pieces[piece][start - piece[1] : end - piece[1]]
 
-    def put(self, piece: tuple[str, int, int], data: bytes) -> None:
-        """Keep a piece, if it is small."""
+    def put(self, piece: tuple[str, int, int], data: bytes, *, last: bool = False) -> None:
+        """Keep a piece, if it is small. ``last``: it reaches to the end of its object."""
         if len(data) > _PIECE_BYTES or piece in self._pieces:
             return
         self._pieces[piece] = data
         self._held += len(data)
+        if last:
+            self._ends[piece[0]] = piece
         while self._held > self._most:
-            _, dropped = self._pieces.popitem(last=False)
+            old, dropped = self._pieces.popitem(last=False)
             self._held -= len(dropped)
+            if self._ends.get(old[0]) == old:
+                del self._ends[old[0]]
 
 
 class Gateway:
@@ -231,7 +240,7 @@ class Gateway:
         kept = self._pieces.get(piece)
         if kept is None:
             kept = bytes(await obstore.get_range_async(self._objects, object.path, start=start, end=end))
-            self._pieces.put(piece, kept)
+            self._pieces.put(piece, kept, last=end == object.size)
         return kept
 
 

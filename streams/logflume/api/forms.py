@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import csv
 import io
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,9 +16,9 @@ import pyarrow.parquet as pq
 from starlette.responses import Response
 
 from logflume.api.problem import Problem
+from logflume.explore.plain import distinct, harmless, values
 
 _OPTIONS: Final = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Writer(Protocol):
@@ -44,29 +43,6 @@ class Form:
 
     media: str
     writer: Callable[[], Writer]
-
-
-def values(column: pa.Array) -> list[Any]:
-    """Return a column as values that JSON has: times RFC 3339 with what digits they need, maps objects."""
-    type = column.type
-    if pa.types.is_timestamp(type):
-        if type.unit == "ns":
-            column = column.cast(pa.timestamp("us", type.tz), safe=False)  # Python's have no nanoseconds
-        return list(column.to_pylist())
-    if pa.types.is_map(type):
-        return [None if value is None else dict(value) for value in column.to_pylist()]
-    found: list[Any] = column.to_pylist()
-    return found
-
-
-def distinct(names: Sequence[str]) -> list[str]:
-    """A join may give one name to two columns; as keys of an object the later one would hide the earlier."""
-    seen: Counter[str] = Counter()
-    made = []
-    for name in names:
-        seen[name] += 1
-        made.append(name if seen[name] == 1 else f"{name}:{seen[name]}")
-    return made
 
 
 def records(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -149,7 +125,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA) else value
+        return harmless(value)
     spelt = text(value).decode()
     return spelt[1:-1] if spelt.startswith('"') else spelt
 

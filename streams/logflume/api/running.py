@@ -16,6 +16,7 @@ from logflume.api.register import Query, Register
 from logflume.clock import Clock
 from logflume.errors import LogflumeError, Refused
 from logflume.explore.engine.engine import Answer, Engine, TooLarge
+from logflume.explore.plain import distinct
 
 _MOST_BYTES: Final = 32_000_000
 """Of an answer that is read whole before a byte of it is sent."""
@@ -99,7 +100,7 @@ class Runner:
 
 
 async def _read(answer: Answer) -> list[dict[str, Any]]:
-    names = forms.distinct(answer.schema.names)
+    names = distinct(answer.schema.names)
     rows: list[dict[str, Any]] = []
     held = 0
     async for batch in answer.batches():

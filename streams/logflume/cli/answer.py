@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import datetime
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any
@@ -18,11 +17,11 @@ from rich.text import Text
 
 from logflume.cli.listing import json_text, printable
 from logflume.errors import Misconfigured
+from logflume.explore.plain import distinct, harmless, values
 from logflume.explore.query import Scanned
 
 _PIPE_WIDTH = 100_000  # characters; into a pipe nothing is cut or folded
 _CELL = 300  # characters of one value that people are shown
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Form(StrEnum):
@@ -42,7 +41,7 @@ def form(as_json: bool, as_csv: bool) -> Form:
 
 def show(batches: Iterable[pa.RecordBatch], schema: pa.Schema, form: Form) -> int:
     """Print rows to stdout as they come (a table when they all are there), and return how many they were."""
-    names = _distinct(schema.names)
+    names = distinct(schema.names)
     rows = _rows(batches)
     if form is Form.JSON:
         return _show_json(names, rows)
@@ -76,27 +75,8 @@ def megabytes(size: int) -> str:
 
 def _rows(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
     for batch in batches:
-        columns = [_values(column) for column in batch.columns]
+        columns = [values(column) for column in batch.columns]
         yield from zip(*columns, strict=True) if columns else ()
-
-
-def _values(column: pa.Array) -> list[Any]:
-    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
-        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)  # Python's have no nanoseconds
-    values: list[Any] = column.to_pylist()
-    if pa.types.is_map(column.type):
-        return [None if value is None else dict(value) for value in values]
-    return values
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """A join may give one name to two columns; as keys of an object the later one would hide the earlier."""
-    seen: Counter[str] = Counter()
-    distinct = []
-    for name in names:
-        seen[name] += 1
-        distinct.append(name if seen[name] == 1 else f"{name}:{seen[name]}")
-    return distinct
 
 
 def _show_json(names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> int:
@@ -112,15 +92,14 @@ def _show_csv(names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> int:
     writer.writerow(names)
     count = 0
     for row in rows:
-        writer.writerow([_harmless(value) for value in row])
+        writer.writerow([_cell_text(value) for value in row])
         count += 1
     return count
 
 
-def _harmless(value: Any) -> str:
-    """A spreadsheet runs text that begins like a formula; an apostrophe before it makes it text."""
+def _cell_text(value: Any) -> str:
     text = "" if value is None else _spell(value)
-    return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA) else text
+    return harmless(text) if isinstance(value, str) else text
 
 
 def _show_table(names: Sequence[str], numbers: Sequence[bool], rows: Iterable[tuple[Any, ...]]) -> int:

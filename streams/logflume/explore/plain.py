@@ -1,8 +1,14 @@
-"""The types of an answer: views become plain strings and lists, which every consumer of Arrow knows."""
+"""An answer in plain terms: types that every consumer of Arrow knows, values of Python's, text that runs nowhere."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
 import pyarrow as pa
+
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def plain(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -30,3 +36,28 @@ def plain_type(type: pa.DataType) -> pa.DataType:
     if pa.types.is_map(type):
         return pa.map_(type.key_type, type.item_field.with_type(plain_type(type.item_type)))
     return type
+
+
+def values(column: pa.Array) -> list[Any]:
+    """Return a column as Python's values: times to the microsecond, maps as dictionaries."""
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)  # Python's have no nanoseconds
+    found: list[Any] = column.to_pylist()
+    if pa.types.is_map(column.type):
+        return [None if value is None else dict(value) for value in found]
+    return found
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """A join may give one name to two columns; as keys of an object the later one would hide the earlier."""
+    seen: Counter[str] = Counter()
+    made = []
+    for name in names:
+        seen[name] += 1
+        made.append(name if seen[name] == 1 else f"{name}:{seen[name]}")
+    return made
+
+
+def harmless(text: str) -> str:
+    """A spreadsheet runs text that begins like a formula; an apostrophe before it makes it text."""
+    return f"'{text}" if text.startswith(_FORMULA) else text

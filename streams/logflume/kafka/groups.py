@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -146,6 +148,13 @@ def _offsets(admin: AdminClient, partitions: Collection[_Partition], spec: Offse
         wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=client.REQUEST_SECONDS
     )
     return {
-        (place.topic, place.partition): client.answer(future, f"{place.topic} partition {place.partition}").offset
+        (place.topic, place.partition): _result(future, f"{place.topic} partition {place.partition}").offset
         for place, future in asked.items()
     }
+
+
+def _result(future: Future[Any], about: str) -> Any:
+    try:
+        return future.result()
+    except KafkaException as error:
+        raise client.typed(error, about) from error

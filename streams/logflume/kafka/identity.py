@@ -29,6 +29,10 @@ class SameTopics:
         self._asked: dict[str, float] = {}
         self._ids: dict[str, str | None] = {}
 
+    def renew(self, admin: AdminClient) -> None:
+        """Ask by another client from now on: this one has not come back."""
+        self._admin = admin
+
     def check(self, topic: str, topic_id: str, since: float) -> None:
         """Return when ``topic`` had the id at some time after ``since`` (monotonic): what was read by then is its.
 

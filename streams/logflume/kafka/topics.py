@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -29,7 +28,7 @@ from confluent_kafka.admin import (
 )
 
 from logflume import contract
-from logflume.errors import LogflumeError, Misconfigured, Refused, Retryable
+from logflume.errors import Misconfigured, Refused, Retryable
 from logflume.kafka import client
 from logflume.model.dataset import load
 from logflume.settings import Settings
@@ -315,8 +314,11 @@ def _existing(asked: Mapping[str, Future[Any]]) -> dict[str, Any]:
     """Return the answers about topics that exist; one broker may not know yet what another does."""
     found = {}
     for name, future in asked.items():
-        with _but(KafkaError.UNKNOWN_TOPIC_OR_PART):
-            found[name] = client.answer(future, name)
+        try:
+            found[name] = future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise client.typed(error, name) from error
     return found
 
 
@@ -334,8 +336,11 @@ def _create(admin: AdminClient, topics: list[Topic]) -> None:
     new = [NewTopic(topic.name, topic.partitions, topic.replication, config=dict(topic.config)) for topic in topics]
     asked = admin.create_topics(new, operation_timeout=client.REQUEST_SECONDS, request_timeout=client.REQUEST_SECONDS)
     for name, future in asked.items():
-        with _but(KafkaError.TOPIC_ALREADY_EXISTS):  # someone else applied at the same moment
-            client.answer(future, name)
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # someone else applied at the same moment
+                raise client.typed(error, name) from error
     _await_leaders(admin, topics)
 
 
@@ -369,7 +374,7 @@ def _grow(admin: AdminClient, topics: list[Topic]) -> None:
     if topics:
         more = [NewPartitions(topic.name, topic.partitions) for topic in topics]
         for name, future in admin.create_partitions(more, operation_timeout=client.REQUEST_SECONDS).items():
-            client.answer(future, name)
+            _result(future, name)
 
 
 def _alter(admin: AdminClient, differences: list[Difference]) -> None:
@@ -383,15 +388,11 @@ def _alter(admin: AdminClient, differences: list[Difference]) -> None:
             for name, changes in entries.items()
         ]
         for resource, future in admin.incremental_alter_configs(resources).items():
-            client.answer(future, resource.name)
+            _result(future, resource.name)
 
 
-@contextmanager
-def _but(code: int) -> Iterator[None]:
-    """Let pass what Kafka says with this code."""
+def _result(future: Future[Any], about: str) -> Any:
     try:
-        yield
-    except LogflumeError as failure:
-        cause = failure.__cause__
-        if not isinstance(cause, KafkaException) or cause.args[0].code() != code:
-            raise
+        return future.result()
+    except KafkaException as error:
+        raise client.typed(error, about) from error

@@ -55,6 +55,7 @@ _REQUEST_SECONDS = 90.0
 _CONFIG_SECONDS = 30.0
 _CHUNK_BYTES = 4 << 20
 _CHUNKS_BUFFERED = 8
+_LATE_SECONDS = 15.0  # after its time a request is over, but for a client that is lost
 _CHECK_SECONDS = 5.0
 _COMMIT_SECONDS = 1.0
 
@@ -288,12 +289,14 @@ class Stage:
 
     async def _check_topics(self) -> None:
         try:
-            present = await asyncio.to_thread(topics.topic_ids, self._admin, self._ingest_topics())
-        except (Retryable, Misconfigured) as error:
-            log.warning("topics can't be checked", error=str(error))
+            asking = asyncio.to_thread(topics.topic_ids, self._admin, self._ingest_topics())
+            present = await asyncio.wait_for(asking, client.REQUEST_SECONDS + _LATE_SECONDS)
+        except (Retryable, Misconfigured, TimeoutError) as error:
+            log.warning("topics can't be checked", error=str(error) or "Kafka's client does not come back")
+            # librdkafka's client may never connect again to a broker that was killed, came back and hung.
+            self._admin = client.admin(self._settings)
+            self._same.renew(self._admin)
             return
-        except Fatal as error:
-            end_process(error)
         if present != self._ids:
             changed = sorted(name for name, topic_id in present.items() if topic_id != self._ids[name])
             end_process(Fatal(f"topics were deleted and made again, starting anew with them: {', '.join(changed)}"))

@@ -17,7 +17,7 @@ import structlog
 
 from logflume import metrics
 from logflume.clock import Clock
-from logflume.errors import Fatal, LogflumeError, Retryable
+from logflume.errors import LogflumeError, Retryable
 from logflume.kafka.groups import Lags
 from logflume.kafka.status import (
     PRESSURE_KEY,
@@ -118,15 +118,13 @@ class Watch:
         return Condition(troubles=(self._why_not,) if self._why_not else ())
 
     def run(self, stop: threading.Event) -> None:
-        """Measure every ``watch_seconds`` until ``stop``; that Kafka is away does not end it."""
+        """Measure every ``watch_seconds`` until ``stop``; nothing of Kafka's ends it."""
         while not stop.is_set():
             began = self._clock.monotonic()
             pause = self._settings.watch_seconds
             try:
                 self.turn()
                 self._why_not = ""
-            except Fatal:
-                raise  # its clients are lost; a new process has new ones
             except LogflumeError as error:
                 metrics.STATUS_ERRORS.labels("watch").inc()
                 if str(error) != self._why_not:

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollectio
 from confluent_kafka.admin import OffsetSpec
 
 from logflume.block.wire import SPOOL_HEADER
-from logflume.errors import Fatal, LogflumeError, Retryable
+from logflume.errors import Retryable
 from logflume.kafka import client
 from logflume.settings import Settings
 
@@ -60,22 +60,18 @@ class KafkaLookup:
     def topic(self, name: str) -> Topic:
         """Describe the topic, then ask for the ends of its partitions."""
         try:
-            asked = self._admin.describe_topics(TopicCollection([name]), request_timeout=_SECONDS)[name]
-            described = client.answer(asked, f"looking for the topic {name}", _SECONDS)
+            described = self._admin.describe_topics(TopicCollection([name]), request_timeout=_SECONDS)[name].result()
             latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
             wanted = {TopicPartition(name, part.id): latest for part in described.partitions}
             answers = self._admin.list_offsets(wanted, request_timeout=_SECONDS)
         except KafkaException as failure:
             raise client.typed(failure, f"looking for the topic {name}") from failure
-        except Fatal as failure:  # an edge goes on, with another client
-            self._admin = client.admin(self._settings)
-            raise Retryable(str(failure)) from failure
         ends = {}
         silent = set()
         for part, answer in answers.items():
             try:
-                ends[part.partition] = client.answer(answer, f"{name}[{part.partition}]", _SECONDS).offset
-            except LogflumeError:
+                ends[part.partition] = answer.result().offset
+            except KafkaException:
                 silent.add(part.partition)  # without a leader now: nothing can be sent there either
         return Topic(str(described.topic_id), ends, frozenset(silent))
 

@@ -268,6 +268,34 @@ MUTATIONS = (
         "tests/unit/test_config_command.py"
         "::test_w5_a_token_that_was_revoked_before_its_tenant_went_does_not_come_back_with_it",
     ),
+    Mutation(
+        "admin-anew: an administrator's client that timed out is used no more",
+        _code("kafka/admin.py"),
+        "self._worn = self._worn or number == self._number",
+        "pass",
+        "tests/unit/test_kafka_admin.py::test_a1_after_a_request_that_timed_out_the_next_one_has_a_new_client",
+    ),
+    Mutation(
+        "admin-let-go: librdkafka's thread never lets go of the client that it belongs to",
+        _code("kafka/admin.py"),
+        "partial(_told, self._heard, number)",
+        "lambda done, method=method: self._heard(number, done.exception())",
+        "tests/unit/test_kafka_admin.py::test_a2_what_hears_of_an_end_does_not_hold_the_client",
+    ),
+    Mutation(
+        "admin-lost: whoever waits for a client that never comes back ends",
+        _code("kafka/client.py"),
+        "return future.result(REQUEST_SECONDS + _LATE_SECONDS)",
+        "return future.result()",
+        "tests/unit/test_kafka_client.py::test_a_client_that_never_comes_back_ends_the_wait_and_the_process",
+    ),
+    Mutation(
+        "lookout: a topic that was made again is seen without a message of it",
+        _code("kafka/identity.py"),
+        "found.append(_changed(name, wanted, present))",
+        "pass",
+        "tests/unit/test_lookout.py::test_a_topic_with_another_id_is_told_and_nothing_waits",
+    ),
     # --- the configuration: publishing -----------------------------------------------------------------------------
     Mutation(
         "publisher-blank: nobody publishes a configuration in which no tenant wants anything",
@@ -778,7 +806,7 @@ MUTATIONS = (
     Mutation(
         "leaderless: a partition without a leader is asked again, and ends no worker",
         _code("kafka/cursors.py"),
-        "if error.args[0].code() != KafkaError._NOENT:",
+        "if not isinstance(cause, KafkaException) or cause.args[0].code() != KafkaError._NOENT:",
         "if error is not None:",
         "tests/unit/test_offsets.py::test_a_partition_that_has_no_leader_yet_is_asked_again",
     ),

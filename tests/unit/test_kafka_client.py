@@ -113,3 +113,18 @@ def test_an_administrator_does_not_repeat_twenty_times_a_second_that_a_broker_is
 
 def test_a_fatal_error_is_fatal_whatever_its_code() -> None:
     assert type(client.typed(KafkaError(KafkaError._TRANSPORT, "gone", True), "x")) is Fatal
+
+
+def test_a_client_that_never_comes_back_ends_the_wait_and_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_LATE_SECONDS", 0.0)
+    monkeypatch.setattr(client, "REQUEST_SECONDS", 0.01)
+    never: Future[object] = Future()
+    with pytest.raises(Fatal, match="topic x: Kafka's client has not come back for 0 s"):
+        client.answer(never, "topic x")
+    done: Future[object] = Future()
+    done.set_result("it")
+    assert client.answer(done, "topic x") == "it"
+    away: Future[object] = Future()
+    away.set_exception(KafkaException(KafkaError(KafkaError._TRANSPORT)))
+    with pytest.raises(Retryable, match="topic x"):
+        client.answer(away, "topic x")

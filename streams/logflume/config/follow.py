@@ -131,6 +131,6 @@ class Follower:
 def _kafka(settings: Settings) -> Callable[[], Feed]:
     @cache
     def admin() -> AdminClient:
-        return client.admin(settings)
+        return client.lasting_admin(settings)
 
     return lambda: KafkaFeed(settings, admin())

@@ -32,7 +32,7 @@ class Rogue:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._admin: AdminClient = client.admin(settings)
+        self._admin: AdminClient = client.lasting_admin(settings)
         self._topic = topics.config_topic(settings)
         self._manifests = manifests.Codec(settings.topics_dir)
 

@@ -56,7 +56,7 @@ class Sampler:
         self._late: Series = defaultdict(list)
         self._to_sort, self._to_store = Lateness(), Lateness()
         self._settings = ground.quiet
-        self._admin = client.admin(self._settings)
+        self._admin = client.lasting_admin(self._settings)
         self._budgets = {
             "sink memory": ground.settings.sink_memory_bytes,
             "sort memory": ground.settings.sort_memory_bytes,

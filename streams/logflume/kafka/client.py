@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from concurrent.futures import Future
+from typing import Any, cast
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from logflume.errors import Fatal, LogflumeError, Misconfigured, Retryable
+from logflume.kafka.admin import Administrator
 from logflume.settings import Settings
 
 REQUEST_SECONDS = 30.0
 """How long an administrative request may take; a broker that is restarting answers within it."""
+
+_LATE_SECONDS = 15.0
+"""After its time a request is over, but for a client that is lost."""
 
 _LOG = logging.getLogger("logflume.kafka")
 
@@ -121,10 +126,33 @@ def consumer_config(settings: Settings, group: str, **overrides: Any) -> dict[st
 
 
 def admin(settings: Settings) -> AdminClient:
-    """Return a client for topics, configurations and groups."""
+    """Return a client for topics, configurations and groups: a command's, which ends soon."""
+    return AdminClient(_admin_config(settings))
+
+
+def lasting_admin(settings: Settings) -> AdminClient:
+    """Return one for a worker: an ``Administrator``, which has all its methods."""
+    return cast(AdminClient, Administrator(_admin_config(settings)))
+
+
+def _admin_config(settings: Settings) -> dict[str, Any]:
     # Nothing polls it for logs, so they go to stderr. Of brokers that are away librdkafka says the same twenty times a
     # second as long as a request waits, so it says nothing: ``typed`` tells how to hear it.
-    return AdminClient({"log_level": 2} | common(settings))
+    return {"log_level": 2} | common(settings)
+
+
+def answer(future: Future[Any], about: str) -> Any:
+    """Return what an administrative request came to; raises what ``typed`` makes of its error.
+
+    ``Fatal`` when the client has not come back long after: whoever waits would look well and stand still. A new process
+    has a new client.
+    """
+    try:
+        return future.result(REQUEST_SECONDS + _LATE_SECONDS)
+    except TimeoutError:
+        raise Fatal(f"{about}: Kafka's client has not come back for {REQUEST_SECONDS + _LATE_SECONDS:.0f} s") from None
+    except KafkaException as error:
+        raise typed(error, about) from error
 
 
 def typed(error: KafkaError | KafkaException, about: str) -> LogflumeError:

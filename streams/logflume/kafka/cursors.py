@@ -19,7 +19,7 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from logflume.errors import Retryable
+from logflume.errors import LogflumeError, Retryable
 from logflume.kafka import client, topics
 from logflume.kafka.position import Position
 from logflume.kafka.single_object import SingleObject
@@ -164,15 +164,16 @@ def _offsets(admin: AdminClient, topic: str, partitions: Collection[int], spec: 
             isolation_level=IsolationLevel.READ_UNCOMMITTED,
             request_timeout=client.REQUEST_SECONDS,
         )
+        about = f"offsets of {topic}{sorted(partitions)}"
         try:
-            return {place.partition: future.result().offset for place, future in asked.items()}
-        except KafkaException as error:
-            about = f"offsets of {topic}{sorted(partitions)}"
-            if error.args[0].code() != KafkaError._NOENT:
-                raise client.typed(error, about) from error
+            return {place.partition: client.answer(future, about).offset for place, future in asked.items()}
+        except LogflumeError as error:
+            cause = error.__cause__
+            if not isinstance(cause, KafkaException) or cause.args[0].code() != KafkaError._NOENT:
+                raise
             if time.monotonic() > deadline:
                 hint = "no broker leads it, or there is no such topic: see `logflume topics diff`"
-                raise Retryable(f"{about}: {error.args[0].str()}; {hint}") from error
+                raise Retryable(f"{about}: {cause.args[0].str()}; {hint}") from error
             time.sleep(_POLL_SECONDS)
 
 

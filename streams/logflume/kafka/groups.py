@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -53,7 +51,7 @@ class Lags:
     """``lag`` for who asks again and again: it keeps its clients. One thread's."""
 
     def __init__(self, settings: Settings, admin: AdminClient | None = None) -> None:
-        self._admin = admin or client.admin(settings)
+        self._admin = admin or client.lasting_admin(settings)
         declared = topics.declared(settings)
         self.read_by = {
             settings.sort_group: [topic.name for topic in declared if topic.template == "ingest.<dataset>"],
@@ -148,13 +146,6 @@ def _offsets(admin: AdminClient, partitions: Collection[_Partition], spec: Offse
         wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=client.REQUEST_SECONDS
     )
     return {
-        (place.topic, place.partition): _result(future, f"{place.topic} partition {place.partition}").offset
+        (place.topic, place.partition): client.answer(future, f"{place.topic} partition {place.partition}").offset
         for place, future in asked.items()
     }
-
-
-def _result(future: Future[Any], about: str) -> Any:
-    try:
-        return future.result()
-    except KafkaException as error:
-        raise client.typed(error, about) from error

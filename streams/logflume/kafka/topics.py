@@ -28,7 +28,7 @@ from confluent_kafka.admin import (
 )
 
 from logflume import contract
-from logflume.errors import Misconfigured, Refused, Retryable
+from logflume.errors import LogflumeError, Misconfigured, Refused, Retryable
 from logflume.kafka import client
 from logflume.model.dataset import load
 from logflume.settings import Settings
@@ -185,11 +185,7 @@ class Present:
 
 def present(admin: AdminClient, names: Collection[str]) -> dict[str, Present]:
     """Return those of the named topics that exist; raises ``Retryable`` when Kafka does not answer."""
-    # librdkafka spells ids in plain base64, whose "/" would split a path and an app_id.
-    return {
-        name: Present(str(topic.topic_id).translate(str.maketrans("+/", "-_")), len(topic.partitions))
-        for name, topic in _describe(admin, names).items()
-    }
+    return {name: Present(id_of(topic), len(topic.partitions)) for name, topic in _describe(admin, names).items()}
 
 
 def topic_ids(admin: AdminClient, names: Collection[str]) -> dict[str, str]:
@@ -303,6 +299,11 @@ def _undeclared(settings: Settings, admin: AdminClient, names: Collection[str]) 
     return [Difference(name, "topic", "present", "undeclared", Action.LEAVE, "never deleted") for name in extra]
 
 
+def id_of(topic: TopicDescription) -> str:
+    """Return its id as ``Present`` has it: plain base64, as librdkafka spells it, has "/", which splits paths."""
+    return str(topic.topic_id).translate(str.maketrans("+/", "-_"))
+
+
 def _describe(admin: AdminClient, names: Collection[str]) -> dict[str, TopicDescription]:
     """Return the topics that exist, described."""
     if not names:
@@ -315,10 +316,11 @@ def _existing(asked: Mapping[str, Future[Any]]) -> dict[str, Any]:
     found = {}
     for name, future in asked.items():
         try:
-            found[name] = future.result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise client.typed(error, name) from error
+            found[name] = client.answer(future, name)
+        except LogflumeError as error:
+            cause = error.__cause__
+            if not isinstance(cause, KafkaException) or cause.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
     return found
 
 

@@ -62,6 +62,15 @@ class Assigned:
         """Return the partitions that are not open for this reason."""
         return [at for at, stop in self.stops.items() if stop.reason == reason and at not in self.open]
 
+    def topic_ids(self) -> dict[str, str]:
+        """Return the id of each topic of which a partition is open."""
+        return {partition.topic: partition.topic_id for partition in self.open.values()}
+
+    def drop_topics(self, errors: Iterable[TopicChanged]) -> None:
+        """``drop_topic`` for each."""
+        for error in errors:
+            self.drop_topic(error)
+
     def drop_topic(self, error: TopicChanged) -> None:
         """Forget all that was read of a topic that is not the same any more; nothing of it is committed."""
         for at in [at for at in self.open if at[0] == error.topic]:

@@ -26,7 +26,7 @@ from logflume.clock import Clock
 from logflume.config import Source
 from logflume.errors import Fatal, Refused, Retryable
 from logflume.kafka import client, cursors, topics
-from logflume.kafka.identity import SameTopics, TopicChanged
+from logflume.kafka.identity import Lookout, SameTopics, TopicChanged
 from logflume.kafka.retention import Retentions
 from logflume.kafka.transaction import Stale
 from logflume.model.dataset import Datasets
@@ -84,8 +84,9 @@ class Sink:
         self._clock = clock
         declared = {topic.name: topic for topic in topics.declared(settings)}
         self._datasets = {topics.sorted_topic(settings, name): datasets[name] for name in datasets}
-        admin = client.admin(settings)
+        admin = client.lasting_admin(settings)
         self._same = SameTopics(admin, clock)
+        self._lookout = Lookout(admin, clock)
         self._opening = Opening(settings, admin, declared, adopt)
         self._committer = Committer(settings, declared[topics.cursors_topic(settings)], self._same, clock)
         rests = Rests(settings, store, self._same, clock)
@@ -174,6 +175,7 @@ class Sink:
     def _tick(self, now: float) -> None:
         self._configure(now)
         self._flushing.land()
+        self._assigned.drop_topics(self._lookout.changed(self._assigned.topic_ids()))
         if not self._draining:
             self._catch_up.tick(now)
         self._flushing.launch(now, draining=self._draining)

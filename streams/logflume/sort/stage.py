@@ -151,7 +151,7 @@ class Stage:
         self._session = uuid.uuid4().hex
         self._sorters: dict[str, Sorter] = {}
         self._ids: dict[str, str] = {}
-        self._admin = client.admin(settings)
+        self._admin = client.lasting_admin(settings)
         self._same = SameTopics(self._admin, SystemClock())
         self._working: list[asyncio.Task[None]] = []
         self._turned = time.monotonic()
@@ -293,9 +293,6 @@ class Stage:
             present = await asyncio.wait_for(asking, client.REQUEST_SECONDS + _LATE_SECONDS)
         except (Retryable, Misconfigured, TimeoutError) as error:
             log.warning("topics can't be checked", error=str(error) or "Kafka's client does not come back")
-            # librdkafka's client may never connect again to a broker that was killed, came back and hung.
-            self._admin = client.admin(self._settings)
-            self._same.renew(self._admin)
             return
         if present != self._ids:
             changed = sorted(name for name, topic_id in present.items() if topic_id != self._ids[name])

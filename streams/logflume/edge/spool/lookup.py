@@ -55,7 +55,7 @@ class KafkaLookup:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._admin = client.admin(settings)
+        self._admin = client.lasting_admin(settings)
 
     def topic(self, name: str) -> Topic:
         """Describe the topic, then ask for the ends of its partitions."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import cloudflare
 import httpx
 import pytest
 from confluent_kafka.admin import NewTopic
@@ -15,7 +16,7 @@ from logflume.kafka import client, status, topics
 from logflume.settings import Settings
 from logflume.table.store import Store
 from tests.conftest import SettingsFor, SharedKafka, StartWorker
-from tests.support.tables import append
+from tests.support.tables import NOON, append
 from tests.support.waiting import until
 
 SECONDS = 5.0
@@ -33,6 +34,42 @@ def followed(
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
     return settings
+
+
+def test_cloudflares_client_asks_by_base_url(
+    followed: Settings, worker: StartWorker, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "acme.yaml").write_text("name: acme\ndatasets: {http_requests: }\n")
+    append(Store.from_settings(followed), ["one", "two"])
+    assert run(["config", "apply", str(tmp_path / "given"), "--yes"]) == DONE
+    capsys.readouterr()
+    assert run(["token", "create", "--tenant", "acme", "--scope", "query"]) == DONE
+    token = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("lf_"))
+    served = worker("serve", followed)
+    served.wait_ready()
+    url = until(lambda: re.search(r"explore\.started.*(http://127\.0\.0\.1:\d+)", served.output()), 60, "its address")[
+        1
+    ]
+    with cloudflare.Cloudflare(api_token=token, base_url=f"{url}/client/v4") as client:
+        explorer = client.logs.log_explorer
+        sql = b"SELECT rayid FROM http_requests ORDER BY rayid"
+        assert list(explorer.query.sql(sql, account_id="acme")) == [{"rayid": "one"}, {"rayid": "two"}]
+        [summary] = explorer.datasets.list(account_id="acme")
+        dataset = explorer.datasets.get(summary.dataset_id, account_id="acme")
+        assert dataset is not None
+        assert "RayID" in [field.name for field in dataset.fields]
+        assert "http_requests" in [each.dataset for each in explorer.datasets.available.list(zone_id="acme")]
+        found = client.logs.rayid.get("two", zone_id="acme", fields="RayID,EdgeStartTimestamp")
+        assert found == f'{{"RayID":"two","EdgeStartTimestamp":{NOON + 1000}}}\n'
+        within = {"start": "2025-11-25T12:00:00Z", "end": "2025-11-25T12:01:00Z"}
+        lines = client.logs.received.get(zone_id="acme", fields="RayID", **within)
+        assert sorted(str(lines).splitlines()) == ['{"RayID":"one"}', '{"RayID":"two"}']
+        assert client.logs.received.get(zone_id="acme", count=1, fields="RayID", **within) in str(lines)
+        assert "RayID" in (client.logs.received.fields.get(zone_id="acme").model_extra or {})
+        with pytest.raises(cloudflare.NotFoundError) as refused:
+            client.logs.rayid.get("two", zone_id="globex")
+        assert refused.value.errors[0].code == 7003
 
 
 def test_it_follows_the_configuration_tells_its_status_and_answers_whom_a_token_lets(

@@ -66,6 +66,7 @@ _SANDBOX = "tests/integration/test_explore_sandbox.py"
 _ENGINE = "tests/integration/test_explore_engine.py"
 _INSIDE = "tests/integration/test_explore_inside.py"
 _TURNS = "tests/unit/test_explore_turns.py"
+_PUBLISHED = "tests/unit/test_api_cloudflare.py"
 _BOUNDS = "tests/property/test_explore_bounds.py"
 
 MUTATIONS = (
@@ -1893,6 +1894,34 @@ MUTATIONS = (
         "asyncio.wait({work, leaving},",
         "asyncio.wait({work},",
         "tests/unit/test_api.py::test_a_client_that_goes_away_ends_its_query_before_its_first_row",
+    ),
+    Mutation(
+        "published-owner: an account or a zone is the token's own tenant",
+        _code("api/cloudflare/published.py"),
+        'if request.path_params["owner"] != who.tenant:',
+        'if request.path_params["owner"] == "":',
+        f"{_PUBLISHED}::test_anothers_account_is_not_found_and_what_is_not_allowed_is_told_as_published",
+    ),
+    Mutation(
+        "published-minutes: the end of a minute is the next one's",
+        _code("api/cloudflare/received.py"),
+        '("lt", end)',
+        '("leq", end)',
+        f"{_PUBLISHED}::test_a_record_is_in_the_minute_of_its_arrival_and_in_no_other",
+    ),
+    Mutation(
+        "published-settled: a minute is told when its records have come to rest",
+        _code("api/cloudflare/received.py"),
+        "if end > now - SETTLED:",
+        "if end > now + SETTLED:",
+        f"{_PUBLISHED}::test_a_mistake_is_told_in_the_envelope",
+    ),
+    Mutation(
+        "published-whole: a part of a minute is not told as all of it",
+        _code("api/cloudflare/received.py"),
+        'if about["limited"]:',
+        'if about["limited"] is None:',
+        f"{_PUBLISHED}::test_an_answer_that_is_cut_without_having_been_asked_to_be_breaks_off",
     ),
     Mutation(
         "cut-counts: an answer that is cut is not counted as if it were whole",

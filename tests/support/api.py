@@ -56,6 +56,7 @@ class Client:
     def __init__(self, store: Store, runner: asyncio.Runner, **settings: Any) -> None:
         self.source = Fixed()
         self.runner = runner
+        self.store = store
         chosen = Settings(**settings)
         datasets = {"http_requests": SMALL}
         self.engine = Engine(chosen, store, datasets, forks=forks())

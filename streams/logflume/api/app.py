@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from logflume import metrics
 from logflume.api import forms, problem, question
 from logflume.api.caller import Caller, caller
+from logflume.api.cloudflare import envelope, published
 from logflume.api.dataset import DatasetQuestions
 from logflume.api.forms import Form
 from logflume.api.problem import Problem
@@ -74,10 +75,15 @@ class Api:
             self._route("/datasets/{dataset}/around/{coordinates}", about.around, "GET"),
             self._route("/find/{id}", self._find, "GET"),
         ]
+        there = published.Published(
+            self._datasets, self._source, self._answered, self._clock, self._settings.explore_rows
+        )
+        for method, path, endpoint in there.endpoints():
+            routes.append(self._route(path, endpoint, method, published.PREFIX))
         return Starlette(routes=routes, exception_handlers={404: _no_path, 405: _no_method})
 
-    def _route(self, path: str, endpoint: Endpoint, method: str) -> Route:
-        return Route(PREFIX + path, partial(self._serve, path, endpoint), methods=[method])
+    def _route(self, path: str, endpoint: Endpoint, method: str, prefix: str = PREFIX) -> Route:
+        return Route(prefix + path, partial(self._serve, path, endpoint), methods=[method])
 
     async def _serve(self, path: str, endpoint: Endpoint, request: Request) -> Response:
         begun = self._clock.monotonic()
@@ -86,10 +92,10 @@ class Api:
         except ClientDisconnect:
             response = Response(status_code=_GONE)
         except LogflumeError as error:
-            response = problem.of(error).response()
+            response = _told(request, problem.of(error))
         except Exception:  # the outermost of a request (A1)
             _log.exception("api.failed", path=request.url.path[:200])
-            response = Problem(500, "failed", "the server failed at this request; its log says how").response()
+            response = _told(request, Problem(500, "failed", "the server failed at this request; its log says how"))
         metrics.EXPLORE_REQUESTS.labels(path, str(response.status_code)).inc()
         metrics.EXPLORE_SECONDS.labels(path).observe(self._clock.monotonic() - begun)
         return response
@@ -196,11 +202,17 @@ class _Streamed(StreamingResponse):
             await self._running.end(None)
 
 
+def _told(request: Request, found: Problem) -> Response:
+    """Return a problem in the form that the paths of the request have for it."""
+    here = request.url.path.startswith(f"{published.PREFIX}/")
+    return envelope.failed(found) if here else found.response()
+
+
 async def _no_path(request: Request, _: Exception) -> Response:
-    return Problem(
-        404, "not-found", f"there is nothing at {request.url.path[:200]!r}; docs/api.md has the paths"
-    ).response()
+    found = Problem(404, "not-found", f"there is nothing at {request.url.path[:200]!r}; docs/api.md has the paths")
+    return _told(request, found)
 
 
 async def _no_method(request: Request, _: Exception) -> Response:
-    return Problem(405, "not-found", f"{request.method} is not answered at {request.url.path[:200]!r}").response()
+    found = Problem(405, "not-found", f"{request.method} is not answered at {request.url.path[:200]!r}")
+    return _told(request, found)

@@ -63,6 +63,11 @@ async def read(request: Request, datasets: Mapping[str, Dataset], now: datetime,
     return Question(filtered(asked, named(datasets, _string(asked, "dataset"))), found, limit)
 
 
+async def sql(request: Request) -> str:
+    """Read a body that is nothing but SQL. Raises ``Problem`` 400 and 413."""
+    return _text(await _body(request))
+
+
 def named(datasets: Mapping[str, Dataset], name: str) -> Dataset:
     """Return a dataset by its name; ``Problem`` 404."""
     if name not in datasets:

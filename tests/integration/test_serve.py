@@ -10,13 +10,16 @@ import httpx
 import pytest
 from confluent_kafka.admin import NewTopic
 
+from logflume import contract, model
 from logflume.cli.main import DONE, run
 from logflume.clock import SystemClock
 from logflume.kafka import client, status, topics
 from logflume.settings import Settings
 from logflume.table.store import Store
 from tests.conftest import SettingsFor, SharedKafka, StartWorker
+from tests.support.edge import rows
 from tests.support.tables import NOON, append
+from tests.support.topic import ingested
 from tests.support.waiting import until
 
 SECONDS = 5.0
@@ -29,6 +32,8 @@ def followed(
 ) -> Settings:
     settings = settings_for(kafka, tenants_dir="", serve_port=0, status_seconds=0.2, worker_id="here")
     admin = client.admin(settings)
+    audited = topics.ingest_topic(settings, "audit_logs")
+    admin.create_topics([NewTopic(audited, 1, 1)])[audited].result(30)
     for name in (topics.config_topic(settings), f"{settings.topic_prefix}status"):
         admin.create_topics([NewTopic(name, 1, 1, config={"cleanup.policy": "compact"})])[name].result(30)
     for name, value in settings.environment().items():
@@ -77,7 +82,7 @@ def test_it_follows_the_configuration_tells_its_status_and_answers_whom_a_token_
 ) -> None:
     folder = tmp_path / "given"
     folder.mkdir()
-    (folder / "acme.yaml").write_text("name: acme\ndatasets: {http_requests: }\n")
+    (folder / "acme.yaml").write_text("name: acme\ndatasets: {http_requests: , audit_logs: }\n")
     append(Store.from_settings(followed), ["one", "two"])
     served = worker("serve", followed)
     url = until(lambda: re.search(r"explore\.started.*(http://127\.0\.0\.1:\d+)", served.output()), 60, "its address")[
@@ -107,3 +112,8 @@ def test_it_follows_the_configuration_tells_its_status_and_answers_whom_a_token_
     until(lambda: ask(token).status_code == 401, SECONDS, "the token's end")
     assert served.stop() == 0
     assert told() == []
+    records = [record for _, record in rows(ingested(followed, "audit_logs"), model.load(contract.find()))]
+    assert {record["ActorID"] for record in records} == {"analyst"}  # of 401 and 503 nobody knows who it was
+    assert dict(records[-1]["Metadata"])["sql"] == "SELECT count(*) AS n FROM http_requests"
+    assert [record["ActionResult"] for record in records] == [True] * len(records)
+    assert len(records) >= 2

@@ -67,6 +67,7 @@ _ENGINE = "tests/integration/test_explore_engine.py"
 _INSIDE = "tests/integration/test_explore_inside.py"
 _TURNS = "tests/unit/test_explore_turns.py"
 _PUBLISHED = "tests/unit/test_api_cloudflare.py"
+_AUDIT = "tests/unit/test_api_audit.py"
 _BOUNDS = "tests/property/test_explore_bounds.py"
 
 MUTATIONS = (
@@ -1950,5 +1951,40 @@ MUTATIONS = (
         """text.replace("'", "''")""",
         "text",
         "tests/unit/test_api_dataset.py::test_free_text_is_itself_whatever_stands_in_it",
+    ),
+    Mutation(
+        "audit-required: where records are required, nothing is done without room for one",
+        _code("api/audit.py"),
+        "if self._required and self._is_full()",
+        "if False and self._is_full()",
+        f"{_AUDIT}::test_where_records_are_required_nothing_is_done_without_room_for_one",
+    ),
+    Mutation(
+        "audit-lost: a record that finds no room is counted",
+        _code("api/audit.py"),
+        "if not taken:",
+        "if taken is None:",
+        f"{_AUDIT}::test_while_kafka_is_away_questions_are_answered_and_what_is_lost_is_counted",
+    ),
+    Mutation(
+        "audit-end: an answer that breaks off is recorded",
+        _code("api/audit.py"),
+        "        finally:\n            self._end()",
+        "        finally:\n            pass\n        self._end()",
+        f"{_AUDIT}::test_an_answer_that_its_client_leaves_is_recorded_as_broken_off",
+    ),
+    Mutation(
+        "limit-first: no work is done for a request that is one too many",
+        _code("api/app.py"),
+        "        self._limits.take(who)\n        return who",
+        "        return who",
+        "tests/unit/test_api_limits.py::test_one_request_too_many_is_a_problem_and_no_query",
+    ),
+    Mutation(
+        "limit-address: a good token is not refused for its address",
+        _code("api/limits.py"),
+        "        self._tokens.take(token, now)",
+        '        self._tokens.take(token, now)\n        self.failed("127.0.0.1")',
+        "tests/unit/test_api_limits.py::test_li3_wrong_tokens_are_limited_by_address_and_a_good_one_is_not",
     ),
 )

@@ -7,8 +7,11 @@ from typing import Any
 
 import httpx
 
+from logflume import contract, model
 from logflume.api.app import Api
-from logflume.clock import ManualClock
+from logflume.api.audit import DATASET as AUDIT
+from logflume.api.audit import Audit
+from logflume.clock import ManualClock, SystemClock
 from logflume.errors import Unconfigured
 from logflume.explore.engine.engine import Engine
 from logflume.model import Configuration, Tenant, TenantDataset, Token
@@ -16,12 +19,15 @@ from logflume.model.token import Scope, digest, text_of
 from logflume.settings import Settings
 from logflume.table.store import Store
 from tests.support.asking import forks
+from tests.support.lookup import FakeLookup
+from tests.support.producer import FakeProducer
 from tests.support.tables import DAY, NOON, SMALL
 
 ACME = text_of("acme", bytes(32))
 GLOBEX = text_of("globex", bytes([1]) * 32)
 SENDER = text_of("sender", bytes([2]) * 32)
 ENDED = text_of("ended", bytes([3]) * 32)
+CONTRACT = model.load(contract.find())
 QUERY = frozenset({Scope.QUERY})
 
 
@@ -53,16 +59,29 @@ class Fixed:
 class Client:
     """Requests to an API, each answered whole."""
 
-    def __init__(self, store: Store, runner: asyncio.Runner, **settings: Any) -> None:
+    def __init__(
+        self, store: Store, runner: asyncio.Runner, *, producer: FakeProducer | None = None, **settings: Any
+    ) -> None:
+        """With a ``producer`` requests are recorded there."""
         self.source = Fixed()
         self.runner = runner
         self.store = store
-        chosen = Settings(**settings)
-        datasets = {"http_requests": SMALL}
+        chosen = Settings(**{"serve_token_requests": 0, "serve_tenant_requests": 0} | settings)
+        datasets = {"http_requests": SMALL} | ({} if producer is None else {AUDIT: CONTRACT[AUDIT]})
         self.engine = Engine(chosen, store, datasets, forks=forks())
         runner.run(self.engine.start())
-        clock = ManualClock(now_ns=NOON + 3 * DAY)
-        self.api = Api(chosen, datasets, self.source, self.engine, clock).application()  # type: ignore[arg-type]
+        self.clock = clock = ManualClock(now_ns=NOON + 3 * DAY)
+        self.audit: Audit | None = None
+        if producer is not None:
+            fakes: Any = {"make_producer": producer, "make_lookup": lambda _: FakeLookup(producer)}
+            self.audit = Audit.opened(chosen, CONTRACT, self.source, SystemClock(), **fakes)  # type: ignore[arg-type]
+        self.api = Api(chosen, datasets, self.source, self.engine, clock, self.audit).application()  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """End what was started."""
+        self.runner.run(self.engine.close())
+        if self.audit is not None:
+            self.audit.close()
 
     async def send(self, method: str, path: str, token: str = ACME, **more: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"} | more.pop("headers", {})

@@ -3,6 +3,8 @@
 A1  A request is answered, in the form that it accepts or as a problem (RFC 9457); what goes wrong ends it alone.
 A2  A tenant sees what is its own: data, queries, their numbers. Another's id is one that does not exist.
 A3  A client that goes away ends its query.
+A4  Nothing is done for a request that is one too many (``limits``); every query, export and change is recorded
+    (``audit``).
 """
 
 from __future__ import annotations
@@ -21,10 +23,12 @@ from starlette.types import Receive, Scope, Send
 
 from logflume import metrics
 from logflume.api import forms, problem, question
-from logflume.api.caller import Caller, caller
+from logflume.api.audit import Act, Audit, Recorded
+from logflume.api.caller import Caller, Denied, caller
 from logflume.api.cloudflare import envelope, published
 from logflume.api.dataset import DatasetQuestions
 from logflume.api.forms import Form
+from logflume.api.limits import Limits
 from logflume.api.problem import Problem
 from logflume.api.question import Question
 from logflume.api.register import Register
@@ -51,12 +55,21 @@ class Api:
     """See A1 to A3. For one event loop."""
 
     def __init__(
-        self, settings: Settings, datasets: Mapping[str, Dataset], source: Source, engine: Engine, clock: Clock
+        self,
+        settings: Settings,
+        datasets: Mapping[str, Dataset],
+        source: Source,
+        engine: Engine,
+        clock: Clock,
+        audit: Audit | None = None,
     ) -> None:
+        """Without an ``audit`` nothing is recorded."""
         self._settings = settings
         self._datasets = datasets
         self._source = source
         self._clock = clock
+        self._audit = audit or Audit(source, clock, None)
+        self._limits = Limits(settings, clock)
         self._register = Register(clock)
         self._runner = Runner(engine, self._register, clock)
 
@@ -64,46 +77,75 @@ class Api:
         """Return the ASGI application."""
         about = DatasetQuestions(self._datasets, self._runner, self._clock)
         routes = [
-            self._route("/query", self._post_query, "POST"),
+            self._route("/query", self._post_query, "POST", "query"),
             self._route("/query/{id}", self._get_query, "GET"),
-            self._route("/query/{id}", self._delete_query, "DELETE"),
+            self._route("/query/{id}", self._delete_query, "DELETE", "cancel"),
             self._route("/queries", self._get_queries, "GET"),
             self._route("/datasets", self._get_datasets, "GET"),
-            self._route("/datasets/{dataset}/fields", about.fields, "GET"),
-            self._route("/datasets/{dataset}/histogram", about.histogram, "GET"),
-            self._route("/datasets/{dataset}/records/{coordinates}", about.record, "GET"),
-            self._route("/datasets/{dataset}/around/{coordinates}", about.around, "GET"),
-            self._route("/find/{id}", self._find, "GET"),
+            self._route("/datasets/{dataset}/fields", about.fields, "GET", "fields"),
+            self._route("/datasets/{dataset}/histogram", about.histogram, "GET", "histogram"),
+            self._route("/datasets/{dataset}/records/{coordinates}", about.record, "GET", "record"),
+            self._route("/datasets/{dataset}/around/{coordinates}", about.around, "GET", "around"),
+            self._route("/find/{id}", self._find, "GET", "find"),
         ]
         there = published.Published(
             self._datasets, self._source, self._answered, self._clock, self._settings.explore_rows
         )
-        for method, path, endpoint in there.endpoints():
-            routes.append(self._route(path, endpoint, method, published.PREFIX))
+        for method, path, endpoint, kind in there.endpoints():
+            routes.append(self._route(path, endpoint, method, kind, published.PREFIX))
         return Starlette(routes=routes, exception_handlers={404: _no_path, 405: _no_method})
 
-    def _route(self, path: str, endpoint: Endpoint, method: str, prefix: str = PREFIX) -> Route:
-        return Route(prefix + path, partial(self._serve, path, endpoint), methods=[method])
+    def _route(self, path: str, endpoint: Endpoint, method: str, kind: str = "", prefix: str = PREFIX) -> Route:
+        """``kind``: as what a request is recorded; empty: it is not."""
+        return Route(prefix + path, partial(self._serve, path, endpoint, kind), methods=[method])
 
-    async def _serve(self, path: str, endpoint: Endpoint, request: Request) -> Response:
+    async def _serve(self, path: str, endpoint: Endpoint, kind: str, request: Request) -> Response:
         begun = self._clock.monotonic()
+        act: Act | None = None
+        told = ""
         try:
-            response = await endpoint(request, caller(request, self._source, self._clock))
+            who = self._caller(request)
+            act = self._audit.begin(request, who, kind) if kind else None
+            response = await endpoint(request, who)
         except ClientDisconnect:
             response = Response(status_code=_GONE)
         except LogflumeError as error:
-            response = _told(request, problem.of(error))
+            if isinstance(error, Denied) and kind:
+                act = self._audit.act(request, error.who, kind)
+            found = problem.of(error)
+            told, response = found.kind, _told(request, found)
         except Exception:  # the outermost of a request (A1)
             _log.exception("api.failed", path=request.url.path[:200])
+            told = "failed"
             response = _told(request, Problem(500, "failed", "the server failed at this request; its log says how"))
         metrics.EXPLORE_REQUESTS.labels(path, str(response.status_code)).inc()
         metrics.EXPLORE_SECONDS.labels(path).observe(self._clock.monotonic() - begun)
-        return response
+        if act is None:
+            return response
+        return Recorded(response, partial(self._audit.end, act, response.status_code, told))
+
+    def _caller(self, request: Request) -> Caller:
+        """Who asks, if it is not one time too many (A4)."""
+        try:
+            who = caller(request, self._source, self._clock)
+        except Denied as denied:
+            self._limits.take(denied.who)
+            raise
+        except Problem as wrong:
+            if wrong.status == 401:
+                self._limits.failed(request.client.host if request.client else "")
+            raise
+        self._limits.take(who)
+        return who
 
     # --- queries ------------------------------------------------------------------------------------------------------
 
     async def _post_query(self, request: Request, who: Caller) -> Response:
         form = forms.accepted(request.headers.get("accept", ""))
+        act: Act = request.state.act
+        act.form = form.media
+        if form.media in forms.FILES:
+            act.kind = "export"
         asked = await question.read(request, self._datasets, self._now(), self._settings.explore_rows)
         return await self._answered(request, who.tenant, asked, form)
 
@@ -137,6 +179,7 @@ class Api:
         return forms.response(query.about(self._clock.monotonic()))
 
     async def _delete_query(self, request: Request, who: Caller) -> Response:
+        request.state.act.resource = ("query", request.path_params["id"])
         query = self._register.get(who.tenant, request.path_params["id"])
         query.cancel()
         return forms.response(query.about(self._clock.monotonic()))
@@ -151,7 +194,7 @@ class Api:
         """The datasets that the tenant wants kept, and their fields."""
         tenant = self._source.current().tenants[who.tenant]
         told = [self._dataset(name, wanted.retention_days) for name, wanted in tenant.datasets.items()]
-        return forms.response({"tenant": who.tenant, "datasets": told})
+        return forms.response({"tenant": who.tenant, "audited": self._audit.keeps(who.tenant), "datasets": told})
 
     def _dataset(self, name: str, retention_days: int) -> dict[str, Any]:
         dataset = self._datasets[name]

@@ -22,6 +22,14 @@ class Caller:
     token: str
 
 
+class Denied(Problem):
+    """Known, and not allowed to: ``who`` tried."""
+
+    def __init__(self, who: Caller, detail: str) -> None:
+        super().__init__(403, "wrong-scope", detail)
+        self.who = who
+
+
 def caller(request: Request, source: Source, clock: Clock) -> Caller:
     """Return who asks, by ``Authorization: Bearer``. ``Problem`` 401 and 403; ``Unconfigured``."""
     scheme, _, text = request.headers.get("authorization", "").strip().partition(" ")
@@ -31,7 +39,8 @@ def caller(request: Request, source: Source, clock: Clock) -> Caller:
     holder = source.current().holder(text, clock.now_ns())
     if holder is None:
         raise Problem(401, "no-token", "this token is no tenant's, or has expired")
+    who = Caller(holder.tenant, holder.token.id)
     if not holder.may(Scope.QUERY):
         has = ", ".join(sorted(holder.token.scopes))
-        raise Problem(403, "wrong-scope", f"this token lacks the scope {Scope.QUERY}; it has: {has}")
-    return Caller(holder.tenant, holder.token.id)
+        raise Denied(who, f"this token lacks the scope {Scope.QUERY}; it has: {has}")
+    return who

@@ -208,6 +208,9 @@ FORMS: Final = {
     )
 }
 
+FILES: Final = frozenset(FORMS) - {JSON.media, "application/x-ndjson"}
+"""Those that somebody takes away."""
+
 
 def accepted(header: str) -> Form:
     """Return the form that an ``Accept`` header likes best; JSON when it says nothing or anything. 406 for others."""

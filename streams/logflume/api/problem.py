@@ -48,6 +48,8 @@ _TITLES = {
     "busy": "Too many queries wait",
     "store-failed": "The object store failed",
     "unconfigured": "There is no configuration yet",
+    "no-record": "The request could not be recorded",
+    "too-many": "Too many requests",
     "failed": "The server failed",
 }
 

@@ -73,6 +73,8 @@ class Runner:
         """
         running = Running(self._register.begin(tenant, asked.sql), self._clock)
         query = running.query
+        if act := getattr(request.state, "act", None):
+            act.queries.append(query)
         try:
             entering = running.stack.enter_async_context(
                 self._engine.query(tenant, asked.sql, limit=asked.limit, span=asked.span, began=query.runs)

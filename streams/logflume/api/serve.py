@@ -16,6 +16,7 @@ import structlog
 
 from logflume import contract, health, metrics, model
 from logflume.api.app import Api
+from logflume.api.audit import Audit
 from logflume.clock import Clock, SystemClock
 from logflume.config import Source
 from logflume.config import opened as opened_source
@@ -49,9 +50,9 @@ async def _serve(settings: Settings, datasets: Datasets, source: Source, clock: 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     engine = Engine(settings, Store.from_settings(settings), datasets)
-    api = Api(settings, datasets, source, engine, clock)
+    audit = Audit.opened(settings, datasets, source, clock)
     listener = Listener(
-        api.application(),
+        Api(settings, datasets, source, engine, clock, audit).application(),
         Place("serve_", settings.serve_host, settings.serve_port, settings.serve_certificate, settings.serve_key),
         ConnectionLimits(_HEADER_BYTES, _HEADER_SECONDS, settings.serve_connections, metrics.EXPLORE_CONNECTIONS),
         idle_seconds=75,
@@ -59,6 +60,7 @@ async def _serve(settings: Settings, datasets: Datasets, source: Source, clock: 
     )
     ready = partial(_ready, source, listener)
     with contextlib.ExitStack() as opened:
+        opened.callback(audit.close)
         if settings.http_port:
             server = health.serve(settings.http_host, settings.http_port, lambda: None, ready)
             opened.callback(server.close)

@@ -31,3 +31,24 @@ EXPLORE_CONNECTIONS = gauge(
     "Open connections of those who ask.",
     "Near serve_connections: new ones are answered 503.",
 )
+EXPLORE_AUDIT = counter(
+    "logflume_explore_audit_rows_total",
+    "rows",
+    (),
+    "Records of requests in tenants' audit_logs that are durable.",
+    "Stands still while tenants who keep audit_logs ask: see the log for audit.lost.",
+)
+EXPLORE_AUDIT_LOST = counter(
+    "logflume_explore_audit_lost_rows_total",
+    "rows",
+    (),
+    "Records of requests that found no room while Kafka was away, or were not durable when the server ended.",
+    "Each is in the log (audit.lost). Give serve_audit_spool_dir, or let serve_audit be required.",
+)
+EXPLORE_LIMITED = counter(
+    "logflume_explore_limited_requests_total",
+    "requests",
+    ("by",),
+    "Requests that were refused, 429, for their number: by token, tenant or address.",
+    "token, tenant: a program asks in a loop, or raise serve_token_requests. address: somebody tries tokens.",
+)

@@ -11,6 +11,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from logflume.errors import Misconfigured
+from logflume.settings.api import Api
 from logflume.settings.config import Config
 from logflume.settings.destinations import Destinations
 from logflume.settings.edge import Edge
@@ -48,6 +49,7 @@ class Settings(
     Sort,
     Sink,
     Explore,
+    Api,
     Testing,
     BaseSettings,
 ):

@@ -58,24 +58,24 @@ class Published:
         self._clock = clock
         self._most_rows = most_rows
 
-    def endpoints(self) -> list[tuple[str, str, Endpoint]]:
-        """Return method, path (``{owner}``: an account's or a zone's id) and endpoint of each."""
-        found: list[tuple[str, str, Endpoint]] = []
+    def endpoints(self) -> list[tuple[str, str, Endpoint, str]]:
+        """Return method, path (``{owner}``: an account's or a zone's id), endpoint, and as what each is recorded."""
+        found: list[tuple[str, str, Endpoint, str]] = []
         for owners in OWNERS:
             explorer = f"/{owners}/{{owner}}/logs/explorer"
             found += [
-                ("POST", f"{explorer}/query/sql", self.sql),
-                ("GET", f"{explorer}/query/sql", self.sql),
-                ("GET", f"{explorer}/datasets/available", self.available),
-                ("GET", f"{explorer}/datasets", self.datasets),
-                ("GET", f"{explorer}/datasets/{{dataset}}", self.dataset),
+                ("POST", f"{explorer}/query/sql", self.sql, "query"),
+                ("GET", f"{explorer}/query/sql", self.sql, "query"),
+                ("GET", f"{explorer}/datasets/available", self.available, ""),
+                ("GET", f"{explorer}/datasets", self.datasets, ""),
+                ("GET", f"{explorer}/datasets/{{dataset}}", self.dataset, ""),
             ]
         logs = "/zones/{owner}/logs"
         return [
             *found,
-            ("GET", f"{logs}/received", self.received),
-            ("GET", f"{logs}/received/fields", self.fields),
-            ("GET", f"{logs}/rayids/{{id}}", self.rayid),
+            ("GET", f"{logs}/received", self.received, "received"),
+            ("GET", f"{logs}/received/fields", self.fields, ""),
+            ("GET", f"{logs}/rayids/{{id}}", self.rayid, "find"),
         ]
 
     async def sql(self, request: Request, who: Caller) -> Response:

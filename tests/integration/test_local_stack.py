@@ -95,7 +95,7 @@ def test_up_joins_restarts_what_dies_and_down_stops_it_all(machine: Machine) -> 
     stranger = Process.start([sys.executable, "-c", "import time; time.sleep(600)"], machine.folder / "stranger.log")
     first = machine.up()
     assert {name: part["state"] for name, part in first.items()} == dict.fromkeys(
-        ("kafka", "seaweedfs", "sort-1", "sink-1", "watch-1"), "RUNNING"
+        ("kafka", "seaweedfs", "sort-1", "sink-1", "watch-1", "explore-1"), "RUNNING"
     )
     assert {name: part["pid"] for name, part in machine.up().items()} == {n: p["pid"] for n, p in first.items()}
 
@@ -182,6 +182,7 @@ def test_a_given_kafka_and_store_are_used_and_neither_started_nor_stopped(run: R
         "LOGFLUME_LOCAL_SORTERS": "0",
         "LOGFLUME_LOCAL_SINKS": "0",
         "LOGFLUME_LOCAL_WATCHES": "0",
+        "LOGFLUME_LOCAL_EXPLORERS": "0",
     }
     for machine in make(run, **variables):
         parts = machine.up()

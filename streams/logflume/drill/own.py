@@ -32,7 +32,13 @@ _COMMAND_SECONDS = 120.0
 _REFUSED = 3
 _GROWTH = re.compile(r"--accept-growth-of (\d+)")
 
-FRESH: dict[str, Any] = {"kafka_bootstrap": "", "store_url": "", "tenants_dir": "", "local_edges": 1}
+FRESH: dict[str, Any] = {
+    "kafka_bootstrap": "",
+    "store_url": "",
+    "tenants_dir": "",
+    "local_edges": 1,
+    "local_explorers": 0,
+}
 """Settings of a stack of one's own, whatever the user has set: nothing that is there already."""
 
 

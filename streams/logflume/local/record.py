@@ -34,6 +34,8 @@ class Record:
     fingerprints: dict[str, str] = field(default_factory=dict)
     edge_ports: dict[str, int] = field(default_factory=dict)
     """Where edges take records; ``worker_ports`` has those of every worker's metrics."""
+    explore_ports: dict[str, int] = field(default_factory=dict)
+    """Where explorers answer."""
 
     @classmethod
     def read(cls, folder: Path) -> Record | None:

@@ -37,7 +37,7 @@ BUCKET = "logflume"
 READY_SECONDS = 180.0
 KAFKA_STOP_SECONDS = 30
 END_SECONDS = 5.0  # for what a crash left, which cannot drain in order any more
-_COMMANDS = {"edge": ["edge", "serve"]}
+_COMMANDS = {"edge": ["edge", "serve"], "explore": ["serve"]}
 """Where a worker's command is not its kind."""
 
 Say = Callable[[str], None]
@@ -150,6 +150,9 @@ class Stack:
         edges = [f"edge-{n + 1}" for n in range(self._given.local_edges)]
         names += edges
         names += [f"watch-{n + 1}" for n in range(self._given.local_watches)]
+        explorers = [f"explore-{n + 1}" for n in range(self._given.local_explorers)]
+        names += explorers
+        old_pages = tuple(old.explore_ports.values()) if old else ()
         record = Record(
             token=secrets.token_hex(16),
             password=secrets.token_hex(16),
@@ -161,6 +164,8 @@ class Stack:
             secret_key=old.secret_key if old else secrets.token_hex(20),
             given=given,
             edge_ports=dict(zip(edges, free_ports(len(edges)), strict=True)),
+            # The same again where they can be: a page that was looked at is found there after a restart.
+            explore_ports=dict(zip(explorers, _again(old_pages, len(explorers)), strict=True)),
         )
         return replace(record, fingerprints=fingerprints(self._settings(record), record.token))
 
@@ -209,13 +214,15 @@ class Stack:
                 [sys.executable, "-m", "logflume", *_COMMANDS.get(kind := name.partition("-")[0], [kind])],
                 DRAIN_SECONDS,
                 worker=True,
-                environment={f"{PREFIX}HTTP_PORT": str(port), **self._edge_environment(record, name)},
+                environment={f"{PREFIX}HTTP_PORT": str(port), **self._own_environment(record, name)},
             )
             for name, port in record.worker_ports.items()
         ]
 
-    def _edge_environment(self, record: Record, name: str) -> dict[str, str]:
-        """What each edge has for itself: its port, its name, its spool."""
+    def _own_environment(self, record: Record, name: str) -> dict[str, str]:
+        """What each edge and explorer has for itself: its port, and an edge its name and its spool."""
+        if name in record.explore_ports:
+            return {f"{PREFIX}SERVE_PORT": str(record.explore_ports[name])}
         if name not in record.edge_ports:
             return {}
         return {
@@ -309,7 +316,8 @@ class Stack:
             return [Part(family.name(each), "ORPHAN", each.pid, 0, 0, "", "") for each in left]
         restarts = supervisor.restarts()
         health = {name: f"http://127.0.0.1:{port}" for name, port in record.worker_ports.items()}
-        addresses = health | {name: f"http://127.0.0.1:{port}" for name, port in record.edge_ports.items()}
+        fronts = record.edge_ports | record.explore_ports
+        addresses = health | {name: f"http://127.0.0.1:{port}" for name, port in fronts.items()}
         broker, store = self._broker(record), self._store(record)
         addresses["kafka"] = broker.bootstrap if broker is not None else ""
         addresses["seaweedfs"] = store.endpoint if store is not None else ""

@@ -21,6 +21,9 @@ class Machine(Stage, title="This machine"):
     local_sorters: int = Field(1, ge=0, le=16, description="Sort workers that `logflume local up` starts.")
     local_sinks: int = Field(1, ge=0, le=16, description="Sink workers that `logflume local up` starts.")
     local_watches: int = Field(1, ge=0, le=4, description="Watch workers that `logflume local up` starts.")
+    local_explorers: int = Field(
+        1, ge=0, le=4, description="Explorers (`logflume serve`) that `logflume local up` starts."
+    )
     local_edges: int = Field(
         0, ge=0, le=16, description="HTTP edges that `logflume local up` starts, each with a spool of its own."
     )

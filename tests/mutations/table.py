@@ -65,6 +65,7 @@ _GATEWAY = "tests/unit/test_explore_gateway.py"
 _SANDBOX = "tests/integration/test_explore_sandbox.py"
 _ENGINE = "tests/integration/test_explore_engine.py"
 _INSIDE = "tests/integration/test_explore_inside.py"
+_LIVE = "tests/integration/test_explore_live.py"
 _TURNS = "tests/unit/test_explore_turns.py"
 _PUBLISHED = "tests/unit/test_api_cloudflare.py"
 _AUDIT = "tests/unit/test_api_audit.py"
@@ -595,8 +596,8 @@ MUTATIONS = (
     Mutation(
         "routing: a row goes to the same place for ever",
         _code("sort/routing.py"),
-        "zlib.crc32(tenant.encode(), self._salt) % self.partitions",
-        "hash((self._salt, tenant)) % self.partitions",
+        "home(self._dataset, tenant, self.partitions)",
+        "hash((self._dataset, tenant)) % self.partitions",
         "tests/unit/test_regroup.py::test_routing_depends_on_dataset_and_tenant_alone_and_never_changes",
     ),
     # --- shards ---------------------------------------------------------------------------------------------------
@@ -1986,5 +1987,40 @@ MUTATIONS = (
         "        self._tokens.take(token, now)",
         '        self._tokens.take(token, now)\n        self.failed("127.0.0.1")',
         "tests/unit/test_api_limits.py::test_li3_wrong_tokens_are_limited_by_address_and_a_good_one_is_not",
+    ),
+    Mutation(
+        "live-rested: what a table has is not added to it again",
+        _code("explore/live.py"),
+        "if block.offset < (progress.get(begin.app_id) or 0):",
+        "if block.offset < 0:",
+        f"{_LIVE}::test_rows_at_rest_are_not_added_again_and_repeats_are_dropped",
+    ),
+    Mutation(
+        "live-parked: what a parked table waits for lies before the sinks' position",
+        _code("explore/live.py"),
+        "if waits is not None and waits.topic_id == topic_id else",
+        "if False and waits is not None else",
+        f"{_LIVE}::test_a_parked_table_is_read_from_where_it_was_parked",
+    ),
+    Mutation(
+        "live-shards: rows wait wherever the tenant was routed to",
+        _code("explore/live.py"),
+        "places(dataset, tenant, routes, about.partitions)",
+        "places(dataset, tenant, (), about.partitions)",
+        f"{_LIVE}::test_rows_of_all_partitions_that_a_tenant_was_ever_routed_to_are_added",
+    ),
+    Mutation(
+        "live-bounded: what waits is not held without end",
+        _code("explore/live.py"),
+        "if found.bytes + rows.nbytes > self._settings.explore_live_bytes:",
+        "if found.bytes < 0:",
+        f"{_LIVE}::test_what_is_held_has_an_end_and_it_is_said",
+    ),
+    Mutation(
+        "stored-whole: positions and parked outlets are told of one moment",
+        _code("kafka/stored.py"),
+        "home.since[key] = message.value()",
+        "home.values[key] = message.value() or b''",
+        "tests/unit/test_stored_positions.py::test_st1_a_transaction_that_has_come_in_part_is_not_told_of",
     ),
 )

@@ -170,6 +170,7 @@ def test_sql_may_be_the_whole_body(api: Client) -> None:
         ({"sql": "SELECT 1", "dataset": "http_requests"}, "either"),
         ({"sql": "SELECT 1", "where": {}}, "say it in the SQL"),
         ({"sql": "SELECT 1", "limit": 0}, "limit is a number"),
+        ({"sql": "SELECT 1", "live": "yes"}, "live is true or false"),
         ({"sql": "SELECT 1", "limit": True}, "limit is a number"),
         ({"sql": "SELECT 1", "tenant": "globex"}, "no 'tenant' in a query"),
         ({"sql": 7}, "sql is a text"),

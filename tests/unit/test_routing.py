@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from logflume import contract
 from logflume.block import marker
 from logflume.block.sorted import decode_sorted
 from logflume.errors import Retryable, Unconfigured
 from logflume.model import Route, load
+from logflume.model.route import places
 from logflume.sort.gather import Gatherer
 from logflume.sort.regroup import Cover, Regrouper
 from logflume.sort.routes import RoutesInForce
@@ -159,3 +162,13 @@ def test_who_waits_for_long_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     source.present = generation(7)
     thread.join(20)
     assert not routes.waiting
+
+
+@given(
+    st.lists(st.builds(lambda n, at: Route(7, n, TOPIC_ID, (at,) * 8), st.integers(1, 16), st.integers(0, 99))),
+    st.sampled_from(["acme", "bell", "cyan"]),
+)
+def test_rows_lie_nowhere_but_where_they_are_looked_for(routes: list[Route], tenant: str) -> None:
+    ingest, offsets = (each.ravel() for each in np.meshgrid(np.arange(8, dtype=np.int32), np.arange(100)))
+    lying = ROUTING.partitions_of(tenant, routes, TOPIC_ID, ingest, offsets)
+    assert set(lying.tolist()) <= places("events", tenant, routes, PARTITIONS)

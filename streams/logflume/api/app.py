@@ -211,6 +211,7 @@ class Api:
     async def _find(self, request: Request, who: Caller) -> Response:
         """The records that have the id, in each of the tenant's datasets that has one and rows at rest."""
         id, only = request.path_params["id"], request.query_params.get("dataset", "")
+        live = request.query_params.get("live", "") == "true"
         wanted = [only] if only else sorted(self._source.current().tenants[who.tenant].datasets)
         found = []
         for name in wanted:
@@ -219,7 +220,7 @@ class Api:
                 continue
             sql = question.filtered({"where": {"key": dataset.id_field, "operator": "eq", "value": id}}, dataset)
             try:
-                whole = await self._runner.whole(request, who.tenant, Question(sql, ALWAYS, _MOST_FOUND))
+                whole = await self._runner.whole(request, who.tenant, Question(sql, ALWAYS, _MOST_FOUND, live))
             except NoTable:
                 continue
             found += [{"dataset": name, "record": each} for each in whole.rows]

@@ -20,7 +20,7 @@ from logflume.table.schema import DATE, file_schema
 MOST_BYTES: Final = 1_000_000
 _SQL: Final = ("text/plain", "application/sql")
 _MOST_FREE: Final = 1_000
-_MEMBERS: Final = {"sql", "dataset", "where", "q", "fields", "order", "limit", "since", "until"}
+_MEMBERS: Final = {"sql", "dataset", "where", "q", "fields", "order", "limit", "since", "until", "live"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Question:
     sql: str
     span: Span
     limit: int
+    live: bool = False
+    """Whether the rows count that still wait in Kafka."""
 
 
 async def read(request: Request, datasets: Mapping[str, Dataset], now: datetime, most_rows: int) -> Question:
@@ -40,6 +42,8 @@ async def read(request: Request, datasets: Mapping[str, Dataset], now: datetime,
         asked: dict[str, Any] = {"sql": _text(body)} | dict(request.query_params)
         if "limit" in asked and asked["limit"].isascii() and asked["limit"].isdigit():
             asked["limit"] = int(asked["limit"])
+        if "live" in asked:
+            asked["live"] = {"true": True, "false": False}.get(asked["live"], asked["live"])
     elif media == "application/json":
         asked = _object(body)
     else:
@@ -54,13 +58,16 @@ async def read(request: Request, datasets: Mapping[str, Dataset], now: datetime,
     limit = asked.get("limit", LIMIT)
     if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= most_rows:
         raise Problem(400, "not-read", f"limit is a number from 1 to {most_rows}")
+    live = asked.get("live", False)
+    if not isinstance(live, bool):
+        raise Problem(400, "not-read", "live is true or false")
     if ("sql" in asked) == ("dataset" in asked):
         raise Problem(400, "not-read", 'a query has either "sql", or a "dataset" and what of it is wanted')
     if "sql" in asked:
         if extra := sorted({"where", "q", "fields", "order"} & set(asked)):
             raise Problem(400, "not-read", f"{extra[0]!r} goes with a dataset, not with sql: say it in the SQL")
-        return Question(_string(asked, "sql"), found, limit)
-    return Question(filtered(asked, named(datasets, _string(asked, "dataset"))), found, limit)
+        return Question(_string(asked, "sql"), found, limit, live)
+    return Question(filtered(asked, named(datasets, _string(asked, "dataset"))), found, limit, live)
 
 
 async def sql(request: Request) -> str:

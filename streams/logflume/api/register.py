@@ -96,6 +96,8 @@ class Query:
                     "of_bytes": scanned.of_bytes,
                 },
             }
+            if (waiting := self.answer.waiting) is not None:
+                told["live"] = {"rows": waiting.rows, "bytes": waiting.bytes, "partial": waiting.partial or None}
         return told if self.problem is None else told | {"problem": self.problem}
 
 

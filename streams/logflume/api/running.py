@@ -77,7 +77,9 @@ class Runner:
             act.queries.append(query)
         try:
             entering = running.stack.enter_async_context(
-                self._engine.query(tenant, asked.sql, limit=asked.limit, span=asked.span, began=query.runs)
+                self._engine.query(
+                    tenant, asked.sql, limit=asked.limit, span=asked.span, live=asked.live, began=query.runs
+                )
             )
             query.waiting = asyncio.create_task(entering)
             return running, await _while_there(request, query.waiting)

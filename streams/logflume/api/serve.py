@@ -23,6 +23,7 @@ from logflume.config import opened as opened_source
 from logflume.config.telling import in_force
 from logflume.errors import Unconfigured
 from logflume.explore.engine.engine import Engine
+from logflume.explore.live import Live
 from logflume.kafka.status import Condition, Reporter
 from logflume.model import Datasets
 from logflume.settings import Settings
@@ -49,7 +50,8 @@ async def _serve(settings: Settings, datasets: Datasets, source: Source, clock: 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    engine = Engine(settings, Store.from_settings(settings), datasets)
+    live = Live(settings, source)
+    engine = Engine(settings, Store.from_settings(settings), datasets, live=live)
     audit = Audit.opened(settings, datasets, source, clock)
     listener = Listener(
         Api(settings, datasets, source, engine, clock, audit).application(),
@@ -73,6 +75,7 @@ async def _serve(settings: Settings, datasets: Datasets, source: Source, clock: 
         finally:
             await listener.stop()
             await engine.close()
+            await asyncio.to_thread(live.close)
 
 
 def _ready(source: Source, listener: Listener) -> str | None:

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from logflume.cli.listing import json_text, printable
 from logflume.errors import Misconfigured
+from logflume.explore.live import Waiting
 from logflume.explore.plain import distinct, harmless, values
 from logflume.explore.query import Scanned
 
@@ -66,6 +67,16 @@ def say_scanned(scanned: Scanned, rows: int, seconds: float) -> None:
         f"{scanned.of_files:,} files, {megabytes(scanned.bytes)} of {megabytes(scanned.of_bytes)}",
         file=sys.stderr,
     )
+
+
+def say_waiting(waiting: Waiting | None) -> None:
+    """Tell people, on stderr, what a ``--live`` answer added, and what it may lack."""
+    if waiting is None:
+        return
+    if waiting.rows:
+        print(f"{waiting.rows:,} {'row' if waiting.rows == 1 else 'rows'} waited in Kafka", file=sys.stderr)
+    if waiting.partial:
+        print(f"More rows may wait in Kafka: {waiting.partial}", file=sys.stderr)
 
 
 def megabytes(size: int) -> str:

@@ -11,6 +11,7 @@ import typer
 from logflume import contract
 from logflume.cli import answer
 from logflume.cli.listing import AsJson, json_text, printable
+from logflume.cli.waiting import waiting_rows
 from logflume.errors import LogflumeError
 from logflume.explore import query
 from logflume.explore.find import find
@@ -24,6 +25,7 @@ def command(
     id: Annotated[str, typer.Argument(help="The record's id, such as a RayID.")],
     tenant: Annotated[str, typer.Option(help="Whose tables.")],
     dataset: Annotated[str | None, typer.Option(help="Only this dataset's.")] = None,
+    live: Annotated[bool, typer.Option("--live", help="Look also among the rows that still wait in Kafka.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Find a tenant's records by their id, in all datasets that have one; exit with 1 when there is none.
@@ -34,8 +36,12 @@ def command(
     contracted = datasets.load(contract.find(settings.topics_dir))
     start = time.monotonic()
     records = []
-    with query.opened(settings, Store.from_settings(settings), contracted) as explorer:
-        for found in find(explorer, contracted, tenant, id, dataset):
+    with (
+        waiting_rows(settings, contracted, live) as waiting,
+        query.opened(settings, Store.from_settings(settings), contracted, live=waiting) as explorer,
+    ):
+        for found in find(explorer, contracted, tenant, id, dataset, live=live):
+            answer.say_waiting(found.waiting)
             here = to_records(found.rows)
             records += [{"dataset": found.dataset, "record": record} for record in here]
             if as_json:

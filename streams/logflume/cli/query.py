@@ -11,6 +11,7 @@ import typer
 
 from logflume import contract
 from logflume.cli import answer
+from logflume.cli.waiting import waiting_rows
 from logflume.explore import query, span
 from logflume.model import dataset
 from logflume.settings import Settings
@@ -23,6 +24,7 @@ def command(
     since: Annotated[str, typer.Option(help="Rows from this time on: 2026-11-29T10:00Z, or 15m, 2h, 7d ago.")] = "",
     until: Annotated[str, typer.Option(help="Rows before this time, likewise.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="Rows at most, when the query has no LIMIT.")] = query.LIMIT,
+    live: Annotated[bool, typer.Option("--live", help="Add the rows that still wait in Kafka.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")] = False,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print CSV; text that a spreadsheet would run gets a ' before it.")
@@ -35,12 +37,14 @@ def command(
     asked = span.read(since, until, datetime.now(UTC))
     start = time.monotonic()
     with (
-        query.opened(settings, Store.from_settings(settings), datasets) as explorer,
-        explorer.query(tenant, sql, limit, asked) as result,
+        waiting_rows(settings, datasets, live) as waiting,
+        query.opened(settings, Store.from_settings(settings), datasets, live=waiting) as explorer,
+        explorer.query(tenant, sql, limit, asked, live=live) as result,
     ):
         rows = answer.show(result.batches, result.schema, form)
         if form is answer.Form.TABLE or result.limited:
             answer.say_scanned(result.scanned, rows, time.monotonic() - start)
+        answer.say_waiting(result.waiting)
     if result.limited:
         print(
             f"There are more rows: this is the limit of {result.limit:,}. Write a LIMIT, or give --limit.",

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from logflume.errors import Refused
 from logflume.explore.filters import quoted
+from logflume.explore.live import Waiting
 from logflume.explore.query import Explorer, NoTable, Scanned
 from logflume.model.dataset import Dataset
 
@@ -22,10 +23,17 @@ class Found:
     dataset: str
     rows: pa.Table
     scanned: Scanned
+    waiting: Waiting | None = None
 
 
 def find(
-    explorer: Explorer, datasets: Mapping[str, Dataset], tenant: str, id: str, dataset: str | None = None
+    explorer: Explorer,
+    datasets: Mapping[str, Dataset],
+    tenant: str,
+    id: str,
+    dataset: str | None = None,
+    *,
+    live: bool = False,
 ) -> Iterator[Found]:
     """Search the tenant's tables whose dataset has an id field, or the one named, and yield what each holds.
 
@@ -42,8 +50,8 @@ def find(
             continue
         sql = f'SELECT * FROM {name} WHERE "{field}" = {quoted(id)}'
         try:
-            with explorer.query(tenant, sql, _MOST) as result:
-                found = Found(name, result.read_all(), result.scanned)
+            with explorer.query(tenant, sql, _MOST, live=live) as result:
+                found = Found(name, result.read_all(), result.scanned, result.waiting)
         except NoTable:
             if dataset is not None:
                 raise

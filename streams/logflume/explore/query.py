@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from logflume.explore.engine.engine import LIMIT, Answer, Engine, Scanned
 from logflume.explore.engine.forks import Forks
+from logflume.explore.live import Live, Waiting
 from logflume.explore.snapshots import NoTable
 from logflume.explore.span import ALWAYS, Span
 from logflume.model.dataset import Dataset
@@ -44,6 +45,11 @@ class Result:
         return self._answer.limited
 
     @property
+    def waiting(self) -> Waiting | None:
+        """What was added that still waits in Kafka; None when that was not asked for."""
+        return self._answer.waiting
+
+    @property
     def scanned(self) -> Scanned:
         """What was read so far."""
         return self._answer.scanned
@@ -61,9 +67,11 @@ class Explorer:
         self._loop = loop
 
     @contextmanager
-    def query(self, tenant: str, sql: str, limit: int = LIMIT, span: Span = ALWAYS) -> Iterator[Result]:
+    def query(
+        self, tenant: str, sql: str, limit: int = LIMIT, span: Span = ALWAYS, *, live: bool = False
+    ) -> Iterator[Result]:
         """Run one SELECT (see ``Engine.query``); it ends with the block."""
-        asked = self._engine.query(tenant, sql, limit=limit, span=span)
+        asked = self._engine.query(tenant, sql, limit=limit, span=span, live=live)
         answer = self._loop.run_until_complete(asked.__aenter__())
         try:
             yield Result(answer, self._loop)
@@ -73,12 +81,17 @@ class Explorer:
 
 @contextmanager
 def opened(
-    settings: Settings, store: Store, datasets: Mapping[str, Dataset], *, forks: Forks | None = None
+    settings: Settings,
+    store: Store,
+    datasets: Mapping[str, Dataset],
+    *,
+    forks: Forks | None = None,
+    live: Live | None = None,
 ) -> Iterator[Explorer]:
     """Give an explorer of the store's tables, until the end of the block."""
     loop = asyncio.new_event_loop()
     try:
-        engine = Engine(settings, store, datasets, forks=forks)
+        engine = Engine(settings, store, datasets, forks=forks, live=live)
         try:
             loop.run_until_complete(engine.start())
             yield Explorer(engine, loop)

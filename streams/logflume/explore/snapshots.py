@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from logflume.errors import LogflumeError
+from logflume.errors import LogflumeError, Retryable
 from logflume.explore.bounds import Bounds, Value
 from logflume.explore.gateway import Object
 from logflume.explore.plain import plain_schema
@@ -30,6 +30,13 @@ from logflume.table.store import Store
 _KEPT: Final = 500
 _ROUNDED: Final = pa.scalar(999, pa.duration("us"))
 """Delta's logs may hold times cut to milliseconds (delta-rs's own writers do): a file's last row may be this later."""
+
+_FILES: Final = {
+    "path": pa.string(),
+    "size_bytes": pa.int64(),
+    "num_records": pa.int64(),
+    f"partition.{DATE}": pa.date32(),
+}
 
 
 class NoTable(LogflumeError):
@@ -113,6 +120,12 @@ class Snapshots:
 
     def read(self, tenant: str, dataset: str) -> Snapshot:
         """Return the newest snapshot. Raises ``NoTable``, ``Retryable``, ``Refused``."""
+        return self.read_with(tenant, dataset, ())[0]
+
+    def read_with(
+        self, tenant: str, dataset: str, app_ids: Collection[str]
+    ) -> tuple[Snapshot, Mapping[str, int | None]]:
+        """Return the newest snapshot, and the ``txn`` version of each of ``app_ids`` in it; raises as ``read``."""
         path = self._store.table(tenant, dataset)
         with self._lock:
             known = self._known.pop(path, None)  # whoever asks meanwhile reads it whole: a handle is one thread's
@@ -130,11 +143,20 @@ class Snapshots:
             schema = plain_schema(pa.schema(table.schema().to_arrow()))
             anchor = log.anchor(self._store, path, table.version())
             known = _Known(table, anchor, Snapshot(path, table.version(), schema, files))
+        try:
+            progress = {app_id: table.transaction_version(app_id) for app_id in app_ids}
+        except (DeltaError, OSError) as error:
+            raise Retryable(f"{self._store.uri(path)}: its progress could not be read: {error}") from error
         with self._lock:
             self._known[path] = known
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
-        return known.snapshot
+        return known.snapshot, progress
+
+    def nothing(self, tenant: str, dataset: str) -> Snapshot:
+        """Return what stands for a table that does not exist yet: no files, no columns, version -1."""
+        files = pa.table({name: pa.array([], type) for name, type in _FILES.items()})
+        return Snapshot(self._store.table(tenant, dataset), -1, pa.schema([]), files)
 
     def forget(self, path: str) -> None:
         """Have the table at ``path`` read whole the next time."""

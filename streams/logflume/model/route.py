@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 MOST_SHARDS = 64
@@ -34,3 +36,20 @@ class Retired:
     tenant: str
     dataset: str
     routes: tuple[Route, ...]
+
+
+def home(dataset: str, tenant: str, partitions: int) -> int:
+    """Return the sorted partition of a tenant without routes: CRC-32 of dataset and tenant, modulo the count."""
+    return zlib.crc32(tenant.encode(), zlib.crc32(dataset.encode())) % partitions
+
+
+def spread(shards: int, partitions: int) -> int:
+    """Return how far apart shards lie: in partitions of their own; a sink that has the one seldom has them all."""
+    return max(1, partitions // shards)
+
+
+def places(dataset: str, tenant: str, routes: Iterable[Route], partitions: int) -> frozenset[int]:
+    """Return the sorted partitions on which rows of a tenant may lie that has these routes."""
+    at = home(dataset, tenant, partitions)
+    steps = {shard * spread(route.shards, partitions) for route in routes for shard in range(route.shards)}
+    return frozenset((at + step) % partitions for step in {0, *steps})

@@ -21,6 +21,10 @@ class Explore(Stage, title="Explore"):
     explore_memory_bytes: ByteSize = Field(
         mb(512), ge=16_000_000, description="Memory of a query for its rows; its process has 256 MB more for itself."
     )
+    explore_live_bytes: ByteSize = Field(
+        mb(64), ge=1_000_000, description="Most rows, in bytes, that one `live` query adds of those that wait in Kafka."
+    )
+    explore_live_seconds: float = Field(5.0, gt=0, description="How long one `live` query reads them from Kafka.")
     explore_rows: int = Field(1_000_000, ge=1, description="Most rows of an answer, whatever its LIMIT says.")
     explore_threads: int = Field(2, ge=1, le=64, description="Threads that a query computes with.")
     explore_sandbox: Literal["on", "off"] = Field(

@@ -9,7 +9,6 @@ A tenant too big for one partition has routes: changes of its shards, each of wh
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from logflume.model import Route
+from logflume.model.route import home, spread
 
 Routes = Mapping[str, Sequence[Route]]
 """The routes of a dataset's tenants, of those only that have some (``Configuration.routes``)."""
@@ -32,16 +32,16 @@ class Routing:
 
     def __init__(self, dataset: str, partitions: int) -> None:
         self.partitions = partitions
-        self._salt = zlib.crc32(dataset.encode())
+        self._dataset = dataset
         self._known: dict[str, int] = {}
 
     def partition(self, tenant: str) -> int:
-        """Return the partition that holds all rows of ``tenant``: CRC-32 of dataset and tenant, modulo the count."""
+        """Return the partition that holds all rows of ``tenant`` (``home``)."""
         found = self._known.get(tenant)
         if found is None:
             if len(self._known) >= _CACHED_TENANTS:
                 self._known.clear()
-            found = self._known[tenant] = zlib.crc32(tenant.encode(), self._salt) % self.partitions
+            found = self._known[tenant] = home(self._dataset, tenant, self.partitions)
         return found
 
     def partitions_of(
@@ -55,8 +55,8 @@ class Routing:
         """Return the partition of each row of a tenant with ``routes``, by its ingest partition and offset.
 
         The last route that holds at a row's offset counts. Of n shards, ingest partition p feeds shard p mod n; shard s
-        is the partition at ``base + s * (partitions // n)``, so shards lie in partitions of their own, and far apart:
-        a sink that has the one seldom has them all. Shard 0 is the partition of a tenant without routes.
+        is the partition at ``base + s * (partitions // n)`` (``spread``). Shard 0 is the partition of a tenant without
+        routes.
         """
         base = self.partition(tenant)
         found = np.full(len(offsets), base, np.int64)
@@ -66,6 +66,6 @@ class Routing:
             starts = np.array(route.starts, np.int64)
             known = ingest < len(starts)
             holds = known & (offsets >= starts[np.where(known, ingest, 0)])
-            spread = max(1, self.partitions // route.shards)
-            found = np.where(holds, (base + (ingest % route.shards) * spread) % self.partitions, found)
+            apart = spread(route.shards, self.partitions)
+            found = np.where(holds, (base + (ingest % route.shards) * apart) % self.partitions, found)
         return found

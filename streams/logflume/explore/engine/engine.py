@@ -29,9 +29,10 @@ from logflume.explore.engine.forks import Child, Forks
 from logflume.explore.engine.frames import TableTask, Task
 from logflume.explore.engine.turns import Turns
 from logflume.explore.gateway import Gateway, Object, Pass
+from logflume.explore.live import Live, Waiting, together
 from logflume.explore.plain import plain_schema
 from logflume.explore.rewrite import rewrite
-from logflume.explore.snapshots import Snapshot, Snapshots
+from logflume.explore.snapshots import NoTable, Snapshot, Snapshots
 from logflume.explore.span import ALWAYS, Span
 from logflume.model.dataset import Dataset
 from logflume.model.tenant import check_tenant_name
@@ -93,9 +94,14 @@ class Answer:
         return Scanned(len(made.opened), sum(s.files.num_rows for s in of), made.bytes, sum(s.size for s in of))
 
     @property
+    def waiting(self) -> Waiting | None:
+        """What was added that still waits in Kafka; None when that was not asked for."""
+        return self._run.waiting
+
+    @property
     def versions(self) -> Mapping[str, int]:
         """By table the version that is read."""
-        return {name: snapshot.version for name, snapshot in self._run.snapshots.items()}
+        return {name: each.version for name, each in self._run.snapshots.items() if each.version >= 0}
 
     async def batches(self) -> AsyncIterator[pa.RecordBatch]:
         """Yield the rows as they come. Raises what ended the query."""
@@ -119,10 +125,18 @@ class Answer:
 class _Run:
     """The state of one query, between its parts."""
 
-    def __init__(self, child: Child, made: Pass, snapshots: Mapping[str, Snapshot], deadline: float) -> None:
+    def __init__(
+        self,
+        child: Child,
+        made: Pass,
+        snapshots: Mapping[str, Snapshot],
+        waiting: Waiting | None,
+        deadline: float,
+    ) -> None:
         self.child = child
         self.made = made
         self.snapshots = snapshots
+        self.waiting = waiting
         self.deadline = deadline
         self.cancelled = False
 
@@ -135,15 +149,22 @@ class Engine:
     """See E1 to E4. ``start`` and ``close`` once each; for one event loop."""
 
     def __init__(
-        self, settings: Settings, store: Store, datasets: Mapping[str, Dataset], *, forks: Forks | None = None
+        self,
+        settings: Settings,
+        store: Store,
+        datasets: Mapping[str, Dataset],
+        *,
+        forks: Forks | None = None,
+        live: Live | None = None,
     ) -> None:
-        """``forks``: somebody else's, who closes them."""
+        """``forks``: somebody else's, who closes them. ``live``: for queries that want what waits in Kafka."""
         self._settings = settings
         self._datasets = datasets
         self._snapshots = Snapshots(store)
         self._gateway = Gateway(store)
         self._forks = forks or Forks()
         self._own_forks = forks is None
+        self._live = live
         self._confined = settings.explore_sandbox == "on"
         self.turns = Turns(settings.explore_queries, settings.explore_tenant_queries, settings.explore_waiting)
 
@@ -169,26 +190,34 @@ class Engine:
         *,
         limit: int = LIMIT,
         span: Span = ALWAYS,
+        live: bool = False,
         began: Callable[[Answer], None] = lambda _: None,
     ) -> AsyncIterator[Answer]:
         """Run one SELECT over the tenant's tables, which are named as their datasets, and end it with the block.
 
         ``limit`` cuts a query that has no LIMIT of its own, ``explore_rows`` any. ``span``: what it sees of its tables.
+        ``live`` adds the rows that still wait in Kafka (see ``explore.live``).
         ``began`` hears when it runs; the block is entered with its first rows, or its end.
         Raises ``Refused`` for what must not run, ``NoTable``, ``Busy``, ``Retryable`` when the store fails.
         """
         check_tenant_name(tenant)
         checked, text = await asyncio.to_thread(self._checked, sql)  # 100,000 characters take a second
         async with self.turns.of(tenant):
-            snapshots = await asyncio.to_thread(self._read, tenant, checked)
+            if live:
+                snapshots, waiting = await asyncio.to_thread(self._read_live, tenant, checked)
+            else:
+                snapshots, waiting = await asyncio.to_thread(self._read, tenant, checked), {}
             most = self._settings.explore_rows if checked.limited else min(limit, self._settings.explore_rows)
             # A comment at the end of the query must not swallow the limit. One row more tells whether the limit cut.
             text = text if checked.limited else f"{text}\nLIMIT {most + 1}"
             objects, tables = self._handed(checked, snapshots, span)
+            for name, each in waiting.items():
+                objects |= each.objects(name)
             made = self._gateway.admit(objects)
             try:
                 child = await self._forks.child()
-                run = _Run(child, made, snapshots, time.monotonic() + self._settings.explore_seconds)
+                deadline = time.monotonic() + self._settings.explore_seconds
+                run = _Run(child, made, snapshots, together(waiting.values()) if live else None, deadline)
                 try:
                     async with self._running(run, self._task(text, tables, made.key)) as (schema, batches):
                         answer = Answer(schema, batches, run, most)
@@ -206,6 +235,23 @@ class Engine:
 
     def _read(self, tenant: str, checked: Checked) -> dict[str, Snapshot]:
         return {name: self._snapshots.read(tenant, name) for name in sorted(checked.tables)}
+
+    def _read_live(self, tenant: str, checked: Checked) -> tuple[dict[str, Snapshot], dict[str, Waiting]]:
+        """Snapshots, and what each lacks that waits in Kafka: looked up in the order that LI1 of ``live`` wants."""
+        if self._live is None:
+            raise Refused("there is no Kafka here whose waiting rows could be added")
+        snapshots, waiting = {}, {}
+        for name in sorted(checked.tables):
+            begins = self._live.begin(tenant, name)
+            progress: Mapping[str, int | None] = {}
+            try:
+                snapshots[name], progress = self._snapshots.read_with(tenant, name, [each.app_id for each in begins])
+            except NoTable:
+                if not begins:
+                    raise
+                snapshots[name] = self._snapshots.nothing(tenant, name)
+            waiting[name] = self._live.read(begins, progress, tenant, self._datasets[name])
+        return snapshots, waiting
 
     def _handed(
         self, checked: Checked, snapshots: Mapping[str, Snapshot], span: Span

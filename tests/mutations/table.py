@@ -2023,4 +2023,25 @@ MUTATIONS = (
         "home.values[key] = message.value() or b''",
         "tests/unit/test_stored_positions.py::test_st1_a_transaction_that_has_come_in_part_is_not_told_of",
     ),
+    Mutation(
+        "saved-again: a change is made of what is there when it is made",
+        _code("api/saved.py"),
+        "change(now.entries), uuid",
+        "change({}), uuid",
+        "tests/unit/test_api_saved.py::test_sq2_of_many_changes_at_once_none_is_lost",
+    ),
+    Mutation(
+        "saved-unheard: a change that succeeded unheard is not made twice, nor told as failed",
+        _code("api/saved.py"),
+        "            return there.change == saved.change\n        there",
+        "            raise\n        there",
+        "tests/unit/test_api_saved.py::test_sq3_a_change_that_succeeded_unheard_is_found",
+    ),
+    Mutation(
+        "saved-precondition: a change says which state it means",
+        _code("api/saving.py"),
+        "    if match is None and (none is None or not may_be_new):",
+        "    if False:",
+        "tests/unit/test_api_saved.py::test_a_change_that_does_not_say_which_state_it_means_is_refused",
+    ),
 )

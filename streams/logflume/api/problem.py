@@ -48,6 +48,8 @@ _TITLES = {
     "busy": "Too many queries wait",
     "store-failed": "The object store failed",
     "unconfigured": "There is no configuration yet",
+    "precondition": "The request must say which state it changes",
+    "changed": "It has changed",
     "no-record": "The request could not be recorded",
     "too-many": "Too many requests",
     "failed": "The server failed",

@@ -50,6 +50,11 @@ async def read(request: Request, datasets: Mapping[str, Dataset], now: datetime,
         raise Problem(
             400, "not-read", f"the body is application/json, or SQL as {' or '.join(_SQL)}, not {media!r:.80}"
         )
+    return of(asked, datasets, now, most_rows)
+
+
+def of(asked: Mapping[str, Any], datasets: Mapping[str, Dataset], now: datetime, most_rows: int) -> Question:
+    """Return the question that a body's members ask. Raises ``Problem`` 400, ``Refused``."""
     if unknown := sorted(set(asked) - _MEMBERS):
         raise Problem(
             400, "not-read", f"there is no {unknown[0]!r:.80} in a query; there are {', '.join(sorted(_MEMBERS))}"
@@ -68,6 +73,14 @@ async def read(request: Request, datasets: Mapping[str, Dataset], now: datetime,
             raise Problem(400, "not-read", f"{extra[0]!r} goes with a dataset, not with sql: say it in the SQL")
         return Question(_string(asked, "sql"), found, limit, live)
     return Question(filtered(asked, named(datasets, _string(asked, "dataset"))), found, limit, live)
+
+
+async def body_of(request: Request) -> dict[str, Any]:
+    """Read a body that is an object of JSON. Raises ``Problem`` 400 and 413."""
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media != "application/json":
+        raise Problem(400, "not-read", f"the body is application/json, not {media!r:.80}")
+    return _object(await _body(request))
 
 
 async def sql(request: Request) -> str:

@@ -160,6 +160,7 @@ class Engine:
         """``forks``: somebody else's, who closes them. ``live``: for queries that want what waits in Kafka."""
         self._settings = settings
         self._datasets = datasets
+        self.store = store
         self._snapshots = Snapshots(store)
         self._gateway = Gateway(store)
         self._forks = forks or Forks()

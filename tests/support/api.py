@@ -75,7 +75,12 @@ class Client:
         if producer is not None:
             fakes: Any = {"make_producer": producer, "make_lookup": lambda _: FakeLookup(producer)}
             self.audit = Audit.opened(chosen, CONTRACT, self.source, SystemClock(), **fakes)  # type: ignore[arg-type]
-        self.api = Api(chosen, datasets, self.source, self.engine, clock, self.audit).application()  # type: ignore[arg-type]
+        self.made = Api(chosen, datasets, self.source, self.engine, clock, self.audit)  # type: ignore[arg-type]
+        self.renew()
+
+    def renew(self) -> None:
+        """Take up what was changed in ``made``."""
+        self.api = self.made.application()
 
     def close(self) -> None:
         """End what was started."""

@@ -32,9 +32,11 @@ from logflume.api.limits import Limits
 from logflume.api.problem import Problem
 from logflume.api.question import Question
 from logflume.api.register import Register
+from logflume.api.rejected import Rejected
 from logflume.api.running import Runner, Running
 from logflume.api.saved import SavedQueries
 from logflume.api.saving import Saving
+from logflume.api.usage import Usage
 from logflume.clock import Clock
 from logflume.config import Source
 from logflume.errors import LogflumeError
@@ -74,12 +76,15 @@ class Api:
         self._limits = Limits(settings, clock)
         self._register = Register(clock)
         self._runner = Runner(engine, self._register, clock)
+        self._engine = engine
+        self._rejected = Rejected(settings, clock) if settings.kafka_bootstrap else None
         self._saved = SavedQueries(engine.store, clock)
 
     def application(self) -> Starlette:
         """Return the ASGI application."""
         about = DatasetQuestions(self._datasets, self._runner, self._clock)
         saving = Saving(self._saved, self._datasets, self._clock, self._settings.explore_rows)
+        usage = Usage(self._source, self._engine.snapshots, self._runner, self._rejected, self._clock)
         routes = [
             self._route("/query", self._post_query, "POST", "query"),
             self._route("/query/{id}", self._get_query, "GET"),
@@ -91,6 +96,7 @@ class Api:
             self._route("/datasets/{dataset}/records/{coordinates}", about.record, "GET", "record"),
             self._route("/datasets/{dataset}/around/{coordinates}", about.around, "GET", "around"),
             self._route("/find/{id}", self._find, "GET", "find"),
+            self._route("/usage", usage.usage, "GET", "usage"),
             self._route("/saved", saving.list, "GET"),
             self._route("/saved/{name}", saving.get, "GET"),
             self._route("/saved/{name}", saving.put, "PUT", "save"),

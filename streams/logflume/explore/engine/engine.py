@@ -169,6 +169,11 @@ class Engine:
         self._confined = settings.explore_sandbox == "on"
         self.turns = Turns(settings.explore_queries, settings.explore_tenant_queries, settings.explore_waiting)
 
+    @property
+    def snapshots(self) -> Snapshots:
+        """The tables as queries see them."""
+        return self._snapshots
+
     async def start(self) -> Engine:
         """Begin; returns itself. Raises ``Misconfigured`` when queries can't be confined here."""
         if self._confined:

@@ -18,7 +18,7 @@ from logflume.kafka import client, topics
 from logflume.kafka.deadletters import marker
 from logflume.kafka.deadletters.ids import Ids
 from logflume.kafka.deadletters.letter import DeadLetter
-from logflume.kafka.deadletters.reading import Letters
+from logflume.kafka.deadletters.reading import Found, Letters
 from logflume.kafka.deliveries import Headers
 from logflume.settings import Settings
 
@@ -178,6 +178,12 @@ class Drawers:
                     yield Filed(
                         each.letter, each.digest, each.size, partition, each.at, each.number, each.timestamp_ms, done
                     )
+
+    def read_on(self, letters: Letters, partition: int, start: int, end: int) -> Iterator[Found]:
+        """Give the letters that become whole from ``start`` to ``end``; ``letters`` knows what came before."""
+        for message in self._messages(partition, start, end):
+            offset, at_ms = message.offset() or 0, message.timestamp()[1]
+            yield from letters.read(_bytes(message.value()), _headers(message), offset, at_ms)
 
     def _messages(self, partition: int, start: int, end: int) -> Iterator[Message]:
         """Every message from ``start`` to ``end``. What stands there may be a transaction's end, which nobody sees:

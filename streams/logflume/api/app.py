@@ -9,7 +9,10 @@ A4  Nothing is done for a request that is one too many (``limits``); every query
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -24,7 +27,7 @@ from starlette.types import Receive, Scope, Send
 from logflume import metrics
 from logflume.api import forms, problem, question
 from logflume.api.audit import Act, Audit, Recorded
-from logflume.api.caller import Caller, Denied, caller
+from logflume.api.caller import Caller, Denied
 from logflume.api.cloudflare import envelope, published
 from logflume.api.dataset import DatasetQuestions
 from logflume.api.forms import Form
@@ -36,6 +39,7 @@ from logflume.api.rejected import Rejected
 from logflume.api.running import Runner, Running
 from logflume.api.saved import SavedQueries
 from logflume.api.saving import Saving
+from logflume.api.session import Sessions
 from logflume.api.usage import Usage
 from logflume.clock import Clock
 from logflume.config import Source
@@ -44,6 +48,7 @@ from logflume.explore.engine.engine import Answer, Engine
 from logflume.explore.snapshots import NoTable
 from logflume.explore.span import ALWAYS
 from logflume.model.dataset import Dataset
+from logflume.model.tenant import Holder
 from logflume.settings import Settings
 
 PREFIX: Final = "/api/v1"
@@ -79,6 +84,9 @@ class Api:
         self._engine = engine
         self._rejected = Rejected(settings, clock) if settings.kafka_bootstrap else None
         self._saved = SavedQueries(engine.store, clock)
+        self.datasets = datasets
+        self.clock = clock
+        self.sessions = Sessions(settings, source, clock)
 
     def application(self) -> Starlette:
         """Return the ASGI application."""
@@ -91,6 +99,7 @@ class Api:
             self._route("/query/{id}", self._delete_query, "DELETE", "cancel"),
             self._route("/queries", self._get_queries, "GET"),
             self._route("/datasets", self._get_datasets, "GET"),
+            self._route("/tables", self._get_tables, "GET"),
             self._route("/datasets/{dataset}/fields", about.fields, "GET", "fields"),
             self._route("/datasets/{dataset}/histogram", about.histogram, "GET", "histogram"),
             self._route("/datasets/{dataset}/records/{coordinates}", about.record, "GET", "record"),
@@ -140,8 +149,20 @@ class Api:
 
     def _caller(self, request: Request) -> Caller:
         """Who asks, if it is not one time too many (A4)."""
+        with self._counted(request):
+            who = self.sessions.caller(request)
+        self._limits.take(who)
+        return who
+
+    def holder(self, request: Request, token: str) -> Holder:
+        """Return who signs in by a token, if he has not tried too often (A4). ``Problem`` 401, 403, 429."""
+        with self._counted(request):
+            return self.sessions.holder_of_token(token)
+
+    @contextmanager
+    def _counted(self, request: Request) -> Iterator[None]:
         try:
-            who = caller(request, self._source, self._clock)
+            yield
         except Denied as denied:
             self._limits.take(denied.who)
             raise
@@ -149,8 +170,6 @@ class Api:
             if wrong.status == 401:
                 self._limits.failed(request.client.host if request.client else "")
             raise
-        self._limits.take(who)
-        return who
 
     # --- queries ------------------------------------------------------------------------------------------------------
 
@@ -221,6 +240,12 @@ class Api:
             "retention_days": retention_days,
             "fields": fields,
         }
+
+    async def _get_tables(self, request: Request, who: Caller) -> Response:
+        """What is at rest in each of the tenant's datasets, as the newest commits have it."""
+        names = sorted(self._source.current().tenants[who.tenant].datasets)
+        told = await asyncio.gather(*(self._engine.stored(who.tenant, name) for name in names))
+        return forms.response({"tenant": who.tenant, "tables": [asdict(each) for each in told]})
 
     async def _find(self, request: Request, who: Caller) -> Response:
         """The records that have the id, in each of the tenant's datasets that has one and rows at rest."""

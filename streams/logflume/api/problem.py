@@ -38,6 +38,7 @@ class Problem(LogflumeError):
 _TITLES = {
     "no-token": "A token is wanted",
     "wrong-scope": "The token does not allow this",
+    "wrong-origin": "Asked from elsewhere",
     "not-found": "There is no such thing",
     "not-read": "The request can't be read",
     "not-acceptable": "No such form of answer",

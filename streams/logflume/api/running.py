@@ -21,6 +21,9 @@ from logflume.explore.plain import distinct
 _MOST_BYTES: Final = 32_000_000
 """Of an answer that is read whole before a byte of it is sent."""
 
+QUERIES: Final = "logflume.queries"
+"""In an ASGI scope: a list in which somebody in this process sees the queries of a request as they begin."""
+
 T = TypeVar("T")
 
 
@@ -75,6 +78,8 @@ class Runner:
         query = running.query
         if act := getattr(request.state, "act", None):
             act.queries.append(query)
+        if isinstance(watching := request.scope.get(QUERIES), list):
+            watching.append(query)
         try:
             entering = running.stack.enter_async_context(
                 self._engine.query(

@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Callable
 from functools import partial
 
 import structlog
+from starlette.types import ASGIApp
 
 from logflume import contract, health, metrics, model
 from logflume.api.app import Api
@@ -38,23 +40,28 @@ _HEADER_SECONDS = 10.0
 _log = structlog.get_logger(__name__)
 
 
-async def serve(settings: Settings) -> None:
+Front = Callable[[Api], ASGIApp]
+"""What stands before the API, and hands on to it what is its."""
+
+
+async def serve(settings: Settings, front: Front = Api.application) -> None:
     """Serve until SIGTERM or SIGINT. Raises ``Misconfigured``."""
     datasets = model.load(contract.find(settings.topics_dir))
     with opened_source(settings, datasets) as source:
-        await _serve(settings, datasets, source, SystemClock())
+        await _serve(settings, datasets, source, SystemClock(), front)
     _log.info("explore.ended")
 
 
-async def _serve(settings: Settings, datasets: Datasets, source: Source, clock: Clock) -> None:
+async def _serve(settings: Settings, datasets: Datasets, source: Source, clock: Clock, front: Front) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     live = Live(settings, source)
     engine = Engine(settings, Store.from_settings(settings), datasets, live=live)
     audit = Audit.opened(settings, datasets, source, clock)
+    api = Api(settings, datasets, source, engine, clock, audit)
     listener = Listener(
-        Api(settings, datasets, source, engine, clock, audit).application(),
+        front(api),
         Place("serve_", settings.serve_host, settings.serve_port, settings.serve_certificate, settings.serve_key),
         ConnectionLimits(_HEADER_BYTES, _HEADER_SECONDS, settings.serve_connections, metrics.EXPLORE_CONNECTIONS),
         idle_seconds=75,

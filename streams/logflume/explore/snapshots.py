@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +24,7 @@ from logflume.explore.bounds import Bounds, Value
 from logflume.explore.gateway import Object
 from logflume.explore.plain import plain_schema
 from logflume.explore.span import ALWAYS, Span
+from logflume.model.dataset import Dataset
 from logflume.table import log
 from logflume.table.schema import DATE
 from logflume.table.store import Store
@@ -62,6 +64,13 @@ class Snapshot:
         """Rows of all files."""
         return pc.sum(self.files.column("num_records")).as_py() or 0
 
+    def extreme(self, stated: str) -> datetime | None:
+        """Return the least of what the log has as ``min.…`` of each file, or the greatest of a ``max.…``."""
+        if stated not in self.files.schema.names:
+            return None
+        found: datetime | None = pc.min_max(self.files.column(stated))[stated[:3]].as_py()
+        return found
+
     def within(self, bounds: Bounds, span: Span = ALWAYS, time: str = "") -> pa.Table:
         """Return the files that may have rows within ``bounds`` and ``span``: those that the log does not exclude."""
         keep = np.ones(self.files.num_rows, dtype=bool)
@@ -99,6 +108,23 @@ class Snapshot:
             f"{name}/{DATE}={date}/{path.rpartition('/')[2]}": Object(f"{self.path}/{path}", size)
             for path, size, date in zip(paths, sizes, dates, strict=True)
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is at rest in a dataset: the first and last time that its rows have, and when the last of them arrived.
+
+    All of it as Delta's log has it, without opening a file; None where that says nothing, and without rows.
+    """
+
+    dataset: str
+    version: int | None = None
+    rows: int = 0
+    files: int = 0
+    bytes: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+    received: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +183,23 @@ class Snapshots:
         """Return what stands for a table that does not exist yet: no files, no columns, version -1."""
         files = pa.table({name: pa.array([], type) for name, type in _FILES.items()})
         return Snapshot(self._store.table(tenant, dataset), -1, pa.schema([]), files)
+
+    def stored(self, tenant: str, dataset: Dataset) -> Stored:
+        """Return what is at rest in a table; one that is not there has no rows. Raises ``Retryable``, ``Refused``."""
+        try:
+            found = self.read(tenant, dataset.name)
+        except NoTable:
+            return Stored(dataset.name)
+        return Stored(
+            dataset.name,
+            found.version,
+            found.rows,
+            found.files.num_rows,
+            found.size,
+            found.extreme(f"min.{dataset.time_field}"),
+            found.extreme(f"max.{dataset.time_field}"),
+            found.extreme("max._received"),
+        )
 
     def forget(self, path: str) -> None:
         """Have the table at ``path`` read whole the next time."""

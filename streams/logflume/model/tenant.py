@@ -147,6 +147,11 @@ class Configuration:
             return None
         return found
 
+    def holder_by_id(self, id: str, now_ns: int) -> Holder | None:
+        """Return whose token has this id at that time, for those who know by other means that it was shown."""
+        found = self._tokens.get(id)
+        return None if found is None or found.token.has_expired(now_ns) else found
+
     def allowed(self, text: str, scope: Scope, now_ns: int) -> str | None:
         """Return the tenant whose token this text is if the token allows ``scope`` at that time; else None."""
         found = self.holder(text, now_ns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ByteSize, Field
+from pydantic import ByteSize, Field, SecretStr
 
 from logflume.settings.stage import Stage, mb
 
@@ -36,4 +36,15 @@ class Explore(Stage, title="Explore"):
     serve_port: int = Field(8090, ge=0, le=65535, description="Port of the same; 0: any free one, logged.")
     serve_certificate: str = Field("", description="File of the certificate chain (PEM); empty: HTTP without TLS.")
     serve_key: str = Field("", description="File of the certificate's private key (PEM).")
+    serve_url: str = Field(
+        "",
+        description="Address under which browsers reach it, such as `https://logs.example.net` behind a proxy with "
+        "TLS; empty: that of each request.",
+    )
+    serve_session_key: SecretStr = Field(
+        SecretStr(""),
+        description="What sessions of the page are signed with, the same for all that serve it; empty: a random one, "
+        "and sessions end with the process.",
+    )
+    serve_session_hours: float = Field(12.0, gt=0, le=720, description="How long somebody stays signed in at most.")
     serve_connections: int = Field(1000, ge=1, description="Most open connections; then 503 is answered.")

@@ -32,7 +32,7 @@ from logflume.explore.gateway import Gateway, Object, Pass
 from logflume.explore.live import Live, Waiting, together
 from logflume.explore.plain import plain_schema
 from logflume.explore.rewrite import rewrite
-from logflume.explore.snapshots import NoTable, Snapshot, Snapshots
+from logflume.explore.snapshots import NoTable, Snapshot, Snapshots, Stored
 from logflume.explore.span import ALWAYS, Span
 from logflume.model.dataset import Dataset
 from logflume.model.tenant import check_tenant_name
@@ -234,6 +234,11 @@ class Engine:
                     child.end()
             finally:
                 self._gateway.dismiss(made)
+
+    async def stored(self, tenant: str, dataset: str) -> Stored:
+        """Return what is at rest in a tenant's table. Raises ``Retryable`` when the store fails."""
+        check_tenant_name(tenant)
+        return await asyncio.to_thread(self._snapshots.stored, tenant, self._datasets[dataset])
 
     def _checked(self, sql: str) -> tuple[Checked, str]:
         checked = check(sql, self._datasets)

@@ -1,0 +1,23 @@
+"""What a form sends."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import parse_qs
+
+from starlette.requests import Request
+
+from logflume.api.problem import Problem
+
+_MOST_BYTES: Final = 500_000
+
+
+async def form(request: Request) -> dict[str, str]:
+    """Return the fields of a form's body; the last of those of one name. ``Problem`` 413."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > _MOST_BYTES:
+            raise Problem(413, "not-read", f"a form has at most {_MOST_BYTES} bytes")
+    told = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
+    return {name: values[-1] for name, values in told.items()}

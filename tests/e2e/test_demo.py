@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
@@ -48,6 +50,13 @@ def test_the_demo_runs_counts_asks_and_leaves_a_stack_for_what_it_suggests(tmp_p
         )
         assert suggested.returncode == 0, suggested.stderr
         assert int(suggested.stdout.split()[-1]) > 50
+
+        [link] = re.findall(r"http://127\.0\.0\.1:\d+/sign-in#token=\S+", done.stdout)
+        address, _, token = link.partition("/sign-in#token=")
+        query = {"sql": "SELECT count(*) AS n FROM http_requests", "since": "2000-01-01T00:00:00Z"}
+        asked = httpx.post(f"{address}/api/v1/query", json=query, headers={"Authorization": f"Bearer {token}"}).json()
+        assert asked["rows"] == [{"n": int(suggested.stdout.split()[-1])}]
+        assert httpx.get(f"{address}/sign-in").status_code == 200
 
         log = tmp_path / "access.log"
         line = '192.0.2.1 - - [22/Nov/2026:12:00:00 +0000] "GET /{} HTTP/1.1" 200 17 "-" "curl/8"\n'

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from logflume import contract, model
-from logflume.demo import feed, job, show, walk, witness
+from logflume.demo import feed, job, page, show, walk, witness
 from logflume.demo.feed import Fed
 from logflume.demo.job import Objects
 from logflume.demo.judge import Check, Files, Verdict, active_files, judge
@@ -57,7 +57,7 @@ def run(given: GivenSettings, console: Console, *, records: int, seed: int, file
         steps = walk.attack(explorer, datasets, traffic) if file is None else walk.access_log(explorer, asking)
         for number, step in enumerate(steps, start=1):
             show.step(console, number, step)
-    show.what_next(console, asking, _objects(stack) / asking)
+    show.what_next(console, asking, _objects(stack) / asking, page.opened(stack, settings, asking))
     return True
 
 

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from logflume.demo.feed import Fed
 from logflume.demo.judge import Files, Verdict
+from logflume.demo.page import Page
 from logflume.demo.walk import Step
 
 
@@ -93,8 +94,11 @@ def step(console: Console, number: int, asked: Step) -> None:
     console.print(Text(said, "cyan") + Text(f"({asked.seconds * 1000:.0f} ms)", "dim"))
 
 
-def what_next(console: Console, tenant: str, objects: Path) -> None:
-    """Commands that work now, for the stack is still up."""
+def what_next(console: Console, tenant: str, objects: Path, page: Page | None) -> None:
+    """Where to look, and commands that work now, for the stack is still up."""
+    if page is not None:
+        _title(console, f"The same in a browser, signed in as {tenant} for twelve hours")
+        console.print(Text(f"  {page.sign_in}"), soft_wrap=True)
     _title(console, "The stack is still up. Try")
     commands = {
         f'logflume query "SELECT count(*) FROM http_requests" --tenant {tenant}': "ask with SQL",

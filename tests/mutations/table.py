@@ -2044,4 +2044,18 @@ MUTATIONS = (
         "    if False:",
         "tests/unit/test_api_saved.py::test_a_change_that_does_not_say_which_state_it_means_is_refused",
     ),
+    Mutation(
+        "recent-ended: when the data ended before the last minutes, its own last are meant",
+        _code("explore/recent.py"),
+        "NEVER < max(known) < begin",
+        "begin < max(known) < NEVER",
+        "tests/unit/test_explore_recent.py::test_re3_when_the_data_ended_before_it_is_its_own_last",
+    ),
+    Mutation(
+        "recent-word: a question that names a time itself is not narrowed",
+        _code("explore/recent.py"),
+        "    if any(_names_a_time(checked",
+        "    if False and any(_names_a_time(checked",
+        "tests/unit/test_explore_recent.py::test_re1_what_names_a_time_itself_is_taken_at_its_word",
+    ),
 )

@@ -66,7 +66,8 @@ class Client:
         self.source = Fixed()
         self.runner = runner
         self.store = store
-        chosen = Settings(**{"serve_token_requests": 0, "serve_tenant_requests": 0} | settings)
+        given = {"serve_token_requests": 0, "serve_tenant_requests": 0, "explore_recent_seconds": 0}
+        chosen = Settings(**given | settings)
         datasets = {"http_requests": SMALL} | ({} if producer is None else {AUDIT: CONTRACT[AUDIT]})
         self.engine = Engine(chosen, store, datasets, forks=forks())
         runner.run(self.engine.start())

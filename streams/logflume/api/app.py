@@ -45,6 +45,7 @@ from logflume.clock import Clock
 from logflume.config import Source
 from logflume.errors import LogflumeError
 from logflume.explore.engine.engine import Answer, Engine
+from logflume.explore.recent import Range
 from logflume.explore.snapshots import NoTable
 from logflume.explore.span import ALWAYS
 from logflume.model.dataset import Dataset
@@ -90,8 +91,8 @@ class Api:
 
     def application(self) -> Starlette:
         """Return the ASGI application."""
-        about = DatasetQuestions(self._datasets, self._runner, self._clock)
-        saving = Saving(self._saved, self._datasets, self._clock, self._settings.explore_rows)
+        about = DatasetQuestions(self._datasets, self._runner, self._engine, self._settings, self._clock)
+        saving = Saving(self._saved, self._datasets, self._clock, self._settings)
         usage = Usage(self._source, self._engine.snapshots, self._runner, self._rejected, self._clock)
         routes = [
             self._route("/query", self._post_query, "POST", "query"),
@@ -179,7 +180,7 @@ class Api:
         act.form = form.media
         if form.media in forms.FILES:
             act.kind = "export"
-        asked = await question.read(request, self._datasets, self._now(), self._settings.explore_rows)
+        asked = await question.read(request, self._datasets, self._now(), self._settings)
         return await self._answered(request, who.tenant, asked, form)
 
     async def _answered(self, request: Request, tenant: str, asked: Question, form: Form) -> Response:
@@ -189,7 +190,11 @@ class Api:
             running,
             self._written(running, answer, form),
             media_type=form.media,
-            headers={"Logflume-Query": running.query.id, "Cache-Control": "no-store"},
+            headers={
+                "Logflume-Query": running.query.id,
+                "Logflume-Range": _range(answer.range),
+                "Cache-Control": "no-store",
+            },
         )
 
     async def _written(self, running: Running, answer: Answer, form: Form) -> AsyncIterator[bytes]:
@@ -283,6 +288,12 @@ class _Streamed(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             await self._running.end(None)
+
+
+def _range(range: Range) -> str:
+    """As a header, for forms of answers that have no place for it: ISO 8601's interval, ``..`` for an open end."""
+    ends = (range.span.since, range.span.until)
+    return "/".join(".." if at is None else at.isoformat().replace("+00:00", "Z") for at in ends) + f"; why={range.why}"
 
 
 def _told(request: Request, found: Problem) -> Response:

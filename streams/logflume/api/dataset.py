@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -18,8 +19,11 @@ from logflume.api.running import Runner
 from logflume.clock import Clock
 from logflume.errors import Refused
 from logflume.explore import span
-from logflume.explore.span import ALWAYS, Span
+from logflume.explore.engine.engine import Engine
+from logflume.explore.recent import Range, Why
+from logflume.explore.span import ALWAYS, BEGINNING, Recent, Span
 from logflume.model.dataset import Dataset
+from logflume.settings import Settings
 from logflume.table.schema import DATE
 
 TOP: Final = 20
@@ -47,9 +51,13 @@ _OWN: Final = {
 class DatasetQuestions:
     """Endpoints, each for the caller's own tables."""
 
-    def __init__(self, datasets: Mapping[str, Dataset], runner: Runner, clock: Clock) -> None:
+    def __init__(
+        self, datasets: Mapping[str, Dataset], runner: Runner, engine: Engine, settings: Settings, clock: Clock
+    ) -> None:
         self._datasets = datasets
         self._runner = runner
+        self._engine = engine
+        self._settings = settings
         self._clock = clock
 
     async def fields(self, request: Request, who: Caller) -> Response:
@@ -90,10 +98,10 @@ class DatasetQuestions:
         if by:
             _plain(dataset, by, "by")
         condition = question.condition(asked, dataset)
-        if "since" in asked:
-            asked.setdefault("until", "now")
-        within = await self._bounded(request, who, dataset, self._span(asked), condition)
+        range = await self._range(who, dataset, asked, condition)
+        within = await self._bounded(request, who, dataset, range.span, condition)
         told: dict[str, Any] = {"dataset": dataset.name, "since": within.since, "until": within.until, "width": None}
+        told["range"] = range.told()
         if within.since is None or within.until is None:
             empty = {"by": by, "values": [], "other": []} if by else {}
             return forms.response(told | {"starts": [], "counts": []} | empty)
@@ -133,8 +141,19 @@ class DatasetQuestions:
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.now_ns() / 1e9, UTC)
 
-    def _span(self, asked: Mapping[str, Any]) -> Span:
-        return span.read(asked.get("since", ""), asked.get("until", ""), self._now())
+    def _span(self, asked: Mapping[str, Any]) -> Span | Recent:
+        recent = self._settings.explore_recent_seconds
+        return span.asked(asked.get("since", ""), asked.get("until", ""), self._now(), recent)
+
+    async def _range(self, who: Caller, dataset: Dataset, asked: dict[str, Any], condition: str) -> Range:
+        """What a histogram is about; what began at a time, and has no end, ends now."""
+        if asked.get("since", BEGINNING) != BEGINNING:
+            asked.setdefault("until", "now")
+        sql = f'SELECT 1 FROM "{dataset.name}"' + (f" WHERE {condition}" if condition else "")
+        range = await self._engine.range(who.tenant, sql, self._span(asked))
+        if range.why is Why.RECENT:
+            return replace(range, span=Span(range.span.since, self._now()))
+        return range
 
     async def _bounded(self, request: Request, who: Caller, dataset: Dataset, within: Span, condition: str) -> Span:
         """Give a time range both its ends, those of the data where it has none; it has none when there is no record."""

@@ -13,8 +13,9 @@ from starlette.requests import Request
 from logflume.api.problem import Problem
 from logflume.explore import filters, span
 from logflume.explore.engine.engine import LIMIT
-from logflume.explore.span import Span
+from logflume.explore.span import Recent, Span
 from logflume.model.dataset import Dataset
+from logflume.settings import Settings
 from logflume.table.schema import DATE, file_schema
 
 MOST_BYTES: Final = 1_000_000
@@ -28,13 +29,13 @@ class Question:
     """One query to run."""
 
     sql: str
-    span: Span
+    span: Span | Recent
     limit: int
     live: bool = False
     """Whether the rows count that still wait in Kafka."""
 
 
-async def read(request: Request, datasets: Mapping[str, Dataset], now: datetime, most_rows: int) -> Question:
+async def read(request: Request, datasets: Mapping[str, Dataset], now: datetime, settings: Settings) -> Question:
     """Read the body of ``POST /query``. Raises ``Problem`` 400 and 413, ``Refused``."""
     body = await _body(request)
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -50,16 +51,18 @@ async def read(request: Request, datasets: Mapping[str, Dataset], now: datetime,
         raise Problem(
             400, "not-read", f"the body is application/json, or SQL as {' or '.join(_SQL)}, not {media!r:.80}"
         )
-    return of(asked, datasets, now, most_rows)
+    return of(asked, datasets, now, settings)
 
 
-def of(asked: Mapping[str, Any], datasets: Mapping[str, Dataset], now: datetime, most_rows: int) -> Question:
+def of(asked: Mapping[str, Any], datasets: Mapping[str, Dataset], now: datetime, settings: Settings) -> Question:
     """Return the question that a body's members ask. Raises ``Problem`` 400, ``Refused``."""
     if unknown := sorted(set(asked) - _MEMBERS):
         raise Problem(
             400, "not-read", f"there is no {unknown[0]!r:.80} in a query; there are {', '.join(sorted(_MEMBERS))}"
         )
-    found = span.read(_string(asked, "since"), _string(asked, "until"), now)
+    recent = settings.explore_recent_seconds if "sql" not in asked or settings.explore_recent_sql == "on" else 0
+    found = span.asked(_string(asked, "since"), _string(asked, "until"), now, recent)
+    most_rows = settings.explore_rows
     limit = asked.get("limit", LIMIT)
     if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= most_rows:
         raise Problem(400, "not-read", f"limit is a number from 1 to {most_rows}")

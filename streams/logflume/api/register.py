@@ -88,6 +88,7 @@ class Query:
                 "row_count": self.answer.rows,
                 "limit": self.answer.limit,
                 "limited": self.answer.limited,
+                "range": self.answer.range.told(),
                 "versions": dict(self.answer.versions),
                 "scanned": {
                     "files": scanned.files,

@@ -21,6 +21,7 @@ from logflume.api.problem import Problem
 from logflume.api.saved import MOST, MOST_BYTES, Entry, SavedQueries, tag
 from logflume.clock import Clock
 from logflume.model.dataset import Dataset
+from logflume.settings import Settings
 
 MOST_NAME: Final = 100
 _MOST_NOTE: Final = 1_000
@@ -29,11 +30,11 @@ _MOST_NOTE: Final = 1_000
 class Saving:
     """Endpoints, each for the caller's own saved queries."""
 
-    def __init__(self, saved: SavedQueries, datasets: Mapping[str, Dataset], clock: Clock, most_rows: int) -> None:
+    def __init__(self, saved: SavedQueries, datasets: Mapping[str, Dataset], clock: Clock, settings: Settings) -> None:
         self._saved = saved
         self._datasets = datasets
         self._clock = clock
-        self._most_rows = most_rows
+        self._settings = settings
 
     async def list(self, request: Request, who: Caller) -> Response:
         """All of them, by name."""
@@ -95,7 +96,7 @@ class Saving:
         if not isinstance(note, str) or len(note) > _MOST_NOTE:
             raise Problem(400, "not-read", f"note is a text of at most {_MOST_NOTE} characters")
         now = datetime.fromtimestamp(self._clock.now_ns() / 1e9, UTC)
-        question.of(asked, self._datasets, now, self._most_rows)
+        question.of(asked, self._datasets, now, self._settings)
         at = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         entry = {"query": asked, "note": note, "changed": at, "by": who.token}
         try:

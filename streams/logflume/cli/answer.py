@@ -20,6 +20,7 @@ from logflume.errors import Misconfigured
 from logflume.explore.live import Waiting
 from logflume.explore.plain import distinct, harmless, values
 from logflume.explore.query import Scanned
+from logflume.explore.recent import Range
 
 _PIPE_WIDTH = 100_000  # characters; into a pipe nothing is cut or folded
 _CELL = 300  # characters of one value that people are shown
@@ -77,6 +78,13 @@ def say_waiting(waiting: Waiting | None) -> None:
         print(f"{waiting.rows:,} {'row' if waiting.rows == 1 else 'rows'} waited in Kafka", file=sys.stderr)
     if waiting.partial:
         print(f"More rows may wait in Kafka: {waiting.partial}", file=sys.stderr)
+
+
+def say_range(range: Range) -> None:
+    """Tell people, on stderr, which rows an answer is about."""
+    ends = [None if at is None else f"{at:%Y-%m-%d %H:%M:%S}Z" for at in (range.span.since, range.span.until)]
+    named = " ".join(f"{word} {at}" for word, at in zip(("from", "until"), ends, strict=True) if at)
+    print(f"Rows {named}: {range}." if named else f"All rows: {range}.", file=sys.stderr)
 
 
 def megabytes(size: int) -> str:

@@ -21,7 +21,9 @@ from logflume.table.store import Store
 def command(
     sql: Annotated[str, typer.Argument(help="One SELECT; tables are named as the datasets.")],
     tenant: Annotated[str, typer.Option(help="Whose tables.")],
-    since: Annotated[str, typer.Option(help="Rows from this time on: 2026-11-29T10:00Z, or 15m, 2h, 7d ago.")] = "",
+    since: Annotated[
+        str, typer.Option(help="Rows from this time on: 2026-11-29T10:00Z, or 15m, 2h, 7d ago, or beginning.")
+    ] = "",
     until: Annotated[str, typer.Option(help="Rows before this time, likewise.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="Rows at most, when the query has no LIMIT.")] = query.LIMIT,
     live: Annotated[bool, typer.Option("--live", help="Add the rows that still wait in Kafka.")] = False,
@@ -34,7 +36,8 @@ def command(
     form = answer.form(as_json, as_csv)
     settings = Settings()
     datasets = dataset.load(contract.find(settings.topics_dir))
-    asked = span.read(since, until, datetime.now(UTC))
+    recent = settings.explore_recent_seconds if settings.explore_recent_sql == "on" else 0
+    asked = span.asked(since, until, datetime.now(UTC), recent)
     start = time.monotonic()
     with (
         waiting_rows(settings, datasets, live) as waiting,
@@ -44,6 +47,8 @@ def command(
         rows = answer.show(result.batches, result.schema, form)
         if form is answer.Form.TABLE or result.limited:
             answer.say_scanned(result.scanned, rows, time.monotonic() - start)
+        if form is answer.Form.TABLE or result.range.chosen:
+            answer.say_range(result.range)
         answer.say_waiting(result.waiting)
     if result.limited:
         print(

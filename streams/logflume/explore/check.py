@@ -51,7 +51,7 @@ class Checked:
     """A query that may run. ``tables``: those it names; ``limited``: it has a LIMIT of its own, outermost.
 
     ``places``: of each table that stands once in it, where. ``aliases``: tables by what the query calls them; empty
-    for a name of several.
+    for a name of several. ``conditioned``: columns, by their names alone, that stand in any condition on rows.
     """
 
     sql: str
@@ -59,6 +59,7 @@ class Checked:
     limited: bool
     places: Mapping[str, exp.Table] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    conditioned: frozenset[str] = frozenset()
 
 
 def check(sql: str, tables: Collection[str]) -> Checked:
@@ -84,7 +85,13 @@ def check(sql: str, tables: Collection[str]) -> Checked:
             aliases[table.alias_or_name] = ""
     limited = query.args.get("limit") is not None or query.args.get("fetch") is not None
     once = {name: at[0] for name, at in places.items() if len(at) == 1}
-    return Checked(_without_semicolon(sql), frozenset(places), limited, once, aliases)
+    return Checked(_without_semicolon(sql), frozenset(places), limited, once, aliases, _conditioned(query))
+
+
+def _conditioned(query: exp.Query) -> frozenset[str]:
+    conditions = [*query.find_all(exp.Where, exp.Having, exp.Qualify, exp.Filter)]
+    conditions += [on for join in query.find_all(exp.Join) if (on := join.args.get("on")) is not None]
+    return frozenset(column.name for each in conditions for column in each.find_all(exp.Column))
 
 
 def _without_semicolon(sql: str) -> str:

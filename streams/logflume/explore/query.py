@@ -11,8 +11,9 @@ import pyarrow as pa
 from logflume.explore.engine.engine import LIMIT, Answer, Engine, Scanned
 from logflume.explore.engine.forks import Forks
 from logflume.explore.live import Live, Waiting
+from logflume.explore.recent import Range
 from logflume.explore.snapshots import NoTable
-from logflume.explore.span import ALWAYS, Span
+from logflume.explore.span import ALWAYS, Recent, Span
 from logflume.model.dataset import Dataset
 from logflume.settings import Settings
 from logflume.table.store import Store
@@ -38,6 +39,11 @@ class Result:
             if batch is None:
                 return
             yield batch
+
+    @property
+    def range(self) -> Range:
+        """Of its tables, what it is about."""
+        return self._answer.range
 
     @property
     def limited(self) -> bool:
@@ -68,7 +74,7 @@ class Explorer:
 
     @contextmanager
     def query(
-        self, tenant: str, sql: str, limit: int = LIMIT, span: Span = ALWAYS, *, live: bool = False
+        self, tenant: str, sql: str, limit: int = LIMIT, span: Span | Recent = ALWAYS, *, live: bool = False
     ) -> Iterator[Result]:
         """Run one SELECT (see ``Engine.query``); it ends with the block."""
         asked = self._engine.query(tenant, sql, limit=limit, span=span, live=live)

@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
@@ -39,6 +39,8 @@ _FILES: Final = {
     "num_records": pa.int64(),
     f"partition.{DATE}": pa.date32(),
 }
+NEVER: Final = datetime(1, 1, 2, tzinfo=UTC)
+"""The latest time of a row where there is none."""
 
 
 class NoTable(LogflumeError):
@@ -80,6 +82,26 @@ class Snapshot:
             timeless = np.asarray(pc.not_equal(self._stated(f"null_count.{time}", pa.int64(), -1), 0))
             keep &= self._may(time, span.since, span.last) | (timeless & self._may("_received", span.since, span.last))
         return self.files.filter(pa.array(keep))
+
+    def last(self, time: str) -> datetime | None:
+        """Return the latest time of a row, or arrival of one without; ``NEVER``; None when the log does not say."""
+        ends = [self._latest(time) if self.files.num_rows else NEVER]
+        if pc.any(pc.not_equal(self._stated(f"null_count.{time}", pa.int64(), -1), 0)).as_py():
+            ends.append(self._latest("_received"))
+        known = [end for end in ends if end is not None]
+        return max(known) if len(known) == len(ends) else None
+
+    def _latest(self, column: str) -> datetime | None:
+        """The greatest value of a time in any file; None when one does not say, and has not only nulls there."""
+        name = f"max.{column}"
+        if name not in self.files.schema.names:
+            return None
+        nulls = self._stated(f"null_count.{column}", pa.int64(), -1)
+        said = pc.or_(pc.is_valid(self.files.column(name)), pc.equal(nulls, self.files.column("num_records")))
+        if not pc.all(pc.fill_null(said, False)).as_py():
+            return None
+        found: datetime | None = pc.max(self.files.column(name)).as_py()
+        return NEVER if found is None else found.replace(tzinfo=UTC) if found.tzinfo is None else found
 
     def _may(self, column: str, low: Value | None, high: Value | None) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Whether each file may have a value between ``low`` and ``high``; true where the log does not say."""

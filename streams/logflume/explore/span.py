@@ -18,6 +18,8 @@ _UNITS: Final = {
     "d": timedelta(days=1),
     "w": timedelta(weeks=1),
 }
+BEGINNING: Final = "beginning"
+"""As ``since``: from the first row on."""
 _LEAST: Final = timedelta(microseconds=1)
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + _LEAST
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,12 +52,28 @@ class Span:
 ALWAYS: Final = Span()
 
 
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """No time range was given: the last ``length`` before ``now``, or before the data's own end (see ``recent``)."""
+
+    length: timedelta
+    now: datetime
+
+
+def asked(since: str, until: str, now: datetime, recent_seconds: float) -> Span | Recent:
+    """Return what two texts mean, as ``read`` does; the last seconds when there is neither, if those are not 0."""
+    if since or until or not recent_seconds:
+        return read(since, until, now)
+    return Recent(timedelta(seconds=recent_seconds), now)
+
+
 def read(since: str, until: str, now: datetime) -> Span:
     """Return the span that two texts mean: a time such as ``2026-11-29T10:00Z``, ``15m`` (ago), ``now``, or empty.
 
-    Raises ``Refused`` for what is no time, and for a span that ends before it begins.
+    ``since`` may be ``beginning`` as well. Raises ``Refused`` for what is no time, and for a span that ends before it
+    begins.
     """
-    span = Span(_moment("since", since, now), _moment("until", until, now))
+    span = Span(None if since == BEGINNING else _moment("since", since, now), _moment("until", until, now))
     if span.since is not None and span.until is not None and span.since >= span.until:
         raise Refused(f"the time range ends ({until}) before it begins ({since})")
     return span

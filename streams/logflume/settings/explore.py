@@ -26,6 +26,15 @@ class Explore(Stage, title="Explore"):
     )
     explore_live_seconds: float = Field(5.0, gt=0, description="How long one `live` query reads them from Kafka.")
     explore_rows: int = Field(1_000_000, ge=1, description="Most rows of an answer, whatever its LIMIT says.")
+    explore_recent_seconds: float = Field(
+        900.0,
+        ge=0,
+        description="What a filter, a histogram and a field's values are about when no time range and no condition on "
+        "time is given: the last seconds, or, when the data ended earlier, its own last; the answer says so. 0: all.",
+    )
+    explore_recent_sql: Literal["on", "off"] = Field(
+        "off", description="Whether the same holds for SQL, whose `count(*)` then counts minutes, and says so."
+    )
     explore_threads: int = Field(2, ge=1, le=64, description="Threads that a query computes with.")
     explore_sandbox: Literal["on", "off"] = Field(
         "on",

@@ -22,7 +22,7 @@ import pyarrow as pa
 import structlog
 
 from logflume.errors import LogflumeError, Refused, Retryable
-from logflume.explore import bounds
+from logflume.explore import bounds, recent
 from logflume.explore.check import Checked, check
 from logflume.explore.engine import frames, sandbox
 from logflume.explore.engine.forks import Child, Forks
@@ -33,7 +33,7 @@ from logflume.explore.live import Live, Waiting, together
 from logflume.explore.plain import plain_schema
 from logflume.explore.rewrite import rewrite
 from logflume.explore.snapshots import NoTable, Snapshot, Snapshots, Stored
-from logflume.explore.span import ALWAYS, Span
+from logflume.explore.span import ALWAYS, Recent, Span
 from logflume.model.dataset import Dataset
 from logflume.model.tenant import check_tenant_name
 from logflume.settings import Settings
@@ -78,6 +78,8 @@ class Answer:
         self._run = run
         self.limit = limit
         """Rows after which it is cut, or None when the query has a LIMIT of its own that is smaller than any other."""
+        self.range = recent.Range(ALWAYS, recent.Why.ALL)
+        """Of its tables, what it is about."""
         self.limited = False
         """Whether it was cut: there are more rows."""
         self.rows = 0
@@ -195,7 +197,7 @@ class Engine:
         sql: str,
         *,
         limit: int = LIMIT,
-        span: Span = ALWAYS,
+        span: Span | Recent = ALWAYS,
         live: bool = False,
         began: Callable[[Answer], None] = lambda _: None,
     ) -> AsyncIterator[Answer]:
@@ -216,7 +218,9 @@ class Engine:
             most = self._settings.explore_rows if checked.limited else min(limit, self._settings.explore_rows)
             # A comment at the end of the query must not swallow the limit. One row more tells whether the limit cut.
             text = text if checked.limited else f"{text}\nLIMIT {most + 1}"
-            objects, tables = self._handed(checked, snapshots, span)
+            fresh = any(each.rows for each in waiting.values())
+            range = recent.of(span, checked, snapshots, self._datasets, fresh=fresh)
+            objects, tables = self._handed(checked, snapshots, range.span)
             for name, each in waiting.items():
                 objects |= each.objects(name)
             made = self._gateway.admit(objects)
@@ -227,6 +231,7 @@ class Engine:
                 try:
                     async with self._running(run, self._task(text, tables, made.key)) as (schema, batches):
                         answer = Answer(schema, batches, run, most)
+                        answer.range = range
                         began(answer)
                         await answer.first()
                         yield answer
@@ -239,6 +244,12 @@ class Engine:
         """Return what is at rest in a tenant's table. Raises ``Retryable`` when the store fails."""
         check_tenant_name(tenant)
         return await asyncio.to_thread(self._snapshots.stored, tenant, self._datasets[dataset])
+
+    async def range(self, tenant: str, sql: str, span: Span | Recent) -> recent.Range:
+        """Return what a query would be about. Raises as ``query`` does."""
+        checked, _ = await asyncio.to_thread(self._checked, sql)
+        snapshots = await asyncio.to_thread(self._read, tenant, checked)
+        return recent.of(span, checked, snapshots, self._datasets)
 
     def _checked(self, sql: str) -> tuple[Checked, str]:
         checked = check(sql, self._datasets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -41,8 +42,12 @@ def followed(
     return settings
 
 
-def test_cloudflares_client_asks_by_base_url(
-    followed: Settings, worker: StartWorker, capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_cloudflares_client_asks_by_base_url_and_the_command_by_logflume_url(
+    followed: Settings,
+    worker: StartWorker,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "given").mkdir()
     (tmp_path / "given" / "acme.yaml").write_text("name: acme\ndatasets: {http_requests: }\n")
@@ -75,6 +80,15 @@ def test_cloudflares_client_asks_by_base_url(
         with pytest.raises(cloudflare.NotFoundError) as refused:
             client.logs.rayid.get("two", zone_id="globex")
         assert refused.value.errors[0].code == 7003
+    monkeypatch.setenv("LOGFLUME_STORE_URL", "file:///nowhere")  # the command reads no tables then
+    monkeypatch.setenv("LOGFLUME_URL", url)
+    monkeypatch.setenv("LOGFLUME_TOKEN", token)
+    capsys.readouterr()
+    assert run(["query", "SELECT count(*) AS n FROM http_requests", "--json"]) == DONE
+    assert run(["find", "two", "--json"]) == DONE
+    count, record = capsys.readouterr().out.split("\n", 1)
+    assert count == '{"n":2}'
+    assert json.loads(record)[0]["record"]["RayID"] == "two"
 
 
 def test_it_follows_the_configuration_tells_its_status_and_answers_whom_a_token_lets(

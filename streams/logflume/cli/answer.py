@@ -6,7 +6,9 @@ import csv
 import datetime
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from logflume.cli import filed
 from logflume.cli.listing import json_text, printable
 from logflume.errors import Misconfigured
 from logflume.explore.live import Waiting
@@ -27,27 +30,63 @@ _CELL = 300  # characters of one value that people are shown
 
 
 class Form(StrEnum):
-    """How an answer is printed."""
+    """How an answer is told."""
 
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
+    PARQUET = "parquet"
+    ARROW = "arrow"
 
 
-def form(as_json: bool, as_csv: bool) -> Form:
-    """Return what the two flags ask for."""
-    if as_json and as_csv:
-        raise Misconfigured("--json and --csv exclude each other")
-    return Form.JSON if as_json else Form.CSV if as_csv else Form.TABLE
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The form of an answer, and the file that it is written to, if any: else stdout."""
+
+    form: Form = Form.TABLE
+    file: Path | None = None
+
+    @property
+    def read_first(self) -> bool:
+        """Whether nothing reaches the terminal before all rows are read."""
+        return self.form is Form.TABLE or self.file is not None or not sys.stdout.isatty()
+
+    @property
+    def told_of(self) -> bool:
+        """Whether people are told what it took: not beside rows for programs."""
+        return self.form is Form.TABLE or self.file is not None
 
 
-def show(batches: Iterable[pa.RecordBatch], schema: pa.Schema, form: Form) -> int:
-    """Print rows to stdout as they come (a table when they all are there), and return how many they were."""
+def output(as_json: bool, as_csv: bool, parquet: Path | None, arrow: Path | None) -> Output:
+    """Return what the options ask for. Raises ``Misconfigured`` for more than one, and where no file can be."""
+    wanted = {
+        "--json": Output(Form.JSON) if as_json else None,
+        "--csv": Output(Form.CSV) if as_csv else None,
+        "--parquet": Output(Form.PARQUET, parquet) if parquet else None,
+        "--arrow": Output(Form.ARROW, arrow) if arrow else None,
+    }
+    named = [name for name, each in wanted.items() if each is not None]
+    if len(named) > 1:
+        raise Misconfigured(f"{' and '.join(named)} exclude each other")
+    found = next((each for each in wanted.values() if each is not None), Output())
+    if found.file is not None:
+        filed.check(found.file)
+    return found
+
+
+def show(batches: Iterator[pa.RecordBatch], schema: pa.Schema, output: Output) -> int:
+    """Print rows to stdout as they come (a table when they all are there), or write them to the file; return how many.
+
+    Raises ``Retryable`` when the file can't be written.
+    """
+    if output.file is not None:
+        write = filed.write_parquet if output.form is Form.PARQUET else filed.write_arrow
+        return write(output.file, schema, batches)
     names = distinct(schema.names)
     rows = _rows(batches)
-    if form is Form.JSON:
+    if output.form is Form.JSON:
         return _show_json(names, rows)
-    if form is Form.CSV:
+    if output.form is Form.CSV:
         return _show_csv(names, rows)
     numbers = [pa.types.is_integer(f.type) or pa.types.is_floating(f.type) for f in schema]
     return _show_table(names, numbers, rows)

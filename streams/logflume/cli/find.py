@@ -8,22 +8,17 @@ from typing import Annotated
 
 import typer
 
-from logflume import contract
-from logflume.cli import answer
+from logflume.cli import answer, asking
 from logflume.cli.listing import AsJson, json_text, printable
-from logflume.cli.waiting import waiting_rows
 from logflume.errors import LogflumeError
-from logflume.explore import query
 from logflume.explore.find import find
 from logflume.formats.records import to_records
-from logflume.model import dataset as datasets
 from logflume.settings import Settings
-from logflume.table.store import Store
 
 
 def command(
     id: Annotated[str, typer.Argument(help="The record's id, such as a RayID.")],
-    tenant: Annotated[str, typer.Option(help="Whose tables.")],
+    tenant: asking.Tenant = "",
     dataset: Annotated[str | None, typer.Option(help="Only this dataset's.")] = None,
     live: Annotated[bool, typer.Option("--live", help="Look also among the rows that still wait in Kafka.")] = False,
     as_json: AsJson = False,
@@ -32,15 +27,11 @@ def command(
 
     With --json: one array of records, each with its dataset.
     """
-    settings = Settings()
-    contracted = datasets.load(contract.find(settings.topics_dir))
     start = time.monotonic()
     records = []
-    with (
-        waiting_rows(settings, contracted, live) as waiting,
-        query.opened(settings, Store.from_settings(settings), contracted, live=waiting) as explorer,
-    ):
-        for found in find(explorer, contracted, tenant, id, dataset, live=live):
+    with asking.opened(Settings(), tenant, live) as whom:
+        tenant = whom.tenant()
+        for found in find(whom.explorer, whom.datasets(), tenant, id, dataset, live=live):
             answer.say_waiting(found.waiting)
             here = to_records(found.rows)
             records += [{"dataset": found.dataset, "record": record} for record in here]

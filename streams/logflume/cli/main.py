@@ -118,12 +118,8 @@ def run(arguments: Sequence[str]) -> int:
         build(called)(args=list(arguments), prog_name="logflume")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED
-    except Refused as error:
-        return _say("refused", error, REFUSED)
-    except Misconfigured as error:
-        return _say("misconfigured", error, WRONG_USE)
     except LogflumeError as error:
-        return _say("failed", error, FAILED)
+        return tell(error)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -133,9 +129,15 @@ def run(arguments: Sequence[str]) -> int:
     return DONE
 
 
-def _say(what: str, error: LogflumeError, code: int) -> int:
+def tell(error: LogflumeError) -> int:
+    """Print an error, and return the exit code that it means."""
     from logflume.cli.listing import printable  # an error may quote a record
 
+    what, code = "failed", FAILED
+    if isinstance(error, Refused):
+        what, code = "refused", REFUSED
+    elif isinstance(error, Misconfigured):
+        what, code = "misconfigured", WRONG_USE
     text = printable(str(error), keep="\n\t")
     typer.secho(f"{what}: {text}", err=True, fg="red" if sys.stderr.isatty() else None)
     return code

@@ -1,26 +1,23 @@
-"""``logflume query``: one SELECT over a tenant's tables."""
+"""``logflume query``: one SELECT over a tenant's tables, or a prompt for many."""
 
 from __future__ import annotations
 
-import sys
-import time
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from logflume import contract
-from logflume.cli import answer
-from logflume.cli.waiting import waiting_rows
-from logflume.explore import query, span
-from logflume.model import dataset
+from logflume.cli import answer, asking
+from logflume.cli.run_query import ask
+from logflume.explore import query
 from logflume.settings import Settings
-from logflume.table.store import Store
 
 
 def command(
-    sql: Annotated[str, typer.Argument(help="One SELECT; tables are named as the datasets.")],
-    tenant: Annotated[str, typer.Option(help="Whose tables.")],
+    sql: Annotated[
+        str, typer.Argument(help="One SELECT; tables are named as the datasets. Without it a prompt opens.")
+    ] = "",
+    tenant: asking.Tenant = "",
     since: Annotated[
         str, typer.Option(help="Rows from this time on: 2026-11-29T10:00Z, or 15m, 2h, 7d ago, or beginning.")
     ] = "",
@@ -31,27 +28,24 @@ def command(
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print CSV; text that a spreadsheet would run gets a ' before it.")
     ] = False,
+    parquet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the rows to a Parquet file.", show_default=False)
+    ] = None,
+    arrow: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the rows to an Arrow file (IPC).", show_default=False)
+    ] = None,
 ) -> None:
-    """Ask a tenant's tables with SQL. Besides the dataset's fields there are _received, _extra, _src_* and _date."""
-    form = answer.form(as_json, as_csv)
+    """Ask a tenant's tables with SQL. Besides the dataset's fields there are _received, _extra, _src_* and _date.
+
+    It asks the server that LOGFLUME_URL names, where that is set, and else the tables themselves.
+    """
+    output = answer.output(as_json, as_csv, parquet, arrow)
     settings = Settings()
-    datasets = dataset.load(contract.find(settings.topics_dir))
-    recent = settings.explore_recent_seconds if settings.explore_recent_sql == "on" else 0
-    asked = span.asked(since, until, datetime.now(UTC), recent)
-    start = time.monotonic()
-    with (
-        waiting_rows(settings, datasets, live) as waiting,
-        query.opened(settings, Store.from_settings(settings), datasets, live=waiting) as explorer,
-        explorer.query(tenant, sql, limit, asked, live=live) as result,
-    ):
-        rows = answer.show(result.batches, result.schema, form)
-        if form is answer.Form.TABLE or result.limited:
-            answer.say_scanned(result.scanned, rows, time.monotonic() - start)
-        if form is answer.Form.TABLE or result.range.chosen:
-            answer.say_range(result.range)
-        answer.say_waiting(result.waiting)
-    if result.limited:
-        print(
-            f"There are more rows: this is the limit of {result.limit:,}. Write a LIMIT, or give --limit.",
-            file=sys.stderr,
-        )
+    with asking.opened(settings, tenant, live) as whom:
+        within = whom.span(since, until)
+        if sql:
+            ask(whom, sql, limit, within, output, live=live)
+            return
+        from logflume.cli import prompt
+
+        prompt.run(whom, settings, prompt.Asked(since, until, limit, output, live))

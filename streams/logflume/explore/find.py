@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from logflume.errors import Refused
+from logflume.explore.answers import Answers
 from logflume.explore.filters import quoted
 from logflume.explore.live import Waiting
-from logflume.explore.query import Explorer, NoTable, Scanned
+from logflume.explore.query import NoTable, Scanned
 from logflume.model.dataset import Dataset
 
 _MOST = 1_000  # of one id in one dataset: an id that so many records share is none
@@ -27,7 +28,7 @@ class Found:
 
 
 def find(
-    explorer: Explorer,
+    explorer: Answers,
     datasets: Mapping[str, Dataset],
     tenant: str,
     id: str,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeVar
 
 import pyarrow as pa
 
+from logflume.explore.answers import Seen
 from logflume.explore.engine.engine import LIMIT, Answer, Engine, Scanned
 from logflume.explore.engine.forks import Forks
 from logflume.explore.live import Live, Waiting
@@ -19,6 +21,8 @@ from logflume.settings import Settings
 from logflume.table.store import Store
 
 __all__ = ["LIMIT", "Explorer", "NoTable", "Result", "Scanned", "opened"]
+
+T = TypeVar("T")
 
 
 class Result:
@@ -35,7 +39,7 @@ class Result:
         """The rows, as they come."""
         rows = self._answer.batches()
         while True:
-            batch = self._loop.run_until_complete(anext(rows, None))
+            batch = _done(self._loop, anext(rows, None))
             if batch is None:
                 return
             yield batch
@@ -71,18 +75,41 @@ class Explorer:
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
         self._engine = engine
         self._loop = loop
+        self._running: Answer | None = None
+
+    def seen(self) -> Seen | None:
+        """How far the query is that runs, or None while it waits. For any thread."""
+        answer = self._running
+        return None if answer is None else Seen(answer.rows, answer.scanned)
 
     @contextmanager
     def query(
         self, tenant: str, sql: str, limit: int = LIMIT, span: Span | Recent = ALWAYS, *, live: bool = False
     ) -> Iterator[Result]:
         """Run one SELECT (see ``Engine.query``); it ends with the block."""
-        asked = self._engine.query(tenant, sql, limit=limit, span=span, live=live)
-        answer = self._loop.run_until_complete(asked.__aenter__())
+        self._running = None
+        asked = self._engine.query(tenant, sql, limit=limit, span=span, live=live, began=self._began)
+        answer = _done(self._loop, asked.__aenter__())
         try:
             yield Result(answer, self._loop)
         finally:
             self._loop.run_until_complete(asked.__aexit__(None, None, None))
+
+    def _began(self, answer: Answer) -> None:
+        self._running = answer
+
+
+def _done(loop: asyncio.AbstractEventLoop, work: Awaitable[T]) -> T:
+    """Return what ``work`` returns. Whoever interrupts this thread ends it too: the loop goes on with others."""
+    task = asyncio.ensure_future(work, loop=loop)
+    try:
+        return loop.run_until_complete(task)
+    except KeyboardInterrupt:
+        task.cancel()
+        loop.run_until_complete(asyncio.wait([task]))
+        if not task.cancelled():
+            task.exception()  # nobody else asks for it
+        raise
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from logflume.errors import Misconfigured
 from logflume.settings.api import Api
+from logflume.settings.command import Command
 from logflume.settings.config import Config
 from logflume.settings.destinations import Destinations
 from logflume.settings.edge import Edge
@@ -50,6 +51,7 @@ class Settings(
     Sink,
     Explore,
     Api,
+    Command,
     Testing,
     BaseSettings,
 ):
@@ -113,8 +115,9 @@ class Settings(
         """The variables that give another process exactly these settings, secrets included."""
         found: dict[str, str] = {}
         for name, value in self.model_dump(mode="json").items():
-            if name == "store_secret_key":
-                found[variable(name)] = self.store_secret_key.get_secret_value()
+            secret = getattr(self, name)
+            if isinstance(secret, SecretStr):
+                found[variable(name)] = secret.get_secret_value()
             elif isinstance(value, dict):
                 found[variable(name)] = json.dumps(value)
             else:

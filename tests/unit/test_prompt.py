@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from logflume.cli import answer, asking, prompt
+from logflume.cli import asking, prompt
 from logflume.cli.answer import Form, Output
 from logflume.cli.asking import Asking
 from logflume.cli.completing import Completing
@@ -30,6 +31,7 @@ from tests.support.api import ACME
 from tests.support.asking import forks
 from tests.support.serving import Serving
 from tests.support.tables import NOON, SMALL, append
+from tests.support.waiting import until
 
 COUNT = "SELECT count(*) AS n FROM http_requests;"
 
@@ -125,20 +127,33 @@ def test_an_interrupt_empties_the_line_and_ctrl_d_ends(typed: Typed) -> None:
     assert typed(f"SELECT nonsense\x03{COUNT}\r\x04")[0] == '{"n":2}\n'
 
 
-def test_an_interrupt_ends_the_query_and_not_the_prompt(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
-    show = answer.show
-    times = []
+ENDLESS = f"""WITH a AS (SELECT unnest(range(0, 10)) AS n)
+SELECT a0.n FROM {", ".join(f"a AS a{n}" for n in range(12))} WHERE a0.n + a11.n > 100;"""
 
-    def interrupted(*given: Any) -> int:
-        times.append(1)
-        if len(times) == 1:
-            signal.raise_signal(signal.SIGINT)
-        return int(show(*given))
 
-    monkeypatch.setattr("logflume.cli.answer.show", interrupted)
-    out, err = typed(f"{COUNT}\r{COUNT}\r\\q\r")
-    assert out == '{"n":2}\n'
-    assert "cancelled" in err
+def test_an_interrupt_ends_the_query_and_not_the_prompt(
+    chosen: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt() -> None:
+        until(whom.explorer.seen, 60, "the query")
+        signal.pthread_kill(main, signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with create_pipe_input() as input, asking.opened(chosen, "" if chosen.url else "acme") as whom:
+            input.send_text(f"{ENDLESS}\r{COUNT}\r\\q\r".replace("\nSELECT", " SELECT"))
+            thread = threading.Thread(target=interrupt)
+            thread.start()
+            prompt.run(whom, chosen, prompt.Asked("", "", 10_000, Output(Form.JSON)), input=input, screen=DummyOutput())
+            thread.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    printed = capsys.readouterr()
+    assert printed.out == '{"n":2}\n'
+    assert "cancelled" in printed.err
 
 
 def test_the_history_is_kept_for_the_user_alone(typed: Typed, chosen: Settings) -> None:

@@ -89,7 +89,7 @@ def test_queries_skip_files_and_find_ids(store: Store) -> None:
 
 
 def test_other_engines_read_the_table(s3: S3, store: Store) -> None:
-    """docs/tables.md shows these ways."""
+    """docs/engines.md shows these ways."""
     append(store, ["a", "b"], times=[NOON, NOON + DAY], RequestHeaders=[[("k", "v")], None])
     append(store, ["c"], upto=3)
     path = store.table("acme", "http_requests")

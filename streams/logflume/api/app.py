@@ -25,11 +25,12 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from logflume import metrics
-from logflume.api import forms, problem, question
+from logflume.api import forms, openapi, problem, question
 from logflume.api.audit import Act, Audit, Recorded
 from logflume.api.caller import Caller, Denied
 from logflume.api.cloudflare import envelope, published
 from logflume.api.dataset import DatasetQuestions
+from logflume.api.described import FLAG, ID, NUMBER, RECORD, TEXT, Parameter, array, described, nullable, ref, thing
 from logflume.api.forms import Form
 from logflume.api.limits import Limits
 from logflume.api.problem import Problem
@@ -117,6 +118,8 @@ class Api:
         )
         for method, path, endpoint, kind in there.endpoints():
             routes.append(self._route(path, endpoint, method, kind, published.PREFIX))
+        told = forms.text(openapi.document(routes, PREFIX, self._datasets))
+        routes.append(Route(PREFIX + openapi.PATH, partial(_openapi, told), methods=["GET"]))
         return Starlette(routes=routes, exception_handlers={404: _no_path, 405: _no_method})
 
     def _route(self, path: str, endpoint: Endpoint, method: str, kind: str = "", prefix: str = PREFIX) -> Route:
@@ -174,6 +177,18 @@ class Api:
 
     # --- queries ------------------------------------------------------------------------------------------------------
 
+    @described(
+        "Ask with SQL or a filter",
+        body={
+            "application/json": ref("Question"),
+            "application/sql": {"type": "string", "maxLength": 100_000},
+            "text/plain": {"type": "string", "maxLength": 100_000},
+        },
+        answers={200: ref("Answer")},
+        problems=(404, 406, 413, 422),
+        forms=tuple(forms.FORMS)[1:],
+        headers={"Logflume-Query": "The query's id.", "Logflume-Range": "The time range that it is about, and why."},
+    )
     async def _post_query(self, request: Request, who: Caller) -> Response:
         form = forms.accepted(request.headers.get("accept", ""))
         act: Act = request.state.act
@@ -212,22 +227,48 @@ class Api:
         finally:
             await running.end(failure)
 
+    @described("How a query stands", parameters=(ID,), answers={200: ref("Query")}, problems=(404,))
     async def _get_query(self, request: Request, who: Caller) -> Response:
         query = self._register.get(who.tenant, request.path_params["id"])
         return forms.response(query.about(self._clock.monotonic()))
 
+    @described("End a query", parameters=(ID,), answers={200: ref("Query")}, problems=(404,))
     async def _delete_query(self, request: Request, who: Caller) -> Response:
         request.state.act.resource = ("query", request.path_params["id"])
         query = self._register.get(who.tenant, request.path_params["id"])
         query.cancel()
         return forms.response(query.about(self._clock.monotonic()))
 
+    @described("The tenant's queries, the newest first", answers={200: thing({"queries": array(ref("Query"))})})
     async def _get_queries(self, request: Request, who: Caller) -> Response:
         now = self._clock.monotonic()
         return forms.response({"queries": [query.about(now) for query in self._register.of(who.tenant)]})
 
     # --- what there is ------------------------------------------------------------------------------------------------
 
+    @described(
+        "The datasets that the tenant keeps",
+        answers={
+            200: thing(
+                {
+                    "tenant": TEXT,
+                    "audited": FLAG,
+                    "datasets": array(
+                        thing(
+                            {
+                                "name": TEXT,
+                                "description": TEXT,
+                                "time_field": TEXT,
+                                "id_field": nullable("string"),
+                                "retention_days": NUMBER,
+                                "fields": array(ref("Field")),
+                            }
+                        )
+                    ),
+                }
+            )
+        },
+    )
     async def _get_datasets(self, request: Request, who: Caller) -> Response:
         """The datasets that the tenant wants kept, and their fields."""
         tenant = self._source.current().tenants[who.tenant]
@@ -246,12 +287,37 @@ class Api:
             "fields": fields,
         }
 
+    @described(
+        "What is at rest in each of the tenant's datasets",
+        answers={
+            200: thing(
+                {
+                    "tenant": TEXT,
+                    "tables": array(
+                        thing(
+                            {
+                                "dataset": TEXT,
+                                **dict.fromkeys(("rows", "files", "bytes"), NUMBER),
+                                **{name: nullable("string") for name in ("first", "last", "received")},
+                            }
+                        )
+                    ),
+                }
+            )
+        },
+    )
     async def _get_tables(self, request: Request, who: Caller) -> Response:
         """What is at rest in each of the tenant's datasets, as the newest commits have it."""
         names = sorted(self._source.current().tenants[who.tenant].datasets)
         told = await asyncio.gather(*(self._engine.stored(who.tenant, name) for name in names))
         return forms.response({"tenant": who.tenant, "tables": [asdict(each) for each in told]})
 
+    @described(
+        "The records with an id",
+        parameters=(ID, Parameter("dataset", ref("DatasetName")), Parameter("live", FLAG)),
+        answers={200: thing({"records": array(thing({"dataset": TEXT, "record": RECORD}))})},
+        problems=(404, 422),
+    )
     async def _find(self, request: Request, who: Caller) -> Response:
         """The records that have the id, in each of the tenant's datasets that has one and rows at rest."""
         id, only = request.path_params["id"], request.query_params.get("dataset", "")
@@ -302,6 +368,10 @@ def _told(request: Request, found: Problem) -> Response:
     return envelope.failed(found) if here else found.response()
 
 
+async def _openapi(told: bytes, _: Request) -> Response:
+    return Response(told, media_type="application/json")
+
+
 async def _no_path(request: Request, _: Exception) -> Response:
     found = Problem(404, "not-found", f"there is nothing at {request.url.path[:200]!r}; docs/api.md has the paths")
     return _told(request, found)
@@ -309,4 +379,7 @@ async def _no_path(request: Request, _: Exception) -> Response:
 
 async def _no_method(request: Request, _: Exception) -> Response:
     found = Problem(405, "not-found", f"{request.method} is not answered at {request.url.path[:200]!r}")
-    return _told(request, found)
+    answer = _told(request, found)
+    here = [r for r in request.app.routes if isinstance(r, Route) and r.path_regex.match(request.url.path)]
+    answer.headers["Allow"] = ", ".join(sorted({method for route in here for method in route.methods or ()}))
+    return answer

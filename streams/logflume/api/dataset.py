@@ -13,6 +13,24 @@ from starlette.responses import Response
 from logflume.api import coordinates, forms, histogram, question
 from logflume.api.caller import Caller
 from logflume.api.coordinates import COLUMNS, Coordinates
+from logflume.api.described import (
+    COORDINATES,
+    COUNTS,
+    DATASET,
+    FREE_TEXT,
+    NUMBER,
+    RECORD,
+    SINCE,
+    TEXT,
+    UNTIL,
+    WHERE,
+    Parameter,
+    array,
+    described,
+    nullable,
+    ref,
+    thing,
+)
 from logflume.api.problem import Problem
 from logflume.api.question import Question
 from logflume.api.running import Runner
@@ -60,6 +78,26 @@ class DatasetQuestions:
         self._settings = settings
         self._clock = clock
 
+    @described(
+        "A dataset's fields, or the most frequent values of one",
+        parameters=(DATASET, Parameter("values", TEXT, "A field."), SINCE, UNTIL, WHERE, FREE_TEXT),
+        answers={
+            200: {
+                "oneOf": [
+                    thing({"dataset": TEXT, "fields": array(ref("Field"))}),
+                    thing(
+                        {
+                            **dict.fromkeys(("dataset", "field", "type"), TEXT),
+                            "values": array(thing({"value": {}, "count": NUMBER})),
+                            **dict.fromkeys(("distinct", "row_count"), NUMBER),
+                            "query": ref("Query"),
+                        }
+                    ),
+                ]
+            }
+        },
+        problems=(404, 422),
+    )
     async def fields(self, request: Request, who: Caller) -> Response:
         """The fields and their types; or, of one of them, the most frequent values."""
         dataset = self._dataset(request)
@@ -90,6 +128,33 @@ class DatasetQuestions:
         }
         return forms.response(told)
 
+    @described(
+        "Counts over time",
+        parameters=(
+            DATASET,
+            *(SINCE, UNTIL, WHERE, FREE_TEXT),
+            Parameter("width", {"type": "string", "pattern": "^[0-9]{1,6}(ms|s|m|h|d|w)$"}, "Of a bucket."),
+            Parameter("by", TEXT, "A field whose values are counted apart."),
+        ),
+        answers={
+            200: thing(
+                {
+                    "dataset": TEXT,
+                    **{name: {"type": ["string", "null"], "format": "date-time"} for name in ("since", "until")},
+                    "width": nullable("string"),
+                    "range": ref("Range"),
+                    "starts": array({"type": "string", "format": "date-time"}),
+                    "counts": COUNTS,
+                },
+                width_seconds={"type": "number"},
+                by=TEXT,
+                values=array(thing({"value": {}, "counts": COUNTS})),
+                other=COUNTS,
+                query=ref("Query"),
+            )
+        },
+        problems=(404, 422),
+    )
     async def histogram(self, request: Request, who: Caller) -> Response:
         """Counts over time."""
         dataset = self._dataset(request)
@@ -112,6 +177,12 @@ class DatasetQuestions:
         told |= {"width": buckets.width, "width_seconds": buckets.micros / 1e6}
         return forms.response(told | histogram.columns(buckets, found.rows, by) | {"query": found.about})
 
+    @described(
+        "One record",
+        parameters=(DATASET, COORDINATES),
+        answers={200: thing({"dataset": TEXT, "coordinates": TEXT, "record": RECORD, "query": ref("Query")})},
+        problems=(404, 422),
+    )
     async def record(self, request: Request, who: Caller) -> Response:
         """One record, by its coordinates."""
         dataset, at = self._dataset(request), coordinates.read(request.path_params["coordinates"])
@@ -120,6 +191,23 @@ class DatasetQuestions:
         told = {"dataset": dataset.name, "coordinates": str(at), "record": record, "query": about}
         return forms.response(told)
 
+    @described(
+        "A record, and those before and after it",
+        parameters=(
+            *(DATASET, COORDINATES),
+            *(Parameter(side, {**NUMBER, "maximum": MOST_AROUND}) for side in ("before", "after")),
+        ),
+        answers={
+            200: thing(
+                {
+                    **dict.fromkeys(("dataset", "coordinates"), TEXT),
+                    **{name: array(RECORD) for name in ("before", "after")},
+                    "record": RECORD,
+                }
+            )
+        },
+        problems=(404, 422),
+    )
     async def around(self, request: Request, who: Caller) -> Response:
         """The records before and after one, the oldest first: by time, and at equal times by coordinates."""
         dataset, at = self._dataset(request), coordinates.read(request.path_params["coordinates"])

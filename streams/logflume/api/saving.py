@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from logflume.api import forms, question
 from logflume.api.caller import Caller
+from logflume.api.described import IF_MATCH, IF_NONE_MATCH, NAME, NUMBER, array, described, ref, thing
 from logflume.api.problem import Problem
 from logflume.api.saved import MOST, MOST_BYTES, Entry, SavedQueries, tag
 from logflume.clock import Clock
@@ -25,6 +26,7 @@ from logflume.settings import Settings
 
 MOST_NAME: Final = 100
 _MOST_NOTE: Final = 1_000
+_ETAG: Final = {"ETag": "What tells this state from others."}
 
 
 class Saving:
@@ -36,6 +38,12 @@ class Saving:
         self._clock = clock
         self._settings = settings
 
+    @described(
+        "The tenant's saved queries",
+        parameters=(IF_NONE_MATCH,),
+        answers={200: thing({"queries": array(ref("SavedQuery")), "most": NUMBER}), 304: None},
+        headers=_ETAG,
+    )
     async def list(self, request: Request, who: Caller) -> Response:
         """All of them, by name."""
         question.parameters(request, set())
@@ -43,6 +51,13 @@ class Saving:
         told = [_told(name, found.entries[name]) for name in sorted(found.entries)]
         return _tagged(request, {"queries": told, "most": MOST}, found.tag)
 
+    @described(
+        "A saved query",
+        parameters=(NAME, IF_NONE_MATCH),
+        answers={200: ref("SavedQuery"), 304: None},
+        problems=(404,),
+        headers=_ETAG,
+    )
     async def get(self, request: Request, who: Caller) -> Response:
         """One."""
         question.parameters(request, set())
@@ -52,6 +67,14 @@ class Saving:
             raise _none(name)
         return _tagged(request, _told(name, found.entries[name]), tag(found.entries[name]))
 
+    @described(
+        "Save a query, or change a saved one",
+        parameters=(NAME, IF_MATCH, IF_NONE_MATCH),
+        body={"application/json": ref("ToSave")},
+        answers={200: ref("SavedQuery"), 201: ref("SavedQuery")},
+        problems=(404, 412, 413, 422, 428),
+        headers=_ETAG,
+    )
     async def put(self, request: Request, who: Caller) -> Response:
         """Make one, or replace it."""
         question.parameters(request, set())
@@ -74,6 +97,7 @@ class Saving:
         answer.headers["ETag"] = tag(entry)
         return answer
 
+    @described("Forget a saved query", parameters=(NAME, IF_MATCH), answers={204: None}, problems=(404, 412, 428))
     async def delete(self, request: Request, who: Caller) -> Response:
         """Forget one."""
         question.parameters(request, set())

@@ -22,6 +22,7 @@ from starlette.responses import Response
 
 from logflume.api import forms, question
 from logflume.api.caller import Caller
+from logflume.api.described import DAY, FLAG, NUMBER, TEXT, Parameter, array, described, nullable, thing
 from logflume.api.problem import Problem
 from logflume.api.question import Question
 from logflume.api.rejected import DAYS, Key, Rejected
@@ -54,6 +55,33 @@ class Usage:
         self._rejected = rejected
         self._clock = clock
 
+    @described(
+        "What came in, what was rejected and what is stored, by day",
+        parameters=(Parameter("days", {"type": "integer", "minimum": 1, "maximum": MOST_DAYS}),),
+        answers={
+            200: thing(
+                {
+                    "tenant": TEXT,
+                    "since": DAY,
+                    "datasets": array(
+                        thing(
+                            {
+                                "dataset": TEXT,
+                                "rejected": array(
+                                    thing({"day": DAY, "reason": TEXT, "records": NUMBER, "bytes": NUMBER})
+                                ),
+                            },
+                            **dict.fromkeys(("retention_days", "rows", "bytes", "files"), NUMBER),
+                            stored=array(thing({"day": DAY, "rows": NUMBER, "bytes": NUMBER, "files": NUMBER})),
+                            received=array(thing({"day": DAY, "records": NUMBER, "at_least": FLAG})),
+                        )
+                    ),
+                    "rejections": thing({"since": DAY, "known": FLAG, "because": nullable("string")}),
+                }
+            )
+        },
+        problems=(422,),
+    )
     async def usage(self, request: Request, who: Caller) -> Response:
         """By day and dataset."""
         days = question.number(question.parameters(request, {"days"}), "days", _DAYS, MOST_DAYS)

@@ -65,6 +65,7 @@ _GATEWAY = "tests/unit/test_explore_gateway.py"
 _SANDBOX = "tests/integration/test_explore_sandbox.py"
 _ENGINE = "tests/integration/test_explore_engine.py"
 _INSIDE = "tests/integration/test_explore_inside.py"
+_FOLLOWER = "tests/unit/test_tail_follower.py"
 _LIVE = "tests/integration/test_explore_live.py"
 _TURNS = "tests/unit/test_explore_turns.py"
 _PUBLISHED = "tests/unit/test_api_cloudflare.py"
@@ -2085,5 +2086,54 @@ MUTATIONS = (
         "    if any(_names_a_time(checked",
         "    if False and any(_names_a_time(checked",
         "tests/unit/test_explore_recent.py::test_re1_what_names_a_time_itself_is_taken_at_its_word",
+    ),
+    Mutation(
+        "tail-bounded: what waits for a follower has an end",
+        _code("explore/tail/follower.py"),
+        "taken = min(rows.num_rows, self._room(rows), self._pace(rows.num_rows))",
+        "taken = min(rows.num_rows, self._pace(rows.num_rows))",
+        f"{_FOLLOWER}::test_fo1_what_there_is_no_room_for_is_lost_and_counted_in_its_place",
+    ),
+    Mutation(
+        "tail-counted: what a follower does not get is counted for it",
+        _code("explore/tail/follower.py"),
+        "self._waiting[-1] = Lost(last.rows + count, last.why)",
+        "pass",
+        f"{_FOLLOWER}::test_fo1_what_there_is_no_room_for_is_lost_and_counted_in_its_place",
+    ),
+    Mutation(
+        "tail-sample: the same rows are in a sample in whatever pieces they come",
+        _code("explore/tail/sample.py"),
+        "kept: npt.NDArray[np.bool_] = (number >> np.uint64(11)) <",
+        "number = number * np.uint64(len(number) | 1)\n    kept: npt.NDArray[np.bool_] = (number >> np.uint64(11)) <",
+        f"{_FOLLOWER}::test_a_sample_is_the_same_whoever_asks_and_in_whatever_pieces",
+    ),
+    Mutation(
+        "match-lacks: a field that a row lacks equals nothing, and its negation matches",
+        _code("explore/match.py"),
+        "else ~matches",
+        "else ~matches & np.array([found['key'] in rows.schema.names])",
+        "tests/property/test_explore_match.py::test_a_filter_over_columns_matches_what_its_sql_matches",
+    ),
+    Mutation(
+        "tail-token: who follows is asked for the token again and again",
+        _code("api/tail.py"),
+        "if why := self._why_not():",
+        "if why := '':",
+        "tests/integration/test_serve_tail.py::test_rows_are_followed_by_their_coordinates_until_the_token_ends",
+    ),
+    Mutation(
+        "tail-end: a server that ends does not wait for those who follow",
+        _code("api/serve.py"),
+        "await asyncio.to_thread(hub.close)",
+        "pass",
+        "tests/integration/test_serve_tail.py::test_a_server_that_ends_does_not_wait_for_those_who_follow",
+    ),
+    Mutation(
+        "tail-terminal: nothing in a record steers the terminal",
+        _code("cli/tail.py"),
+        'return printable(" ".join(',
+        'return str(" ".join(',
+        "tests/unit/test_tail_command.py::test_nothing_in_a_record_steers_the_terminal",
     ),
 )

@@ -41,6 +41,7 @@ from logflume.api.running import Runner, Running
 from logflume.api.saved import SavedQueries
 from logflume.api.saving import Saving
 from logflume.api.session import Sessions
+from logflume.api.tail import Tails
 from logflume.api.usage import Usage
 from logflume.clock import Clock
 from logflume.config import Source
@@ -49,6 +50,7 @@ from logflume.explore.engine.engine import Answer, Engine
 from logflume.explore.recent import Range
 from logflume.explore.snapshots import NoTable
 from logflume.explore.span import ALWAYS
+from logflume.explore.tail.hub import Hub
 from logflume.model.dataset import Dataset
 from logflume.model.tenant import Holder
 from logflume.settings import Settings
@@ -73,8 +75,9 @@ class Api:
         engine: Engine,
         clock: Clock,
         audit: Audit | None = None,
+        hub: Hub | None = None,
     ) -> None:
-        """Without an ``audit`` nothing is recorded."""
+        """Without an ``audit`` nothing is recorded. ``hub``: for those who follow rows; somebody else's."""
         self._settings = settings
         self._datasets = datasets
         self._source = source
@@ -89,6 +92,7 @@ class Api:
         self.datasets = datasets
         self.clock = clock
         self.sessions = Sessions(settings, source, clock)
+        self._tails = Tails(settings, datasets, source, self.sessions, hub, clock)
 
     def application(self) -> Starlette:
         """Return the ASGI application."""
@@ -112,6 +116,7 @@ class Api:
             self._route("/saved/{name}", saving.get, "GET"),
             self._route("/saved/{name}", saving.put, "PUT", "save"),
             self._route("/saved/{name}", saving.delete, "DELETE", "forget"),
+            self._route("/tail", self._tails.follow, "GET", "tail"),
         ]
         there = published.Published(
             self._datasets, self._source, self._answered, self._clock, self._settings.explore_rows

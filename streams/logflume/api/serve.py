@@ -26,6 +26,7 @@ from logflume.config.telling import in_force
 from logflume.errors import Unconfigured
 from logflume.explore.engine.engine import Engine
 from logflume.explore.live import Live
+from logflume.explore.tail.hub import Hub
 from logflume.kafka.status import Condition, Reporter
 from logflume.model import Datasets
 from logflume.settings import Settings
@@ -59,7 +60,8 @@ async def _serve(settings: Settings, datasets: Datasets, source: Source, clock: 
     live = Live(settings, source)
     engine = Engine(settings, Store.from_settings(settings), datasets, live=live)
     audit = Audit.opened(settings, datasets, source, clock)
-    api = Api(settings, datasets, source, engine, clock, audit)
+    hub = Hub(settings, source, datasets)
+    api = Api(settings, datasets, source, engine, clock, audit, hub)
     listener = Listener(
         front(api),
         Place("serve_", settings.serve_host, settings.serve_port, settings.serve_certificate, settings.serve_key),
@@ -76,10 +78,12 @@ async def _serve(settings: Settings, datasets: Datasets, source: Source, clock: 
         opened.enter_context(Reporter(settings, "explore", lambda: _condition(source, clock, ready()), clock=clock))
         try:
             await engine.start()
+            hub.start()
             await listener.start()
             _log.info("explore.started", pid=os.getpid(), addresses=[listener.address])
             await stop.wait()
         finally:
+            await asyncio.to_thread(hub.close)  # or those who follow would be waited for
             await listener.stop()
             await engine.close()
             await asyncio.to_thread(live.close)

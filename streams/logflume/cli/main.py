@@ -48,6 +48,7 @@ COMMANDS = {
     "sink": Entry("sink", "Run a sink worker."),
     "query": Entry("query", "Ask a tenant's tables with SQL."),
     "find": Entry("find", "Find a tenant's records by their id."),
+    "tail": Entry("tail", "Follow a tenant's rows as they come."),
     "serve": Entry("serve", "Answer queries by HTTP."),
     "table": Entry("table", "List the tables at rest; probe the object store."),
     "lag": Entry("lag", "Show how far each consumer group is behind."),

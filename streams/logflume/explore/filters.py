@@ -122,7 +122,7 @@ def _literal(value: object, type: pa.DataType, where: str) -> str:
     if pa.types.is_boolean(type) and isinstance(value, bool):
         return str(value).lower()
     if pa.types.is_timestamp(type):
-        return f"TIMESTAMP '{_instant(value, where).isoformat(timespec='microseconds')}'"
+        return f"TIMESTAMP '{instant(value, where).isoformat(timespec='microseconds')}'"
     whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
     if whole and _is_number(type):
         return str(value)
@@ -131,7 +131,8 @@ def _literal(value: object, type: pa.DataType, where: str) -> str:
     raise Refused(f"{where}.value: {value!r:.80} is no {type}")
 
 
-def _instant(value: object, where: str) -> datetime:
+def instant(value: object, where: str) -> datetime:
+    """Return the time that a filter's value means; raises ``Refused``, naming ``where`` it stands."""
     try:
         if isinstance(value, str):
             at = datetime.fromisoformat(value)

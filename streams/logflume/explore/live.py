@@ -156,7 +156,7 @@ class Live:
                 for block in self._blocks(consumer, begin, deadline, found):
                     if block.offset < (progress.get(begin.app_id) or 0):
                         continue
-                    rows = _own(block, tenant)
+                    rows = own(block, tenant)
                     if rows is None:
                         continue
                     if found.bytes + rows.nbytes > self._settings.explore_live_bytes:
@@ -211,7 +211,7 @@ class Live:
                     continue
                 raise client.typed(error, f"reading {where}")
             try:
-                block = _read(reader, message)
+                block = read(reader, message)
             except (Hole, Refused) as trouble:
                 _log.warning("explore.live-stopped", trouble=str(trouble))
                 found.partial = _NOT_WHOLE
@@ -273,7 +273,8 @@ def _consumer(settings: Settings) -> Consumer:
     return Consumer(config)
 
 
-def _read(reader: SortedPartition, message: Message) -> SortedBlock | None:
+def read(reader: SortedPartition, message: Message) -> SortedBlock | None:
+    """Have ``reader`` take a message of Kafka's. Raises as it does, and ``Refused`` at a gap in the log."""
     offset, value, headers = message.offset(), message.value(), message.headers() or ()
     assert offset is not None
     assert not isinstance(headers, Mapping)
@@ -286,7 +287,7 @@ def _read(reader: SortedPartition, message: Message) -> SortedBlock | None:
     return reader.read(offset, message.timestamp()[1], value or b"", named)
 
 
-def _own(block: SortedBlock, tenant: str) -> pa.Table | None:
+def own(block: SortedBlock, tenant: str) -> pa.Table | None:
     """The tenant's rows of a block, in memory of their own."""
     if tenant not in block.runs.tenants:
         return None

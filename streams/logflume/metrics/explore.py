@@ -52,3 +52,17 @@ EXPLORE_LIMITED = counter(
     "Requests that were refused, 429, for their number: by token, tenant or address.",
     "token, tenant: a program asks in a loop, or raise serve_token_requests. address: somebody tries tokens.",
 )
+EXPLORE_TAIL_FOLLOWERS = gauge(
+    "logflume_explore_tail_followers",
+    "followers",
+    (),
+    "Who follows rows as they come.",
+    "A tenant's are limited by explore_tail_followers.",
+)
+EXPLORE_TAIL_LOST = counter(
+    "logflume_explore_tail_lost_rows_total",
+    "rows",
+    (),
+    "Rows that followers did not get, and were told so: they take too slowly, or want more than a follower may have.",
+    "Many: their filters are wide; `sample` takes a part.",
+)

@@ -19,6 +19,7 @@ UNITS = (
     "messages",
     "requests",
     "connections",
+    "followers",
     "commits",
     "files",
     "objects",

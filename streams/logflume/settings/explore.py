@@ -25,6 +25,13 @@ class Explore(Stage, title="Explore"):
         mb(64), ge=1_000_000, description="Most rows, in bytes, that one `live` query adds of those that wait in Kafka."
     )
     explore_live_seconds: float = Field(5.0, gt=0, description="How long one `live` query reads them from Kafka.")
+    explore_tail_followers: int = Field(8, ge=1, description="How many may follow one tenant's rows at once.")
+    explore_tail_bytes: ByteSize = Field(
+        mb(8), ge=1_000_000, description="Rows that wait for one follower, in bytes; what comes beyond it does not get."
+    )
+    explore_tail_rows_a_second: int = Field(
+        2_000, ge=1, description="Rows a second that one follower gets at most; the rest are counted for it."
+    )
     explore_rows: int = Field(1_000_000, ge=1, description="Most rows of an answer, whatever its LIMIT says.")
     explore_recent_seconds: float = Field(
         900.0,

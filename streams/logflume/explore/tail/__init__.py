@@ -1,0 +1,1 @@
+"""Follow a tenant's rows as they are sorted."""

@@ -14,6 +14,11 @@ _passages = 0
 
 POINTS = frozenset(
     {
+        "care.committed",
+        "care.deletion-committed",
+        "care.deletion-done",
+        "care.deletion-ordered",
+        "care.file-written",
         "config.claimed",
         "config.committed",
         "config.kept",

@@ -19,6 +19,9 @@ POINTS = {
 }
 
 ELSEWHERE = {
+    # tests/integration: test_care
+    *("care.committed", "care.file-written"),
+    *("care.deletion-committed", "care.deletion-done", "care.deletion-ordered"),
     *("config.claimed", "config.committed", "config.transaction"),  # tests/integration: test_config
     "config.kept",  # test_config_follow
     *("replay.produced", "spool.landed", "spool.sent", "spool.written"),  # tests/integration: test_replay, test_spool

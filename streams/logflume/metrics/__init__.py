@@ -4,6 +4,7 @@ Names are ``logflume_<stage>_<what>_<unit>``, counters end in ``_total``. docs/m
 """
 
 # ruff: noqa: F403
+from logflume.metrics.care import *
 from logflume.metrics.config import *
 from logflume.metrics.edge import *
 from logflume.metrics.explore import *

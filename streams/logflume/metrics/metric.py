@@ -10,7 +10,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-STAGES = ("edge", "sort", "sink", "job", "table", "config", "status", "pressure", "explore")
+STAGES = ("edge", "sort", "sink", "job", "table", "config", "status", "pressure", "explore", "care")
 UNITS = (
     "rows",
     "bytes",
@@ -30,6 +30,8 @@ UNITS = (
     "generations",
     "workers",
     "queries",
+    "tables",
+    "looks",
     "markers",
     "ratio",
     "info",

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from logflume.errors import Misconfigured
 from logflume.settings.api import Api
+from logflume.settings.care import Care
 from logflume.settings.command import Command
 from logflume.settings.config import Config
 from logflume.settings.destinations import Destinations
@@ -49,6 +50,7 @@ class Settings(
     EdgeSyslog,
     Sort,
     Sink,
+    Care,
     Explore,
     Api,
     Command,

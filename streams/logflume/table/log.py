@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import orjson
 from deltalake import DeltaTable
@@ -31,6 +32,8 @@ _CONFIGURATION = {
     # Entries older than their checkpoint are only for readers of an older snapshot; a write is over in minutes.
     "delta.logRetentionDuration": "interval 6 hours",
 }
+KEPT_FOR = "delta.deletedFileRetentionDuration"
+"""For how long a table remembers a file that is no longer part of it: ``interval 12 hours``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,32 @@ class DataFile:
     size: int
     rows: int
     stats: str
+
+
+class Removal(NamedTuple):
+    """A data file that shall no longer be part of the table; ``size``: bytes."""
+
+    path: str
+    date: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a commit does to a table that is no append of a sink's.
+
+    ``moved``: the rows stay the same, only the files are others. ``properties``: those that the table shall have from
+    now on, all of them; ``None``: no change. ``about``: what the entry says of itself besides.
+    """
+
+    operation: str
+    removed: Sequence[Removal] = ()
+    added: Sequence[DataFile] = ()
+    moved: bool = False
+    properties: Mapping[str, str] | None = None
+    about: Mapping[str, str] = field(default_factory=dict)
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """By which the entry is known again, when the store's answer was lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +184,37 @@ def commit(
     return Head(head.version + 1, (place, tag), head.columns, {**head.progress, app_id: upto})
 
 
+def change(store: Store, path: str, table: DeltaTable, at: tuple[str, str], change: Change, clock: Clock) -> bool:
+    """Commit a change as the version after that of ``table``; False when the table has moved on or is gone.
+
+    ``at``: its ``anchor`` there. No ``txn`` is touched, so what writers have stored stays known. Raises ``Retryable``
+    when it can't know: the entry may have been made.
+    """
+    if store.tag(at[0]) != at[1]:
+        return False
+    place = entry_path(path, table.version() + 1)
+    try:
+        if store.put_if_absent(place, _changed(table, change, clock.now_ns() // 1_000_000)) is not None:
+            return True
+    except Retryable:
+        if not made(store, path, table.version() + 1, change.mark):
+            raise
+        return True
+    return made(store, path, table.version() + 1, change.mark)  # by a try of the client's that was not heard
+
+
+def made(store: Store, path: str, version: int, mark: str) -> bool:
+    """Whether the entry of ``version`` is the change with this mark. Raises ``Retryable``."""
+    entry = store.read(entry_path(path, version))
+    return entry is not None and mark.encode() in entry.partition(b"\n")[0]
+
+
+def last_checkpoint(store: Store, path: str) -> int:
+    """Return the version of a table's last checkpoint; -1: there is none. Raises ``Retryable``."""
+    hint = store.read(f"{path}/_delta_log/_last_checkpoint")
+    return -1 if hint is None else int(orjson.loads(hint)["version"])
+
+
 def checkpoint(store: Store, path: str) -> None:
     """Write a checkpoint of the table as it is, and remove log entries past their retention. Raises ``Retryable``."""
     table = open_table(store, path)
@@ -167,6 +227,19 @@ def checkpoint(store: Store, path: str) -> None:
         raise Retryable(f"{store.uri(path)}: no checkpoint: {error}") from error
 
 
+def forget(store: Store, path: str) -> None:
+    """Write a checkpoint of the table as it is, and delete all of its log before: it names files that are gone.
+
+    Readers of an older version find it gone, and read the newest. Raises ``Retryable``.
+    """
+    checkpoint(store, path)
+    last = last_checkpoint(store, path)
+    for place in store.list_below(f"{path}/_delta_log"):
+        version = place.rpartition("/")[2].partition(".")[0]
+        if version.isdigit() and int(version) < last:
+            store.delete(place)
+
+
 def anchor(store: Store, path: str, version: int) -> tuple[str, str]:
     """Return by what the table is known again at this version (see ``Head``). Raises ``Retryable``."""
     for place in (entry_path(path, version), f"{path}/_delta_log/{version:020}.checkpoint.parquet"):
@@ -174,6 +247,60 @@ def anchor(store: Store, path: str, version: int) -> tuple[str, str]:
         if tag is not None:
             return place, tag
     raise Retryable(f"{store.uri(path)}: the log's entry {version} is gone since it was read")
+
+
+def _changed(table: DeltaTable, change: Change, now_ms: int) -> bytes:
+    """The actions of a change."""
+    info = {
+        "timestamp": now_ms,
+        "operation": change.operation,
+        "operationParameters": {},
+        "isBlindAppend": False,
+        "engineInfo": "logflume",
+        "mark": change.mark,
+        **change.about,
+    }
+    actions: list[dict[str, object]] = [{"commitInfo": info}]
+    if change.properties is not None:
+        metadata = table.metadata()
+        whole = {
+            "id": str(metadata.id),
+            "name": metadata.name,
+            "format": {"provider": "parquet", "options": {}},
+            "schemaString": table.schema().to_json(),
+            "partitionColumns": metadata.partition_columns,
+            "configuration": dict(change.properties),
+            "createdTime": metadata.created_time,
+        }
+        actions.append({"metaData": whole})
+    for path, date, size in change.removed:
+        gone = {
+            "path": path,
+            "deletionTimestamp": now_ms,
+            "dataChange": not change.moved,
+            "extendedFileMetadata": True,
+            "partitionValues": {schema.DATE: date},
+            "size": size,
+        }
+        actions.append({"remove": gone})
+    actions += _adds(change.added, now_ms, data_change=not change.moved)
+    return b"\n".join(map(orjson.dumps, actions))
+
+
+def _adds(files: Sequence[DataFile], now_ms: int, *, data_change: bool = True) -> list[dict[str, object]]:
+    return [
+        {
+            "add": {
+                "path": file.path,
+                "partitionValues": {schema.DATE: file.date},
+                "size": file.size,
+                "modificationTime": now_ms,
+                "dataChange": data_change,
+                "stats": file.stats,
+            }
+        }
+        for file in files
+    ]
 
 
 def _entry(
@@ -193,17 +320,5 @@ def _entry(
     }
     actions: list[dict[str, object]] = [{"commitInfo": info}, {"txn": {"appId": app_id, "version": upto}}]
     actions += beginning
-    actions += [
-        {
-            "add": {
-                "path": file.path,
-                "partitionValues": {schema.DATE: file.date},
-                "size": file.size,
-                "modificationTime": now_ms,
-                "dataChange": True,
-                "stats": file.stats,
-            }
-        }
-        for file in files
-    ]
+    actions += _adds(files, now_ms)
     return b"\n".join(map(orjson.dumps, actions))

@@ -25,7 +25,9 @@ from logflume.table.schema import TIMESTAMP, bounded, file_schema
 MOST_DATES = 16
 """Most event dates that get a file of their own in one flush; a thousand late dates must not make a thousand files."""
 
-_ROW_GROUP_ROWS = 100_000
+ROW_GROUP_ROWS = 100_000
+"""Most rows of a row group."""
+
 _SMALL_ROWS = 2_000  # below, a dictionary and a page index cost a third of the time, and gain nothing
 _FALSE_POSITIVES = 0.01  # of the Bloom filter: 1.2 bytes a distinct id
 _DAY_US = 86_400_000_000
@@ -94,26 +96,45 @@ def by_date(rows: pa.Table, time_field: str) -> Iterator[tuple[str, pa.Table]]:
 
 def encode(rows: pa.Table, dataset: Dataset) -> Encoded:
     """Write rows as one Parquet file in memory. ``rows``: as ``at_rest`` gives them, at least one."""
-    bloom = None
-    if dataset.id_field in rows.schema.names:
-        bloom = {dataset.id_field: {"ndv": min(rows.num_rows, _ROW_GROUP_ROWS), "fpp": _FALSE_POSITIVES}}
-    plan = _plan(dataset)
-    large = rows.num_rows >= _SMALL_ROWS
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        rows,
-        sink,
-        row_group_size=_ROW_GROUP_ROWS,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=plan.dictionaries if large else False,
-        column_encoding=plan.encodings,
-        write_statistics=plan.bounded,
-        write_page_index=large,
-        bloom_filter_options=bloom,
-        store_schema=False,  # Arrow's copy of the schema: 3 kB a file that nobody reads
-    )
-    return Encoded(sink.getvalue(), rows.num_rows, _statistics(rows, dataset))
+    writer = Writer(dataset, rows.schema, rows.num_rows)
+    writer.write(rows)
+    return writer.close()
+
+
+class Writer:
+    """A data file in memory that is written bit by bit, each at least a row group; ``close`` gives it whole."""
+
+    def __init__(self, dataset: Dataset, schema: pa.Schema, rows: int) -> None:
+        """``schema``: of every bit; columns that the dataset does not know are kept. ``rows``: how many will come."""
+        bloom = None
+        if dataset.id_field in schema.names:
+            bloom = {dataset.id_field: {"ndv": min(rows, ROW_GROUP_ROWS), "fpp": _FALSE_POSITIVES}}
+        plan = _plan(dataset)
+        large = rows >= _SMALL_ROWS
+        self._sink = pa.BufferOutputStream()
+        self._bounds = _Bounds(dataset)
+        self._writer = pq.ParquetWriter(
+            self._sink,
+            schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=plan.dictionaries if large else False,
+            column_encoding=plan.encodings,
+            write_statistics=plan.bounded,
+            write_page_index=large,
+            bloom_filter_options=bloom,
+            store_schema=False,  # Arrow's copy of the schema: 3 kB a file that nobody reads
+        )
+
+    def write(self, rows: pa.Table) -> None:
+        """Add rows."""
+        self._writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+        self._bounds.add(rows)
+
+    def close(self) -> Encoded:
+        """Return the file."""
+        self._writer.close()
+        return Encoded(self._sink.getvalue(), self._bounds.rows, self._bounds.json())
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,27 +159,49 @@ def _plan(dataset: Dataset) -> _Plan:
     )
 
 
-def _statistics(rows: pa.Table, dataset: Dataset) -> str:
+class _Bounds:
     """Bounds of the times and coordinates.
 
     Times are exact, in microseconds: cut to milliseconds, as others do, the greatest would lie below its rows.
     """
-    low: dict[str, object] = {}
-    high: dict[str, object] = {}
-    nulls: dict[str, int] = {}
-    for name in bounded(dataset):
-        if name not in rows.schema.names:
-            nulls[name] = rows.num_rows
-            continue
-        column = rows.column(name)
-        nulls[name] = column.null_count
-        if column.null_count == len(column):
-            continue
-        stamp = column.type == TIMESTAMP
-        bounds = pc.min_max(column.cast(pa.int64()) if stamp else column)
-        for side, value in ((low, bounds["min"].as_py()), (high, bounds["max"].as_py())):
-            side[name] = _spell(value) if stamp else value
-    return orjson.dumps({"numRecords": rows.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls}).decode()
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.rows = 0
+        self._names = bounded(dataset)
+        self._nulls = dict.fromkeys(self._names, 0)
+        self._low: dict[str, Any] = {}
+        self._high: dict[str, Any] = {}
+        self._stamps: set[str] = set()
+
+    def add(self, rows: pa.Table) -> None:
+        self.rows += rows.num_rows
+        for name in self._names:
+            if name not in rows.schema.names:
+                self._nulls[name] += rows.num_rows
+                continue
+            column = rows.column(name)
+            self._nulls[name] += column.null_count
+            if column.null_count == len(column):
+                continue
+            if column.type == TIMESTAMP:
+                self._stamps.add(name)
+                column = column.cast(pa.int64())
+            found = pc.min_max(column)
+            low, high = found["min"].as_py(), found["max"].as_py()
+            self._low[name] = min(low, self._low.get(name, low))
+            self._high[name] = max(high, self._high.get(name, high))
+
+    def json(self) -> str:
+        low, high = (
+            {name: self._spelt(name, side[name]) for name in self._names if name in side}
+            for side in (self._low, self._high)
+        )
+        return orjson.dumps(
+            {"numRecords": self.rows, "minValues": low, "maxValues": high, "nullCount": self._nulls}
+        ).decode()
+
+    def _spelt(self, name: str, value: Any) -> object:
+        return _spell(value) if name in self._stamps else value
 
 
 def _spell(us: int) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.fs as pafs
+from deltalake import DeltaTable
 
 from logflume.errors import Retryable
 from logflume.table import log
@@ -16,22 +18,28 @@ from logflume.table.store import Store
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A data file. ``path``: below the table; ``size``: bytes; ``date``: the ISO date its rows are filed under."""
+    """A data file. ``path``: below the table; ``size``: bytes; ``date``: the ISO date its rows are filed under.
+
+    ``oldest``, ``newest``: when its first and last row arrived, ``None`` where the log does not say.
+    """
 
     path: str
     size: int
     rows: int
     date: str
+    oldest: datetime | None
+    newest: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The files of a table at ``version``, and its columns. ``path``: of the table, below the store's URL."""
+    """A table at ``version``: its files, columns, properties. ``path``: of the table, below the store's URL."""
 
     path: str
     version: int
     columns: tuple[str, ...]
     files: tuple[File, ...]
+    properties: Mapping[str, str]
 
     @property
     def rows(self) -> int:
@@ -43,6 +51,16 @@ class Snapshot:
         """Bytes of all files."""
         return sum(file.size for file in self.files)
 
+    @property
+    def oldest(self) -> datetime | None:
+        """When the first row arrived, as far as the log says."""
+        return min((file.oldest for file in self.files if file.oldest), default=None)
+
+    @property
+    def newest(self) -> datetime | None:
+        """When the last row arrived, likewise."""
+        return max((file.newest for file in self.files if file.newest), default=None)
+
 
 def read(store: Store, tenant: str, dataset: str) -> Snapshot | None:
     """Read a table's snapshot; ``None`` when there is no such table. Raises ``Retryable``, ``Refused``."""
@@ -50,10 +68,25 @@ def read(store: Store, tenant: str, dataset: str) -> Snapshot | None:
     table = log.open_table(store, path)
     if table is None:
         return None
+    columns = tuple(field.name for field in table.schema().fields)
+    return Snapshot(path, table.version(), columns, files(table), properties(table))
+
+
+def properties(table: DeltaTable) -> dict[str, str]:
+    """Return the properties of a table whose log was read, Delta's and ours."""
+    return {name: value for name, value in table.metadata().configuration.items() if value is not None}
+
+
+def files(table: DeltaTable) -> tuple[File, ...]:
+    """Return the files of a table whose log was read."""
     adds = pa.table(table.get_add_actions(flatten=True))
-    columns = [adds.column(name).to_pylist() for name in ("path", "size_bytes", "num_records", f"partition.{DATE}")]
-    files = tuple(File(name, size, rows or 0, str(date)) for name, size, rows, date in zip(*columns, strict=True))
-    return Snapshot(path, table.version(), tuple(f.name for f in table.schema().fields), files)
+    names = ("path", "size_bytes", "num_records", f"partition.{DATE}", "min._received", "max._received")
+    nothing = [None] * adds.num_rows
+    columns = [adds.column(name).to_pylist() if name in adds.schema.names else nothing for name in names]
+    return tuple(
+        File(name, size, rows or 0, str(date), oldest, newest)
+        for name, size, rows, date, oldest, newest in zip(*columns, strict=True)
+    )
 
 
 def list_tables(store: Store) -> Iterator[tuple[str, str]]:

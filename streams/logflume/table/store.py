@@ -191,8 +191,29 @@ class Store:
         except OSError as error:
             raise Retryable(f"{self.uri(path)} could not be made: {error}") from error
 
+    def read(self, path: str) -> bytes | None:
+        """Return a whole object; ``None`` when there is none. Raises ``Retryable``."""
+        import obstore  # late: as above
+        from obstore.exceptions import BaseError
+
+        try:
+            return obstore.get(self.objects, path).bytes().to_bytes()
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise Retryable(f"{self.uri(path)} could not be read: {error}") from error
+
+    def list_below(self, folder: str) -> list[str]:
+        """Return the paths of all objects in ``folder`` and its folders. Raises ``Retryable``."""
+        try:
+            selector = pafs.FileSelector(self.full(folder), recursive=True, allow_not_found=True)
+            found = self.filesystem.get_file_info(selector)
+        except OSError as error:
+            raise Retryable(f"{self.uri(folder)} could not be listed: {error}") from error
+        return [each.path[len(self.root) + 1 :] for each in found if each.type == pafs.FileType.File]
+
     def delete(self, path: str) -> None:
-        """Delete one object that this process made; the tables' files are never deleted here."""
+        """Delete one object, which may be gone already; of a table's files only what ``care`` knows nobody needs."""
         try:
             if self.local:
                 Path(self.full(path)).unlink(missing_ok=True)

@@ -6,7 +6,9 @@ T3  A commit stands on a version whose ``txn`` was read there. Whatever fails, a
     the log is read again, and compared, before anything is tried again.
 T4  No file of a table is deleted here. A data file whose commit failed may yet be part of the table.
 T5  An older writer of the same application id is fenced: it can only store rows that nobody has stored.
-T6  Writers of other application ids only ever delay one another.
+T6  Writers of other application ids, and the care of tables, only ever delay one another.
+T7  A data file is committed within COMMITTED_WITHIN_SECONDS of being written, or is written again: a file that is in no
+    commit and older than that is nobody's, and may be vacuumed.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from logflume.table import log, parquet, schema
 from logflume.table.log import DataFile, Head
 from logflume.table.store import Store
 
+COMMITTED_WITHIN_SECONDS = 3600.0
 _ATTEMPTS = 20  # of one append; each loses only to somebody else's commit, or to a store that fails
 _PAUSE_SECONDS = (0.005, 0.5)  # between attempts, doubling, with jitter
 
@@ -75,7 +78,7 @@ class Table:
         remembered = self._known(app_id)
         head = remembered or self._load(app_id)
         files: list[DataFile] = []
-        written_from = -1
+        written_from, written_at = -1, 0.0
         failure: Retryable | None = None
         for attempt in range(_ATTEMPTS):
             stored = head.progress[app_id] if head else None
@@ -85,7 +88,8 @@ class Table:
                     head = self._load(app_id)  # a table that somebody deleted meanwhile holds nothing
                     continue
                 return Appended(head.version if head else -1, 0, 0, 0, len(offsets))
-            if start != written_from:
+            if start != written_from or self._clock.monotonic() - written_at > COMMITTED_WITHIN_SECONDS:
+                written_at = self._clock.monotonic()
                 files, written_from = self._write(rows.slice(start), upto), start
                 crash.point("table.file-written")
             with self._store.turns.of(self.path):

@@ -1,0 +1,205 @@
+"""Deletion of all rows of a table, with a receipt that stays in the store when they are gone.
+
+D1  What is to be removed is written down first (``ordered.json``), then removed from the table by one commit, then
+    deleted from the store, then the receipt is written. A death in between is made good by whoever looks next
+    (``resume``).
+D2  A table with a hold is refused, at the very version on which the removal would be committed.
+D3  The table itself stays, empty, with how far each sink has come: rows that were deleted can't come back by a replay.
+D4  A receipt is written once and never changed; ``sha256`` is that of all its other entries.
+
+``deletions/<tenant>/<dataset>/<version>-<mark>/`` holds both, outside of what is deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+import pyarrow as pa
+import structlog
+
+from logflume import crash, metrics
+from logflume.care import change, hold, vacuum
+from logflume.care.change import Standing
+from logflume.clock import Clock
+from logflume.errors import Misconfigured, Refused, Retryable
+from logflume.table import log
+from logflume.table.log import Change, Removal
+from logflume.table.store import Store
+
+_FOLDER: Final = "deletions"
+_ORDERED: Final = "ordered.json"
+_RECEIPT: Final = "receipt.json"
+_ATTEMPTS: Final = 20
+
+_logger = structlog.get_logger(__name__)
+
+Receipt = Mapping[str, Any]
+"""As it lies in the store: see ``docs/care.md``."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A removal that is written down. ``told``: what the receipt will say of it."""
+
+    folder: str
+    version: int
+    mark: str
+    told: Mapping[str, Any]
+
+    @property
+    def path(self) -> str:
+        """Of the table."""
+        return f"tables/{self.told['tenant']}/{self.told['dataset']}"
+
+
+def delete(store: Store, tenant: str, dataset: str, *, by: str, reason: str, keep_hours: int, clock: Clock) -> Receipt:
+    """Delete all rows of a table as it stands. ``keep_hours``: for objects of no commit, which are left to the vacuum.
+
+    Raises ``Refused`` for a table with a hold, ``Misconfigured`` when there is none, ``Retryable``: call it again.
+    """
+    path = store.table(tenant, dataset)
+    for order in _unfinished(store, f"{_FOLDER}/{tenant}/{dataset}"):
+        _resume(store, order, keep_hours, clock)
+    for _ in range(_ATTEMPTS):
+        standing = change.read(store, path)
+        if standing is None:
+            raise Misconfigured(
+                f"there is no table {store.uri(path)}; `logflume table list` shows those that there are"
+            )
+        _refuse_held(standing)
+        removal = Change(
+            "DELETE",
+            tuple(Removal(file.path, file.date, file.size) for file in standing.files),
+            about={"by": by, "reason": reason},
+        )
+        order = _write_down(standing, removal, tenant, dataset, by, reason, clock)
+        crash.point("care.deletion-ordered")
+        if log.change(store, path, standing.table, standing.anchor, removal, clock):
+            crash.point("care.deletion-committed")
+            return _finish(store, order, keep_hours, clock)
+        store.delete(f"{order.folder}/{_ORDERED}")
+        metrics.CARE_CONFLICTS.inc()
+    raise Retryable(f"{store.uri(path)}: {_ATTEMPTS} times others were quicker: call it again")
+
+
+def resume(store: Store, keep_hours: int, clock: Clock) -> list[Receipt]:
+    """End what somebody began and did not end (D1); return the receipts. Raises ``Retryable``, ``Refused``."""
+    return [
+        receipt
+        for order in _unfinished(store, _FOLDER)
+        if (receipt := _resume(store, order, keep_hours, clock)) is not None
+    ]
+
+
+def receipts(store: Store, tenant: str | None = None) -> Iterator[Receipt]:
+    """Yield all receipts, or a tenant's, oldest first in each table. Raises ``Retryable``."""
+    for place in sorted(store.list_below(f"{_FOLDER}/{tenant}" if tenant else _FOLDER)):
+        if place.endswith(f"/{_RECEIPT}"):
+            yield orjson.loads(store.read(place) or b"{}")
+
+
+def digest(receipt: Mapping[str, Any]) -> str:
+    """Return what a receipt's ``sha256`` must be (D4)."""
+    rest = {name: value for name, value in receipt.items() if name != "sha256"}
+    return hashlib.sha256(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def refuse_held(store: Store, path: str) -> None:
+    """Raise ``Refused`` when a table has a hold; for who deletes several, before the first."""
+    standing = change.read(store, path)
+    if standing is not None:
+        _refuse_held(standing)
+
+
+def _refuse_held(standing: Standing) -> None:
+    held = hold.of(standing.properties)
+    if held is not None:
+        raise Refused(
+            f"{standing.store.uri(standing.path)} is held by {held.by} since {held.since} ({held.reason}): no row "
+            f"of it is deleted until `logflume table release`"
+        )
+
+
+def _write_down(
+    standing: Standing, removal: Change, tenant: str, dataset: str, by: str, reason: str, clock: Clock
+) -> _Order:
+    version = standing.version + 1
+    files = sorted((file.path, file.size, file.rows) for file in standing.files)
+    times = [time for file in standing.files for time in (file.oldest, file.newest) if time is not None]
+    told = {
+        "tenant": tenant,
+        "dataset": dataset,
+        "table": str(standing.table.metadata().id),
+        "version": version,
+        "by": by,
+        "reason": reason,
+        "ordered": _now(clock),
+        "files": len(files),
+        "rows": sum(rows for _, _, rows in files),
+        "bytes": sum(size for _, size, _ in files),
+        "oldest": min(times).isoformat() if times else None,
+        "newest": max(times).isoformat() if times else None,
+        "objects": [{"path": path, "bytes": size, "rows": rows} for path, size, rows in files],
+    }
+    order = _Order(f"{_FOLDER}/{tenant}/{dataset}/{version:020}-{removal.mark}", version, removal.mark, told)
+    standing.store.write(f"{order.folder}/{_ORDERED}", pa.py_buffer(orjson.dumps(told, option=orjson.OPT_INDENT_2)))
+    return order
+
+
+def _unfinished(store: Store, folder: str) -> list[_Order]:
+    places = set(store.list_below(folder))
+    found = []
+    for place in sorted(places):
+        at = place.removesuffix(f"/{_ORDERED}")
+        if at == place or f"{at}/{_RECEIPT}" in places:
+            continue
+        text = store.read(place)
+        if text is not None:
+            version, _, mark = at.rpartition("/")[2].partition("-")
+            found.append(_Order(at, int(version), mark, orjson.loads(text)))
+    return found
+
+
+def _resume(store: Store, order: _Order, keep_hours: int, clock: Clock) -> Receipt | None:
+    if log.made(store, order.path, order.version, order.mark):
+        return _finish(store, order, keep_hours, clock)
+    if store.tag(log.entry_path(order.path, order.version)) is None:
+        standing = change.read(store, order.path)
+        if standing is not None and standing.version >= order.version:
+            raise Refused(
+                f"{store.uri(order.folder)}: whether this deletion was committed can't be told any more, the log's "
+                f"entry {order.version} is gone. Look whether its objects are, and take the order away."
+            )
+    store.delete(f"{order.folder}/{_ORDERED}")  # somebody else has that version, or nobody: it never was committed
+    return None
+
+
+def _finish(store: Store, order: _Order, keep_hours: int, clock: Clock) -> Receipt:
+    """Delete what the commit removed, and whatever had been removed before; then write the receipt."""
+    ordered = [f"{order.path}/{each['path']}" for each in order.told["objects"]]
+    for place in ordered:
+        store.delete(place)
+    earlier = 0
+    standing = change.read(store, order.path)
+    if standing is not None:
+        left = set(vacuum.unneeded(standing, 0, removed_only=True)) | set(vacuum.unneeded(standing, keep_hours))
+        for name in left:
+            store.delete(f"{order.path}/{name}")
+        earlier = len(left - {each["path"] for each in order.told["objects"]})
+        log.forget(store, order.path)
+    crash.point("care.deletion-done")
+    told = {**order.told, "done": _now(clock), "earlier_objects": earlier}
+    receipt = {**told, "sha256": digest(told)}
+    store.put_if_absent(f"{order.folder}/{_RECEIPT}", orjson.dumps(receipt, option=orjson.OPT_INDENT_2))
+    metrics.CARE_FILES.labels("deleted").inc(len(ordered) + earlier)
+    _logger.info("care.deleted", table=order.path, by=order.told["by"], rows=order.told["rows"], receipt=order.folder)
+    return receipt
+
+
+def _now(clock: Clock) -> str:
+    return datetime.fromtimestamp(clock.now_ns() / 1e9, UTC).isoformat(timespec="seconds")

@@ -327,6 +327,7 @@ def test_v1_removed_files_stay_for_as_long_as_they_are_kept(store: TroubledStore
     assert look(store, days=None, at=now).vacuumed == 0
     assert len(objects(store)) == 9
     assert look(store, days=None, at=now, care_keep_hours=10).vacuumed == 8
+    assert look(store, days=None, at=now, care_keep_hours=10).worked is False
     assert objects(store) == {f"{PATH}/{path}" for path in files(store)}
     assert len(ids(store)) == 24
 

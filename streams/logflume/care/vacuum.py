@@ -36,10 +36,15 @@ def unneeded(standing: Standing, keep_hours: int, *, removed_only: bool = False)
 
     Raises ``Retryable``.
     """
+    store, path = standing.store, standing.path
     try:
-        return standing.table.vacuum(keep_hours, dry_run=True, enforce_retention_duration=False, full=not removed_only)
+        gone = standing.table.vacuum(keep_hours, dry_run=True, enforce_retention_duration=False, full=not removed_only)
     except (DeltaError, OSError) as error:
-        raise Retryable(f"{standing.store.uri(standing.path)}: its files could not be listed: {error}") from error
+        raise Retryable(f"{store.uri(path)}: its files could not be listed: {error}") from error
+    if not gone:
+        return []
+    there = set(store.list_below(path))  # the log names those that were deleted, until its next checkpoint
+    return [name for name in gone if f"{path}/{name}" in there]
 
 
 def vacuum(standing: Standing, keep_hours: int) -> int:

@@ -23,7 +23,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import config, explore, http, parking, records
+from benchmarks import care, config, explore, http, parking, records
 from benchmarks.measure import ROOT, Own, child
 from benchmarks.pipeline import Ran, publish, run, tenants
 from benchmarks.services import Services, environment, services
@@ -49,9 +49,10 @@ AIMS = {
     "sql_ratio": (1.2, "at most"),
     "sql_local_ratio": (1.2, "at most"),
     "page_p95_seconds": (0.3, "at most"),
+    "care_ratio": (2, "at most"),
 }
 
-PARTS = ("limit", "bare", "pipeline", "plain", "http", "tenants", "files", "config", "parking", "explore")
+PARTS = ("limit", "bare", "pipeline", "plain", "http", "tenants", "files", "config", "parking", "explore", "care")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,29 @@ class Size:
     rows_a_flush: int
     explored: tuple[int, int]
     """Files and rows of the table that is asked."""
+    cared: tuple[int, int]
+    """Commits and rows of the tables that are merged."""
     few_tenants: int = 10
 
 
-FULL = Size(400_000, repeats=3, many_tenants=10_000, few_rounds=60, rows_a_flush=100, explored=(100, 20_000_000))
-QUICK = Size(100_000, repeats=1, many_tenants=1_000, few_rounds=20, rows_a_flush=100, explored=(10, 1_000_000))
+FULL = Size(
+    400_000,
+    repeats=3,
+    many_tenants=10_000,
+    few_rounds=60,
+    rows_a_flush=100,
+    explored=(100, 20_000_000),
+    cared=(2_000, 1_000_000),
+)
+QUICK = Size(
+    100_000,
+    repeats=1,
+    many_tenants=1_000,
+    few_rounds=20,
+    rows_a_flush=100,
+    explored=(10, 1_000_000),
+    cared=(300, 150_000),
+)
 
 FILE_COLUMNS = ("format", "MB/s", "compressor or writer alone", "ratio", "times smaller than NDJSON")
 
@@ -119,6 +138,9 @@ def main() -> None:
         if "explore" in wanted:
             found["explore"] = explore.run(running, BUILD / "explore", *size.explored)
             _print(console, explore.tables(found["explore"]))
+        if "care" in wanted:
+            found["care"] = care.run(running, *size.cared)
+            _print(console, care.tables(found["care"]))
     found |= _ratios(found)
     found["seconds"] = time.monotonic() - started
     RESULT.write_text(json.dumps(found, indent=2) + "\n")
@@ -361,6 +383,8 @@ def _ratios(found: dict[str, Any]) -> dict[str, float]:
         ratios["files_ratio"] = next(each["ratio"] for each in found["files"] if each["format"] == FileFormat.NDJSON_GZ)
     if "explore" in found:
         ratios |= explore.ratios(found["explore"])
+    if "care" in found:
+        ratios |= care.ratios(found["care"])
     if "tenants" in found:
         ratios["tenants_ratio"] = found["tenants"]["many"]["cpu_us_a_row"] / found["tenants"]["few"]["cpu_us_a_row"]
     return ratios

@@ -73,7 +73,7 @@ def test_the_versions_are_the_same_everywhere(compose: dict[str, Any]) -> None:
 
 def test_workers_get_settings_that_exist_and_the_keys_of_the_store(compose: dict[str, Any]) -> None:
     known = {variable(name) for name in Settings.model_fields}
-    for name in ("topics", "config", "sort", "sink", "watch"):
+    for name in ("topics", "config", "sort", "sink", "watch", "care"):
         given = compose["services"][name]["environment"]
         assert given.keys() <= known
         [identity] = json.loads(compose["configs"]["identities"]["content"])["identities"]
@@ -100,7 +100,7 @@ def test_tenants_are_applied_before_workers_start_and_no_worker_reads_their_file
     services = compose["services"]
     [mount] = services["config"]["volumes"]
     assert services["config"]["command"] == ["config", "apply", mount.split(":")[1], "--yes"]
-    for name in ("sort", "sink", "watch"):
+    for name in ("sort", "sink", "watch", "care"):
         assert services[name]["depends_on"] == {"config": {"condition": "service_completed_successfully"}}
         assert "volumes" not in services[name]
         assert "LOGFLUME_TENANTS_DIR" not in services[name]["environment"]

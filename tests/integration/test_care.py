@@ -149,7 +149,7 @@ def test_a_death_in_the_middle_of_a_merge_changes_no_row(settings: Settings, wor
 
 
 def test_queries_get_the_same_answer_while_files_are_merged_and_vacuumed(store: Store) -> None:
-    """Merges as of eleven and of thirteen hours ago, and vacuums as of now, while queries follow one another."""
+    """Merged as if thirteen hours ago, then eleven; vacuumed as of now; while queries follow one another."""
     fill(store, 10)
     expected = [[3 * 10]]
     answers: list[Any] = []
@@ -171,12 +171,9 @@ def test_queries_get_the_same_answer_while_files_are_merged_and_vacuumed(store: 
     until(lambda: answers or failures, 60, "a first answer")
     vacuumed = merged = 0
     for hours in (13, 11):
-        merged += (
-            carer(store, ManualClock(time.time_ns() - hours * HOUR), care_file_bytes=8_000)
-            .look("acme", "http_requests", 3650)
-            .merged_files
-        )
-        vacuumed += carer(store, care_file_bytes=1000).look("acme", "http_requests", 3650).vacuumed
+        past = ManualClock(time.time_ns() - hours * HOUR)
+        done = carer(store, past, care_file_bytes=8_000).look("acme", "http_requests", 3650)
+        merged, vacuumed = merged + done.merged_files, vacuumed + done.vacuumed
         seen = len(answers)
         until(lambda seen=seen: len(answers) > seen + 2 or failures, 60, "answers after it")
     stop.set()

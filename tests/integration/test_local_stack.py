@@ -95,7 +95,7 @@ def test_up_joins_restarts_what_dies_and_down_stops_it_all(machine: Machine) -> 
     stranger = Process.start([sys.executable, "-c", "import time; time.sleep(600)"], machine.folder / "stranger.log")
     first = machine.up()
     assert {name: part["state"] for name, part in first.items()} == dict.fromkeys(
-        ("kafka", "seaweedfs", "sort-1", "sink-1", "watch-1", "explore-1"), "RUNNING"
+        ("kafka", "seaweedfs", "sort-1", "sink-1", "watch-1", "care-1", "explore-1"), "RUNNING"
     )
     assert {name: part["pid"] for name, part in machine.up().items()} == {n: p["pid"] for n, p in first.items()}
 

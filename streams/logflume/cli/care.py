@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from contextlib import ExitStack, closing
 
 import structlog
 
@@ -14,6 +15,8 @@ from logflume.care.membership import Everything, Membership
 from logflume.care.worker import Worker
 from logflume.clock import SystemClock
 from logflume.config import opened
+from logflume.config.telling import in_force
+from logflume.kafka.status import Condition, Reporter
 from logflume.model import dataset
 from logflume.settings import Settings
 from logflume.table.probe import probe
@@ -34,21 +37,21 @@ def command() -> None:
     clock = SystemClock()
     carer = Carer(settings, datasets, store, clock)
     log = structlog.get_logger("logflume.care")
-    with opened(settings, datasets) as source:
-        share = Membership(settings) if settings.kafka_bootstrap else Everything()
-        try:
-            worker = Worker(settings, carer, store, source, share, clock)
-            server = None
-            if settings.http_port:
-                server = health.serve(settings.http_host, settings.http_port, worker.live, worker.ready)
-            log.info(
-                "care.started", pid=os.getpid(), group=settings.care_group, http=server.address if server else None
-            )
-            try:
-                worker.run(stop)
-            finally:
-                if server is not None:
-                    server.close()
-        finally:
-            share.close()
+    with ExitStack() as ends:
+        source = ends.enter_context(opened(settings, datasets))
+        share = ends.enter_context(closing(Membership(settings) if settings.kafka_bootstrap else Everything()))
+        worker = Worker(settings, carer, store, source, share, clock)
+
+        def measure() -> Condition:
+            return Condition(in_force=in_force(source, clock), troubles=tuple((worker.ready() or "").splitlines()))
+
+        address = None
+        if settings.http_port:
+            server = health.serve(settings.http_host, settings.http_port, worker.live, worker.ready)
+            ends.callback(server.close)
+            address = server.address
+        if settings.kafka_bootstrap:
+            ends.enter_context(Reporter(settings, "care", measure, clock=clock))
+        log.info("care.started", pid=os.getpid(), group=settings.care_group, http=address)
+        worker.run(stop)
     log.info("care.ended")

@@ -150,6 +150,7 @@ class Stack:
         edges = [f"edge-{n + 1}" for n in range(self._given.local_edges)]
         names += edges
         names += [f"watch-{n + 1}" for n in range(self._given.local_watches)]
+        names += [f"care-{n + 1}" for n in range(self._given.local_carers)]
         explorers = [f"explore-{n + 1}" for n in range(self._given.local_explorers)]
         names += explorers
         old_pages = tuple(old.explore_ports.values()) if old else ()

@@ -24,6 +24,7 @@ class Machine(Stage, title="This machine"):
     local_explorers: int = Field(
         1, ge=0, le=4, description="Explorers (`logflume serve`) that `logflume local up` starts."
     )
+    local_carers: int = Field(1, ge=0, le=4, description="Care workers that `logflume local up` starts.")
     local_edges: int = Field(
         0, ge=0, le=16, description="HTTP edges that `logflume local up` starts, each with a spool of its own."
     )

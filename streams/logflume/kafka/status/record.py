@@ -18,7 +18,7 @@ from logflume.model.tenant import Configuration
 from logflume.settings import Settings
 
 PRESSURE_KEY: Final = b"pressure"
-KINDS: Final = ("edge", "sort", "sink", "explore", "watch")
+KINDS: Final = ("edge", "sort", "sink", "explore", "watch", "care")
 PERIODS: Final = 3
 """How many periods a record counts without a newer one: two may be lost on a bad day."""
 

@@ -1,0 +1,186 @@
+"""Queries after many small commits: with nobody's care, beside a carer at work, and when all is merged.
+
+As a module it is the measured process: ``python -m benchmarks.care COMMITS ROWS``, with the store of its settings. Both
+tables get the same rows in the same commits; beside one of them a carer looks after every minute's worth of commits, at
+one a second, in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import numpy as np
+
+from benchmarks.explore import AGGREGATES, DATASET, LAST, PAGE, datasets, seconds
+from benchmarks.explored import END, Requests
+from benchmarks.measure import child, own, report
+from benchmarks.services import Services, environment
+from logflume import memory
+from logflume.care.look import Carer
+from logflume.clock import ManualClock
+from logflume.errors import Fatal
+from logflume.explore.find import find
+from logflume.explore.query import Explorer, opened
+from logflume.explore.span import ALWAYS
+from logflume.settings import Settings
+from logflume.table import snapshot
+from logflume.table.store import Store
+from logflume.table.table import Table
+
+ALONE: Final = "alone"
+CARED: Final = "cared"
+A_LOOK: Final = 60
+"""Commits between two looks: care_seconds at a commit a second."""
+REPEATS: Final = 3
+_FOR_EVER: Final = 3650
+
+
+def run(running: Services, commits: int, rows: int) -> dict[str, Any]:
+    """Return every figure; see ``main``."""
+    settings = running.settings("care", [])
+    return child("care", str(commits), str(rows), environment=environment(settings)).more
+
+
+def ratios(found: dict[str, Any]) -> dict[str, float]:
+    """How many times as long the slowest question takes, of when all is merged."""
+    return {
+        "care_ratio": _worst(found, CARED),
+        "uncared_ratio": _worst(found, ALONE),
+    }
+
+
+def _worst(found: dict[str, Any], tenant: str) -> float:
+    return max(each / found["merged"][name] for name, each in found[tenant]["seconds"].items())
+
+
+def tables(found: dict[str, Any]) -> Iterator[tuple[str, Sequence[str], list[tuple[str, ...]]]]:
+    """Titles, columns and rows of what was measured."""
+    alone, cared, merged = found[ALONE], found[CARED], found["merged"]
+    yield (
+        f"Questions after {found['commits']:,} commits of {found['rows'] // found['commits']:,} rows, in S3, warm",
+        ("", "nobody cares, s", "a carer beside, s", "all merged, s", "ratio without", "ratio with"),
+        [
+            (
+                name,
+                f"{alone['seconds'][name]:.3f}",
+                f"{cared['seconds'][name]:.3f}",
+                f"{merged[name]:.3f}",
+                f"{alone['seconds'][name] / merged[name]:.1f}",
+                f"{cared['seconds'][name] / merged[name]:.2f}",
+            )
+            for name in merged
+        ],
+    )
+    yield (
+        "The commits meanwhile, and what care took",
+        ("", "files left", "MB", "append p50 ms", "append p99 ms", "looks", "MB merged", "care s"),
+        [
+            (
+                title,
+                f"{each['files']:,}",
+                f"{each['bytes'] / 1e6:.1f}",
+                f"{each['p50'] * 1e3:.1f}",
+                f"{each['p99'] * 1e3:.1f}",
+                f"{each['looks']}",
+                f"{each['merged_bytes'] / 1e6:.0f}",
+                f"{each['care_seconds']:.1f}",
+            )
+            for title, each in (("nobody cares", alone), ("a carer beside", cared))
+        ],
+    )
+
+
+def main(commits: int, rows: int) -> None:
+    """Fill both tables and measure, in a process of its own."""
+    memory.setup()
+    settings = Settings()
+    store = Store.from_settings(settings)
+    requests = Requests(commits, rows)
+    with own() as found:
+        found.more = {"commits": commits, "rows": requests.rows}
+        for tenant in (ALONE, CARED):
+            found.more[tenant] = _fill(settings, tenant, requests, cared=tenant == CARED)
+            with opened(settings, store, datasets()) as explorer:
+                found.more[tenant]["seconds"] = _ask(explorer, tenant, requests)
+        carer = _carer(settings)
+        while carer.look(ALONE, DATASET, _FOR_EVER).worked:
+            pass
+        with opened(settings, store, datasets()) as explorer:
+            found.more["merged"] = _ask(explorer, ALONE, requests)
+    report(found)
+
+
+def _carer(settings: Settings) -> Carer:
+    """Its clock stands at the table's noon, a day that is not over: the harder case, with more files left."""
+    declared = datasets()
+    return Carer(settings, declared, Store.from_settings(settings), ManualClock(END * 1_000_000_000))  # type: ignore[arg-type]
+
+
+def _fill(settings: Settings, tenant: str, requests: Requests, *, cared: bool) -> dict[str, Any]:
+    """Write a file a commit; beside it, for one of the two, a carer."""
+    store = Store.from_settings(settings)
+    table = Table(store, datasets()[DATASET], tenant)
+    carer = _carer(settings)
+    done: dict[str, float] = {"looks": 0, "merged_bytes": 0, "care_seconds": 0.0}
+    took: list[float] = []
+
+    def look() -> None:
+        began = time.perf_counter()
+        done["merged_bytes"] += carer.look(tenant, DATASET, _FOR_EVER).merged_bytes
+        done["care_seconds"] += time.perf_counter() - began
+        done["looks"] += 1
+
+    with ThreadPoolExecutor(1) as beside:
+        under_way = None
+        for number in range(requests.files):
+            rows = requests.rows_of(number)
+            offsets = np.full(rows.num_rows, number, np.int64)
+            took.append(seconds(lambda r=rows, o=offsets, n=number: table.append("logflume/bench/0", n + 1, o, r)))  # type: ignore[misc]
+            if cared and number % A_LOOK == A_LOOK - 1:
+                if under_way is not None:
+                    under_way.result()  # it has a minute, at a commit a second
+                under_way = beside.submit(look)
+    held = snapshot.read(store, tenant, DATASET)
+    if held is None or held.rows != requests.rows:
+        raise Fatal(f"the table of {tenant} does not hold {requests.rows} rows")
+    took.sort()
+    return {
+        **done,
+        "files": len(held.files),
+        "bytes": held.size,
+        "p50": took[len(took) // 2],
+        "p99": took[int(len(took) * 0.99)],
+    }
+
+
+def _ask(explorer: Explorer, tenant: str, requests: Requests) -> dict[str, float]:
+    """Seconds of each question, the median of some; each was asked once before."""
+    ids = [requests.id(requests.rows * at // (REPEATS + 2)) for at in range(1, REPEATS + 2)]
+    found = {}
+    for name, sql, span in (*((name, sql, ALWAYS) for name, sql in AGGREGATES.items()), ("first page", PAGE, LAST)):
+
+        def ask(sql: str = sql, span: Any = span) -> None:
+            with explorer.query(tenant, sql, span=span) as result:
+                if not result.read_all().num_rows:
+                    raise Fatal(f"no row answers {sql}")
+
+        ask()
+        found[name] = statistics.median(seconds(ask) for _ in range(REPEATS))
+
+    def look_up(id: str) -> None:
+        [one] = find(explorer, datasets(), tenant, id, DATASET)
+        if one.rows.num_rows != 1:
+            raise Fatal(f"{one.rows.num_rows} rows have the id {id}")
+
+    look_up(ids[-1])
+    found["find by id"] = statistics.median(seconds(lambda i=id: look_up(i)) for id in ids[:REPEATS])  # type: ignore[misc]
+    return found
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -38,6 +38,8 @@ _COMMIT_RULE = "tests/property/test_commit_rule.py"
 _SINK = "tests/unit/test_sink_rules.py"
 _GUARDS = "tests/unit/test_sink_guards.py"
 _TABLE = "tests/unit/test_table.py"
+_CARE = "tests/unit/test_care.py"
+_CARE_PLAN = "tests/unit/test_care_plan.py"
 _CLIENTS = "tests/unit/test_kafka_client.py"
 _TOPICS = "tests/contract/test_topics_yaml.py"
 _TRANSACTION = "tests/integration/test_transaction.py"
@@ -2135,5 +2137,82 @@ MUTATIONS = (
         'return printable(" ".join(',
         'return str(" ".join(',
         "tests/unit/test_tail_command.py::test_nothing_in_a_record_steers_the_terminal",
+    ),
+    Mutation(
+        "merged-inputs: a merge stands on a version that still has all of its files",
+        _code("care/merging.py"),
+        "if not standing.has(old) or clock",
+        "if clock",
+        f"{_CARE}::test_m1_a_merge_gives_up_when_one_of_its_files_went",
+    ),
+    Mutation(
+        "merged-rows: a merge has as many rows as the log says, or is not committed",
+        _code("care/merging.py"),
+        "if encoded.rows != expected:",
+        "if encoded.rows < 0:",
+        f"{_CARE}::test_m2_a_file_with_other_rows_than_the_log_says_is_not_merged",
+    ),
+    Mutation(
+        "merged-in-time: a merge that took too long is not committed, its file may be gone",
+        _code("care/merging.py"),
+        "began > COMMITTED_WITHIN_SECONDS",
+        "began < 0",
+        f"{_CARE}::test_a_merge_that_took_too_long_is_not_committed",
+    ),
+    Mutation(
+        "unheard-change: a change that succeeded unheard is known again",
+        _code("table/log.py"),
+        "        if not made(store, path, table.version() + 1, change.mark):\n            raise",
+        "        raise",
+        f"{_CARE}::test_a_commit_that_succeeded_unheard_is_known_again",
+    ),
+    Mutation(
+        "arrival-days: files of other days of arrival are not merged",
+        _code("care/plan.py"),
+        "(file.date, file.newest.date() if file.newest else None)",
+        "(file.date, None)",
+        f"{_CARE_PLAN}::test_files_of_other_dates_and_other_days_of_arrival_are_left_apart",
+    ),
+    Mutation(
+        "youngest-row: a file expires with its youngest row",
+        _code("care/plan.py"),
+        "file.newest is not None and file.newest < limit",
+        "file.oldest is not None and file.oldest < limit",
+        f"{_CARE}::test_files_expire_whole_with_their_youngest_row",
+    ),
+    Mutation(
+        "hold-retention: a hold that comes before the commit stops retention",
+        _code("care/look.py"),
+        "if hold.of(now.properties) is not None or not taken:",
+        "if not taken:",
+        f"{_CARE}::test_c4_a_hold_that_comes_before_the_commit_stops_it",
+    ),
+    Mutation(
+        "hold-deletion: a hold stops deletion",
+        _code("care/deletion.py"),
+        "        _refuse_held(standing)\n        removal",
+        "        removal",
+        f"{_CARE}::test_c4_a_hold_that_comes_before_the_commit_stops_it",
+    ),
+    Mutation(
+        "kept-files: a removed file stays for as long as it is kept",
+        _code("care/vacuum.py"),
+        "gone = unneeded(standing, keep_hours)",
+        "gone = unneeded(standing, 0)",
+        f"{_CARE}::test_v1_removed_files_stay_for_as_long_as_they_are_kept",
+    ),
+    Mutation(
+        "old-file: a sink writes a file again that is too old to be committed",
+        _code("table/table.py"),
+        "if start != written_from or self._clock.monotonic() - written_at > COMMITTED_WITHIN_SECONDS:",
+        "if start != written_from:",
+        f"{_CARE}::test_t7_a_sink_writes_a_file_again_that_is_too_old_to_be_committed",
+    ),
+    Mutation(
+        "deleted-log: no more of a deleted table's log is taken away than its checkpoint covers",
+        _code("table/log.py"),
+        "int(version) < last:",
+        "int(version) <= last:",
+        f"{_CARE}::test_d3_rows_that_were_deleted_do_not_come_back_by_a_replay",
     ),
 )

@@ -53,7 +53,7 @@ CARE_BYTES = counter(
     "As logflume_care_rows_total.",
 )
 CARE_CONFLICTS = counter(
-    "logflume_care_conflicts_total",
+    "logflume_care_lost_commits_total",
     "commits",
     (),
     "Changes of tables that came second to somebody else's commit, and were decided again.",

@@ -11,7 +11,7 @@ class Care(Stage, title="Care of tables"):
     """How ``logflume care`` and ``logflume table maintain`` look after the tables at rest."""
 
     care_group: str = Field("logflume-care", description="Consumer group of the care workers: who looks after what.")
-    care_seconds: float = Field(60.0, gt=0, description="A table that had work is looked at again after this long.")
+    care_seconds: float = Field(20.0, gt=0, description="A table that had work is looked at again after this long.")
     care_idle_seconds: float = Field(
         600.0, gt=0, description="One that had none is looked at after ever longer, up to this; so are new ones found."
     )

@@ -1,8 +1,9 @@
 """Queries after many small commits: with nobody's care, beside a carer at work, and when all is merged.
 
 As a module it is the measured process: ``python -m benchmarks.care COMMITS ROWS``, with the store of its settings. Both
-tables get the same rows in the same commits; beside one of them a carer looks after every 20 commits, in a thread of its
-own: as often as by default at a commit a second. The last look is as long ago as can be when the questions are asked.
+tables get the same rows in the same commits; beside one of them a carer looks after every 20 commits, in a thread of
+its own: as often as by default at a commit a second. The last look is as long ago as can be when the questions are
+asked.
 """
 
 from __future__ import annotations

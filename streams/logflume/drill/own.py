@@ -38,6 +38,7 @@ FRESH: dict[str, Any] = {
     "tenants_dir": "",
     "local_edges": 1,
     "local_explorers": 0,
+    "local_carers": 0,
 }
 """Settings of a stack of one's own, whatever the user has set: nothing that is there already."""
 

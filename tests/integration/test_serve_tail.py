@@ -191,3 +191,15 @@ def test_whoever_does_not_read_loses_rows_with_a_count_and_slows_nobody(served: 
                 break
     assert lost > 0
     assert got > 0
+
+
+def test_the_command_follows_by_the_server_where_there_is_one(served: Served, worker: StartWorker) -> None:
+    settings = served.sorted.settings.model_copy(update={"kafka_bootstrap": ""})
+    one = worker("tail events --q m1.", settings, env={"LOGFLUME_URL": served.url, "LOGFLUME_TOKEN": served.token})
+    until(lambda: "Following events of acme" in one.output(), 60)
+    served.send(0, 3)
+    until(lambda: one.output().count(" message=m1.") == 2, 30)
+    assert "message=m0." not in one.output()
+    served.worker.stop(20)
+    assert one.wait(30) == 1
+    assert "the server ends" in one.output()

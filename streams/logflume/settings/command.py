@@ -8,7 +8,7 @@ from logflume.settings.stage import Stage
 
 
 class Command(Stage, title="Command"):
-    """Whom `logflume query` and `logflume find` ask."""
+    """Whom `logflume query`, `logflume find` and `logflume tail` ask."""
 
     url: str = Field(
         "",

@@ -23,7 +23,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import care, config, explore, http, parking, records
+from benchmarks import care, config, explore, freshness, http, parking, records
 from benchmarks.measure import ROOT, Own, child
 from benchmarks.pipeline import Ran, publish, run, tenants
 from benchmarks.services import Services, environment, services
@@ -50,9 +50,10 @@ AIMS = {
     "sql_local_ratio": (1.2, "at most"),
     "page_p95_seconds": (0.3, "at most"),
     "care_ratio": (2, "at most"),
-}
+} | freshness.AIMS
 
-PARTS = ("limit", "bare", "pipeline", "plain", "http", "tenants", "files", "config", "parking", "explore", "care")
+ASKED = {"explore": explore, "care": care, "freshness": freshness}
+PARTS = ("limit", "bare", "pipeline", "plain", "http", "tenants", "files", "config", "parking", *ASKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +136,10 @@ def main() -> None:
             found["parking"] = _parking(console, running, size)
         if "tenants" in wanted:
             found["tenants"] = _tenants(console, running, size)
-        if "explore" in wanted:
-            found["explore"] = explore.run(running, BUILD / "explore", *size.explored)
-            _print(console, explore.tables(found["explore"]))
-        if "care" in wanted:
-            found["care"] = care.run(running, *size.cared)
-            _print(console, care.tables(found["care"]))
+        asked = {"explore": (BUILD / "explore", *size.explored), "care": size.cared, "freshness": ()}
+        for name in [each for each in ASKED if each in wanted]:
+            found[name] = ASKED[name].run(running, *asked[name])
+            _print(console, ASKED[name].tables(found[name]))
     found |= _ratios(found)
     found["seconds"] = time.monotonic() - started
     RESULT.write_text(json.dumps(found, indent=2) + "\n")
@@ -381,10 +380,8 @@ def _ratios(found: dict[str, Any]) -> dict[str, float]:
         ratios["http_ratio"] = found["http"]["rows_per_cpu_second"] / found["http"]["parse_rows_per_cpu_second"]
     if "files" in found:
         ratios["files_ratio"] = next(each["ratio"] for each in found["files"] if each["format"] == FileFormat.NDJSON_GZ)
-    if "explore" in found:
-        ratios |= explore.ratios(found["explore"])
-    if "care" in found:
-        ratios |= care.ratios(found["care"])
+    for name in ASKED.keys() & found.keys():
+        ratios |= ASKED[name].ratios(found[name])
     if "tenants" in found:
         ratios["tenants_ratio"] = found["tenants"]["many"]["cpu_us_a_row"] / found["tenants"]["few"]["cpu_us_a_row"]
     return ratios

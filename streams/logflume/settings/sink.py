@@ -12,7 +12,7 @@ class Sink(Stage, title="Sink"):
 
     sink_group: str = Field("logflume-sink", description="Consumer group of the sink workers.")
     sink_memory_bytes: ByteSize = Field(mb(512), ge=1, description="A sink worker's memory budget.")
-    sink_flush_age_seconds: float = Field(5.0, gt=0, description="Age at which a tenant's rows are flushed.")
+    sink_flush_age_seconds: float = Field(4.0, gt=0, description="Age at which a tenant's rows are flushed.")
     sink_flush_rows: int = Field(200_000, ge=1, description="Rows of one tenant and dataset that make a flush.")
     sink_flush_bytes: ByteSize = Field(mb(128), ge=1, description="Bytes of one tenant and dataset, likewise.")
     sink_flush_threads: int = Field(2, ge=1, le=64, description="Flushes of tables that run at once.")

@@ -720,7 +720,7 @@ MUTATIONS = (
     Mutation(
         "reload: after any failure the table is read again",
         _code("table/table.py"),
-        "            self._pause(attempt)\n            head = self._load(app_id)\n",
+        "            self._pause(attempt)\n            head = self._again(head, app_id)\n",
         "            self._pause(attempt)\n",
         f"{_TABLE}::test_a_commit_that_succeeded_unheard_is_not_repeated",
     ),
@@ -2137,6 +2137,27 @@ MUTATIONS = (
         'return printable(" ".join(',
         'return str(" ".join(',
         "tests/unit/test_tail_command.py::test_nothing_in_a_record_steers_the_terminal",
+    ),
+    Mutation(
+        "advanced-anchor: entries of a table that was made again are not taken for the old one's",
+        _code("table/log.py"),
+        "if tag is None or store.tag(head.anchor[0]) != head.anchor[1]:",
+        "if tag is None:",
+        f"{_TABLE}::test_entries_of_a_table_that_was_made_again_are_not_taken_for_the_old_ones",
+    ),
+    Mutation(
+        "advanced-columns: a change of columns has the log read",
+        _code("table/log.py"),
+        'if "metaData" in action or "protocol" in action:',
+        "if not action:",
+        f"{_TABLE}::test_who_lost_a_race_to_a_change_of_columns_reads_the_log",
+    ),
+    Mutation(
+        "advanced-progress: how far a sink has come is read from the entries since",
+        _code("table/log.py"),
+        'if "txn" in action and action["txn"]["appId"] in progress:',
+        "if not action:",
+        f"{_TABLE}::test_who_lost_a_race_reads_only_the_entries_since",
     ),
     Mutation(
         "merged-inputs: a merge stands on a version that still has all of its files",

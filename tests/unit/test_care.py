@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -452,19 +453,34 @@ def test_a_receipt_that_was_changed_is_told(store: TroubledStore) -> None:
     assert deletion.digest({**receipt, "rows": 3}) != receipt["sha256"]
 
 
+def ordered(store: Store, version: int) -> str:
+    """Write down a deletion, as somebody did who died before the commit; noon's."""
+    told = {"tenant": "acme", "dataset": "http_requests", "objects": [], "ordered": "2025-11-25T12:00:00+00:00"}
+    place = f"deletions/acme/http_requests/{version:020}-{'0' * 32}/ordered.json"
+    store.write(place, pa.py_buffer(json.dumps(told).encode()))
+    return "deletions/acme"
+
+
+def test_an_order_that_was_never_committed_is_taken_away_when_its_writer_is_dead_for_sure(store: TroubledStore) -> None:
+    fill(store)
+    order = ordered(store, DeltaTable(store.uri(PATH)).version() + 1)
+    assert deletion.resume(store, 12, ManualClock(NOON + 60 * 10**9)) == []
+    assert store.list_below(order), "its writer may be about to commit it"
+    assert deletion.resume(store, 12, ManualClock(NOON + 3601 * 10**9)) == []
+    assert store.list_below(order) == []
+    ordered(store, DeltaTable(store.uri(PATH)).version())
+    assert deletion.resume(store, 12, ManualClock(NOON)) == []  # that version is somebody else's
+    assert store.list_below(order) == []
+    assert len(ids(store)) == 24
+
+
 def test_an_order_of_which_nobody_can_tell_whether_it_was_committed_is_refused(store: TroubledStore) -> None:
     fill(store)
-    version = DeltaTable(store.uri(PATH)).version()
-    mark = "0" * 32
-    order = f"deletions/acme/http_requests/{version:020}-{mark}/ordered.json"
-    store.write(order, pa.py_buffer(b'{"tenant":"acme","dataset":"http_requests","objects":[],"by":"Ada","rows":1}'))
-    assert deletion.resume(store, 12, ManualClock(NOON)) == []  # that version is somebody else's
-    assert store.list_below("deletions") == []
-    store.write(order, pa.py_buffer(b'{"tenant":"acme","dataset":"http_requests","objects":[],"by":"Ada","rows":1}'))
+    ordered(store, DeltaTable(store.uri(PATH)).version())
     append(store, ["x"], upto=25)
     log.forget(store, PATH)
     with pytest.raises(Refused, match="can't be told any more"):
-        deletion.resume(store, 12, ManualClock(NOON))
+        deletion.resume(store, 12, ManualClock(NOON + DAY))
     assert len(ids(store)) == 25
 
 

@@ -355,6 +355,41 @@ def test_a_known_table_is_appended_to_without_reading_its_log(
     append(store, ["b"], upto=2)
 
 
+def test_who_lost_a_race_reads_only_the_entries_since(store: TroubledStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(store, ["a"])
+    append(another(store), ["other"], "other", upto=1)
+    append(another(store), ["a", "b"], upto=2)
+
+    def read(*_: object) -> None:
+        raise AssertionError("read")
+
+    monkeypatch.setattr(log, "open_table", read)
+    assert append(store, ["a", "b", "c"], upto=3).rows == 1
+    monkeypatch.undo()
+    assert ids(store) == ["a", "b", "c", "other"]
+
+
+def test_who_lost_a_race_to_a_change_of_columns_reads_the_log(store: TroubledStore) -> None:
+    append(store, ["a"])
+    wider = dataclasses.replace(SMALL, fields=(*SMALL.fields, Field("New", FieldType.INT)))
+    append(another(store), ["b"], "other", upto=1, dataset=wider, New=[1])
+    assert append(store, ["c"], upto=2).rows == 1
+    head = store.heads.get("tables/acme/http_requests")
+    assert head is not None
+    assert "New" in head.columns
+
+
+def test_entries_of_a_table_that_was_made_again_are_not_taken_for_the_old_ones(store: TroubledStore) -> None:
+    append(store, ["a"])
+    shutil.rmtree(store.full("tables/acme"))
+    again = another(store)
+    for n in range(3):
+        append(again, [f"{n}"], "other", upto=n + 1)
+    assert append(store, ["a", "b"], upto=2).rows == 2
+    assert Table(another(store), SMALL, "acme").progress("other") == 3
+    assert ids(store) == ["0", "1", "2", "a", "b"]
+
+
 def test_offsets_at_or_past_the_end_are_a_mistake_of_the_caller(store: TroubledStore) -> None:
     with pytest.raises(ValueError, match="1 offsets up to 5"):
         Table(store, SMALL, "acme").append("app", 5, np.array([5]), tables.rows(["a"]))

@@ -35,6 +35,8 @@ _FOLDER: Final = "deletions"
 _ORDERED: Final = "ordered.json"
 _RECEIPT: Final = "receipt.json"
 _ATTEMPTS: Final = 20
+_UNDER_WAY_SECONDS: Final = 3600.0
+"""Who wrote an order down commits it at once, or is dead: until then it is left to them."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -169,6 +171,9 @@ def _resume(store: Store, order: _Order, keep_hours: int, clock: Clock) -> Recei
     if log.made(store, order.path, order.version, order.mark):
         return _finish(store, order, keep_hours, clock)
     if store.tag(log.entry_path(order.path, order.version)) is None:
+        age = clock.now_ns() / 1e9 - datetime.fromisoformat(order.told["ordered"]).timestamp()
+        if age < _UNDER_WAY_SECONDS:
+            return None
         standing = change.read(store, order.path)
         if standing is not None and standing.version >= order.version:
             raise Refused(

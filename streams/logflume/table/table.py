@@ -107,7 +107,7 @@ class Table:
                 return Appended(done.version, len(files), sum(f.size for f in files), len(offsets) - start, start)
             metrics.TABLE_CONFLICTS.labels(self._dataset.name).inc()
             self._pause(attempt)
-            head = self._load(app_id)
+            head = self._again(head, app_id)
         raise Retryable(
             f"{self._store.uri(self.path)}: {_ATTEMPTS} attempts to append up to {upto} of {app_id} failed; the last "
             f"with: {failure or 'others were quicker'}"
@@ -146,6 +146,18 @@ class Table:
             if head is not None:
                 self._store.heads.put(self.path, head)
             return head
+
+    def _again(self, head: Head | None, app_id: str) -> Head | None:
+        """Where the table stands now: by the entries since ``head``, or by its whole log (T3)."""
+        with self._store.turns.of(self.path):
+            known = self._known(app_id)
+            if known is not None and head is not None and known.version > head.version:
+                head = known
+            newer = log.advance(self._store, self.path, head) if head is not None else None
+            if newer is None:
+                return self._load(app_id)
+            self._store.heads.put(self.path, newer)
+            return newer
 
     def _checkpoint(self, head: Head) -> None:
         """Keep the log quick to read. The rows are at rest already, so a failure is only told."""

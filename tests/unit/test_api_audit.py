@@ -14,6 +14,8 @@ import pytest
 
 from logflume import contract, metrics, model
 from logflume.api.audit import DATASET, MOST_TEXT
+from logflume.api.caller import Caller
+from logflume.api.session import CALLER
 from logflume.errors import Misconfigured
 from logflume.model import TenantDataset
 from logflume.table.store import Store
@@ -104,6 +106,22 @@ def test_a_query_is_recorded_with_who_what_when_from_where_and_what_came_of_it(
     assert int(about["bytes_read"]) > 0
     assert float(about["seconds"]) > 0
     assert "_extra" not in record
+
+
+def test_what_the_page_asks_is_recorded_as_such(api: Client, producer: FakeProducer) -> None:
+    async def ask() -> None:
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            pass
+
+        scope = {"type": "http", "method": "GET", "path": "/api/v1/usage", "query_string": b"", "headers": []}
+        await api.api({**scope, "root_path": "", CALLER: Caller("acme", "acme")}, receive, send)
+
+    api.runner.run(ask())
+    [record] = recorded(api, producer)
+    assert (record["Interface"], record["ActionType"], record["ActorID"]) == ("UI", "usage", "acme")
 
 
 def test_no_record_has_a_tokens_secret(api: Client, producer: FakeProducer) -> None:

@@ -28,6 +28,7 @@ from logflume import metrics
 from logflume.api.caller import Caller
 from logflume.api.problem import Problem
 from logflume.api.register import Query, State
+from logflume.api.session import CALLER
 from logflume.clock import Clock
 from logflume.config import Source
 from logflume.edge.client import Client
@@ -59,6 +60,8 @@ class Act:
     """For whom a proxy says that it asks; anybody can write that."""
     began_ns: int
     began: float
+    interface: str = "API"
+    """How it was asked: ``UI`` is the page."""
     form: str = ""
     resource: tuple[str, str] = ("", "")
     """Type and id of what it was about."""
@@ -100,7 +103,7 @@ class Act:
             "ActorID": self.who.token,
             "ActorIP": self.address,
             "ActorType": "token",
-            "Interface": "API",
+            "Interface": self.interface,
             "Metadata": _texts(about),
             "NewValue": _texts(self.new),
             "OldValue": _texts(self.old),
@@ -194,6 +197,7 @@ class Audit:
             request.headers.get("x-forwarded-for", "")[:200],
             self._clock.now_ns(),
             self._clock.monotonic(),
+            "UI" if CALLER in request.scope else "API",
         )
         request.state.act = act
         return act

@@ -41,6 +41,11 @@ tools:
 	@command -v java >/dev/null && command -v mvn >/dev/null || { \
 	  echo "The local Kafka needs Java and Maven. On Debian: sudo apt-get install -y maven"; exit 2; }
 
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \
+	  echo "The tests of the page need Chromium. On Debian: sudo apt-get install -y chromium"; exit 2; }
+
 .PHONY: check
 check: $(READY) ## Format, lint, types, layers, spelling, unit tests: under a minute
 	@$(MAKE) -j2 --output-sync=target unit types format lint layers spelling
@@ -65,7 +70,7 @@ fix: $(READY) ## Format, and repair what the linter can
 	$(BIN)/ruff format $(CODE)
 
 .PHONY: test
-test: $(READY) tools ## All tests, with real Kafka and S3: under 15 minutes
+test: $(READY) tools chromium ## All tests, with real Kafka and S3: under 15 minutes
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: demo
@@ -92,6 +97,10 @@ mutate: $(READY) tools ## Take each rule of exactly-once out in turn, and see it
 .PHONY: docs
 docs: $(READY) ## Generate the pages in docs/ that come from code
 	$(BIN)/python -m tests.support.pages
+
+.PHONY: pictures
+pictures: $(READY) chromium ## Make the pictures of the page in docs/pictures; needs Chromium
+	$(BIN)/python -m tests.browser.pictures
 
 .PHONY: lock
 lock: $(READY) ## Lock the requirements again, at the newest versions that pyproject.toml allows

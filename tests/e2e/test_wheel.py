@@ -87,6 +87,15 @@ def test_the_wheel_brings_its_contract(wheel: Installed, editable: Installed) ->
     assert wheel.topics() == editable.topics() != []
 
 
+def test_the_wheel_brings_the_page_whole(wheel: Installed) -> None:
+    code = "from pathlib import Path; import logflume.page as p; f = Path(p.__file__).parent; "
+    code += "print(*sorted(str(e.relative_to(f)) for d in ('templates', 'static') for e in (f / d).iterdir()))"
+    source = ROOT / "streams" / "logflume" / "page"
+    files = [str(each.relative_to(source)) for name in ("templates", "static") for each in (source / name).iterdir()]
+    assert wheel.run("-c", code).stdout.split() == sorted(files)
+    assert len(files) > 20
+
+
 def test_an_editable_install_uses_the_contract_of_its_checkout(editable: Installed) -> None:
     assert editable.contract() == ROOT / "topics"
 

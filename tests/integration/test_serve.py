@@ -122,8 +122,12 @@ def test_it_follows_the_configuration_tells_its_status_and_answers_whom_a_token_
         return [(s.status.worker.kind, s.status.worker.id, s.status.condition.in_force.generation) for s in seen]
 
     until(lambda: told() == [("explore", "here", 2)], SECONDS, "its word on the generation")
-    assert run(["token", "revoke", "analyst"]) == DONE
-    until(lambda: ask(token).status_code == 401, SECONDS, "the token's end")
+    with httpx.Client(base_url=url, timeout=30) as browser:
+        assert browser.post("/sign-in", data={"token": token}, headers={"Origin": url}).status_code == 303
+        assert "http_requests" in browser.get("/").text
+        assert run(["token", "revoke", "analyst"]) == DONE
+        until(lambda: ask(token).status_code == 401, SECONDS, "the token's end")
+        until(lambda: browser.get("/").status_code == 303, SECONDS, "the end of its session")
     assert served.stop() == 0
     assert told() == []
     records = [record for _, record in rows(ingested(followed, "audit_logs"), model.load(contract.find()))]

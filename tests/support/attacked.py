@@ -37,6 +37,7 @@ class Attacked:
     begin: int
     end: int
     attack: tuple[int, int]
+    attacker: str
     blocked: str
     """The RayID of a request that a rule blocked, and that has a firewall event."""
     rule: str
@@ -59,7 +60,16 @@ def fill(store: Store, *, rows: int = ROWS, tenant: str = TENANT, end: int | Non
         "logflume/page/1", 1, np.zeros(events.num_rows, np.int64), events
     )
     blocked = events.filter(pc.equal(events["Action"], "block")).slice(0, 1).to_pylist()[0]
-    return Attacked(tenant, requests.rows, end - SPAN_SECONDS, end, window, blocked["RayID"], blocked["Description"])
+    return Attacked(
+        tenant,
+        requests.rows,
+        end - SPAN_SECONDS,
+        end,
+        window,
+        scenes.ATTACKER,
+        blocked["RayID"],
+        blocked["Description"],
+    )
 
 
 def _told(rows: pa.Table, later: int, window: tuple[int, int], number: int) -> pa.Table:
@@ -81,6 +91,8 @@ def _told(rows: pa.Table, later: int, window: tuple[int, int], number: int) -> p
         return pc.if_else(pa.array(when), then, columns[name])
 
     columns["WAFAttackScore"] = pa.array(np.where(passed, rng.integers(1, 20, count), rng.integers(40, 99, count)))
+    others = pc.equal(columns["ClientIP"], scenes.ATTACKER)  # whoever the pool lets ask from there is not the attacker
+    columns["ClientIP"] = pc.if_else(others, "198.51.100.7", columns["ClientIP"])
     columns["ClientIP"] = chosen(own, scenes.ATTACKER, "ClientIP")
     columns["ClientCountry"] = chosen(own, "nl", "ClientCountry")
     columns["OriginResponseBytes"] = pc.if_else(mask, 0, columns["OriginResponseBytes"])

@@ -263,6 +263,12 @@ def test_nothing_is_shown_of_another_tenant(store: Store, runner: asyncio.Runner
     assert "No record has this id" in browser.html("/find?id=theirs")
 
 
+def test_a_record_is_found_by_its_id(browser: Browser) -> None:
+    page = browser.html("/find?id=ray-007")
+    assert page.count('<article class="card">') == 1
+    assert "topic.0.7.0" in page
+
+
 # --- what is empty, or fails ------------------------------------------------------------------------------------------
 
 

@@ -38,7 +38,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """All of it. ``legend``: each value with its number and its sum."""
+    """All of it. ``legend``: each value with its number and its sum; ``other``: the sum of all other values."""
 
     bars: tuple[Bar, ...]
     width: int
@@ -47,6 +47,7 @@ class Chart:
     bucket: str
     ticks: tuple[str, ...]
     legend: tuple[tuple[Any, int, int], ...]
+    other: int
 
 
 def draw(told: Mapping[str, Any], where: tzinfo) -> Chart:
@@ -80,6 +81,7 @@ def draw(told: Mapping[str, Any], where: tzinfo) -> Chart:
         told["width"] or "",
         _ticks(first, end, where),
         tuple(legend),
+        sum(other),
     )
 
 

@@ -103,8 +103,7 @@ class _Told:
         """The time range, as the API's questions have it."""
         if self.mistake:
             raise Refused(self.mistake)
-        ends = {"since": self.since, "until": self.until}
-        return {name: zone.spelt(at) for name, at in ends.items() if at is not None}
+        return zone.ends(self.since, self.until)
 
     async def histogram(self, watch: Watch) -> str:
         view = self._view

@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from logflume.api import question
 from logflume.api.problem import Problem
 from logflume.errors import LogflumeError
+from logflume.explore import span
 from logflume.page import zone
 from logflume.page.asking import Failed
 from logflume.page.forms import form
@@ -98,7 +99,9 @@ def _saved(here: Here, asked: Mapping[str, str]) -> dict[str, Any]:
         ends = {name: shown.get(name, "") for name in ("since", "until")}
         where_zone = zone.zone(shown.get("tz", ""))
     for name, text in ends.items():
-        if text and text not in ("now", zone.ALL):
+        if text == zone.ALL:
+            told[name] = span.BEGINNING
+        elif text and text != "now":
             at = zone.read(name, text, where_zone, here.now)
             told[name] = text if at is None or zone.relative(text) else zone.spelt(at)
     return {name: value for name, value in told.items() if value not in ("", [])}
@@ -106,7 +109,10 @@ def _saved(here: Here, asked: Mapping[str, str]) -> dict[str, Any]:
 
 def address(here: Here, query: Mapping[str, Any]) -> str:
     """Return where a saved query is shown: as a filter if it can be written so, else as its SQL."""
-    ends: dict[str, Any] = {"since": query.get("since") or zone.ALL, "until": query.get("until") or ""}
+    ends: dict[str, Any] = {
+        "since": zone.ALL if query.get("since", span.BEGINNING) == span.BEGINNING else query["since"],
+        "until": query.get("until") or "",
+    }
     dataset = here.known.get(query.get("dataset", ""))
     if "sql" in query or dataset is None or dataset.name not in here.datasets:
         return _sql(query.get("sql", ""), ends)

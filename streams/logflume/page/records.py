@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from starlette.datastructures import QueryParams
 from starlette.responses import HTMLResponse, Response
 
 from logflume.api.coordinates import Coordinates
 from logflume.errors import LogflumeError
-from logflume.page import parts
+from logflume.page import parts, zone
 from logflume.page.asking import Failed, Watch
 from logflume.page.here import NO_STORE, Here
-from logflume.page.html import pretty
 from logflume.page.parts import Part
+from logflume.page.view import View
 
 _AROUND: Final = (10, 50, 200)
 
@@ -66,8 +67,8 @@ async def find(here: Here) -> Response:
             told = {"records": []}
         found = []
         for each in told["records"]:
-            dataset = here.known[each["dataset"]]
-            found.append((dataset, str(Coordinates.of(each["record"])), each["record"], pretty(each["record"])))
+            view = View.read(here.known[each["dataset"]], QueryParams(since=zone.ALL, tz=here.asked("tz")), here.now)
+            found.append((view, str(Coordinates.of(each["record"])), each["record"]))
         return here.html("found.html", id=id, found=found)
 
     return parts.response(here.html("find.html", id=id), [Part("rows", "the records with this id", made)])

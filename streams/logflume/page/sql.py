@@ -104,8 +104,7 @@ def _question(here: Here, text: str) -> dict[str, Any]:
     until = zone.read("to", here.asked("until"), where, here.now)
     if since is not None and until is not None and since >= until:
         raise Refused(f"the time range ends ({here.asked('until')}) before it begins ({here.asked('since')})")
-    ends = {"since": since, "until": until}
-    return {"sql": text} | {name: zone.spelt(at) for name, at in ends.items() if at is not None}
+    return {"sql": text} | zone.ends(since, until)
 
 
 def _zone(here: Here) -> Any:

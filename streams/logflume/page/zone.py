@@ -71,6 +71,12 @@ def read(name: str, text: str, where: tzinfo, now: datetime) -> datetime | None:
         raise Refused(f"{name}: {text!r:.80} is no time, such as {example}") from None
 
 
+def ends(since: datetime | None, until: datetime | None) -> dict[str, str]:
+    """Return a time range as the API's questions have it; None: from the first record, to the last."""
+    told = {"since": span.BEGINNING if since is None else spelt(since)}
+    return told if until is None else told | {"until": spelt(until)}
+
+
 def relative(text: str) -> bool:
     """Whether a time is so long ago, and moves with the time."""
     return span.length(text) is not None

@@ -28,7 +28,7 @@ from tests.support.worker import Worker
 TOKEN: Final = text_of("analyst", bytes([5]) * 32)
 WIDE: Final = (1280, 900)
 NARROW: Final = (360, 740)
-SECONDS: Final = 40
+SECONDS: Final = 90
 """For one step: two cores may do much else."""
 _TENANT: Final = """\
 name: acme

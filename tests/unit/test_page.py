@@ -103,7 +103,11 @@ def test_without_a_time_range_it_is_the_last_hour_that_has_records(browser: Brow
 
 
 def test_times_are_read_and_shown_in_the_time_zone_of_the_address(browser: Browser) -> None:
-    page = browser.html(url(since="2025-11-25 13:00:00", until="2025-11-25 13:00:10", tz="Europe/Berlin"))
+    written = browser.get(url(since="2025-11-25 13:00:00", until="2025-11-25 13:00:10", tz="Europe/Berlin"))
+    instants = written.headers["location"]
+    assert "since=2025-11-25T12:00:00Z&until=2025-11-25T12:00:10Z" in instants
+    page = browser.html(instants)
+    assert 'value="2025-11-25 13:00:10"' in page
     assert total(page) == 10
     assert "<td>2025-11-25 13:00:09.000</td>" in page
     assert '<option value="Europe/Berlin" selected>' in page

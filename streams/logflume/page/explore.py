@@ -31,6 +31,8 @@ async def explore(here: Here) -> Response:
     frame = here.html("explore.html", view=view, told=told, operators=OPERATORS)
     if told.mistake:
         return HTMLResponse(frame, 400, NO_STORE)
+    if told.address != view.url():
+        return RedirectResponse(told.address, 303, NO_STORE)
     shown = [Part("histogram", "the histogram", told.histogram), Part("rows", "the records", told.rows)]
     if view.top:
         shown.append(Part("values", "the values", told.values))
@@ -85,6 +87,13 @@ class _Told:
             self.mistake = str(error)
 
     @property
+    def address(self) -> str:
+        """The view's, with its times as instants: so they stay the same in whatever zone somebody looks at them."""
+        ends = {"since": (self._view.since, self.since), "until": (self._view.until, self.until)}
+        named = {name: zone.spelt(at) for name, (text, at) in ends.items() if at is not None and zone.absolute(text)}
+        return self._view.url(**named)
+
+    @property
     def since_text(self) -> str:
         """The beginning as it stands in its box."""
         return self._written(self._view.since, self.since)
@@ -95,7 +104,7 @@ class _Told:
         return self._written(self._view.until, self.until)
 
     def _written(self, text: str, at: datetime | None) -> str:
-        if at is None or text in ("", "now") or zone.relative(text):
+        if at is None or not zone.absolute(text):
             return text
         return zone.shown(at, self._view.zone, fraction=bool(at.microsecond))
 

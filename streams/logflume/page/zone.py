@@ -82,6 +82,11 @@ def relative(text: str) -> bool:
     return span.length(text) is not None
 
 
+def absolute(text: str) -> bool:
+    """Whether a time stays where it is."""
+    return text not in ("", "now", ALL) and not relative(text)
+
+
 def instant(value: object) -> datetime | None:
     """Return the time that a value of an answer is; None when it is none."""
     if not isinstance(value, str) or not _INSTANT.fullmatch(value):

@@ -22,6 +22,7 @@ function prepare() {
 document.addEventListener("change", (event) => {
   const target = event.target;
   if (target.matches("[data-go]")) location.assign(target.value);
+  if (target.matches("[data-zones]") && target.dataset.zones) location.assign(target.dataset.zones + encodeURIComponent(target.value));
   if (target.matches("[data-submit]")) target.form.requestSubmit();
   if (target.matches("[data-key]")) fit(target.closest(".condition"));
 });

@@ -33,19 +33,12 @@ async function turn() {
   setTimeout(turn, LOOK_MS);
 }
 
-function cancels(event) {
-  const form = event.composedPath().find((each) => each.matches?.("form[data-cancel]"));
-  if (!form) return;
+// Clicks, unlike a form's own event, come out of the shadow in which the waiting parts stand.
+document.addEventListener("click", (event) => {
+  const form = event.composedPath()[0].closest?.("form[data-cancel]");
+  if (!form || !event.composedPath()[0].closest("button")) return;
   event.preventDefault();
   form.querySelector("button").disabled = true;
   fetch(`/api/v1/query/${encodeURIComponent(form.closest("[data-query]").dataset.query)}`, { method: "DELETE" });
-}
-const heard = new WeakSet();
-new MutationObserver(() => {
-  for (const each of document.querySelectorAll(".parts")) {
-    if (!each.shadowRoot || heard.has(each.shadowRoot)) continue;
-    heard.add(each.shadowRoot);
-    each.shadowRoot.addEventListener("submit", cancels); // events of a form in a shadow stay in it
-  }
-}).observe(document, { childList: true, subtree: true });
+});
 setTimeout(turn, LOOK_MS);

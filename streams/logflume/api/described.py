@@ -35,7 +35,7 @@ class Described:
     """One endpoint. ``answers``: by status the schema of its JSON, or None where there is no body.
 
     ``problems``: the statuses of what can go wrong, besides those that are everywhere. ``forms``: media types besides
-    JSON in which a 200 comes; ``headers``: of a 200, and what they say.
+    JSON in which a 200 comes; ``headers``: of a 200, and what they say. ``media``: what a 200 is when it is no JSON.
     """
 
     summary: str
@@ -45,6 +45,7 @@ class Described:
     problems: tuple[int, ...] = ()
     forms: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    media: str = ""
 
 
 def described(summary: str, **about: Any) -> Callable[[E], E]:

@@ -86,7 +86,7 @@ def _responses(said: Described) -> dict[str, Any]:
     for status, schema in said.answers.items():
         answer: dict[str, Any] = {"description": HTTPStatus(status).phrase}
         if schema is not None:
-            answer["content"] = {forms.JSON.media: {"schema": schema}}
+            answer["content"] = {said.media or forms.JSON.media: {"schema": schema}}
             answer["content"] |= {media: {} for media in said.forms}
         if said.headers and status != HTTPStatus.NO_CONTENT:
             answer["headers"] = _headers(said.headers)

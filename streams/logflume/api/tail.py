@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from logflume.api import coordinates, forms, problem, question
 from logflume.api.caller import Caller
 from logflume.api.coordinates import Coordinates
+from logflume.api.described import COORDINATES, FREE_TEXT, TEXT, WHERE, Parameter, described, ref
 from logflume.api.problem import Problem
 from logflume.api.session import CALLER, Sessions, allowed
 from logflume.clock import Clock
@@ -58,6 +59,18 @@ class Tails:
         self._hub = hub
         self._clock = clock
 
+    @described(
+        "Rows as they come",
+        parameters=(
+            Parameter("dataset", ref("DatasetName"), required=True),
+            *(WHERE, FREE_TEXT),
+            Parameter("sample", {"type": "number", "exclusiveMinimum": 0, "maximum": 1}, "The share that is sent."),
+            Parameter("Last-Event-ID", COORDINATES.schema, "The record behind which to go on.", at="header"),
+        ),
+        answers={200: TEXT},
+        media=MEDIA,
+        problems=(404, 422),
+    )
     async def follow(self, request: Request, who: Caller) -> Response:
         """Begin at the end; or behind the record that ``Last-Event-ID`` names, while it is still known."""
         asked = question.parameters(request, {"dataset", "where", "q", "sample"})

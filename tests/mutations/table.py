@@ -2237,6 +2237,8 @@ MUTATIONS = (
         "int(version) < last:",
         "int(version) <= last:",
         f"{_CARE}::test_d3_rows_that_were_deleted_do_not_come_back_by_a_replay",
+    ),
+    Mutation(
         "session-signature: a cookie that was changed opens nothing",
         _code("api/session.py"),
         "        if not hmac.compare_digest(signature.encode(), self._signature(found, int(end)).encode()):",

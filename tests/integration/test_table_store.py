@@ -14,6 +14,7 @@ from deltalake import DeltaTable
 from pydantic import SecretStr
 
 from logflume.errors import Misconfigured, Refused, Retryable
+from logflume.explore.ids import Ids
 from logflume.settings import Settings
 from logflume.table import log, snapshot
 from logflume.table.bucket import Bucket
@@ -22,6 +23,7 @@ from logflume.table.store import Store
 from logflume.table.table import Table
 from tests.support.asking import Asking
 from tests.support.careless_store import careless_store
+from tests.support.indexes import asked, asked_each, extended
 from tests.support.services import S3
 from tests.support.tables import DAY, NOON, SMALL, append, ids
 
@@ -152,3 +154,23 @@ def test_a_store_that_is_away_is_told_in_time() -> None:
     with pytest.raises(Retryable):
         away.put_if_absent("x", b"x")
     assert time.monotonic() - begin < 60
+
+
+def test_an_index_of_ids_is_read_by_short_requests_and_left_alone_by_delta_rs(s3: S3, store: Store) -> None:
+    for file in range(6):
+        append(store, [f"{file}-{row}" for row in range(40)], upto=1000 * (file + 1))
+    made = extended(store)
+    assert len(made.known) == 6
+    by = Ids(store)
+    for _ in range(2):  # the second time the store says that the catalogue has not changed
+        [look] = asked_each(store, [["4-7"]], by=by)
+        assert (int(look.may.sum()), look.unknown) == (1, set())
+    by.close()
+    found = Asking(store, {"http_requests": SMALL}).find("acme", "4-7")
+    assert [(each.rows.num_rows, each.scanned.files, each.scanned.of_files) for each in found] == [(1, 1, 6)]
+    table = DeltaTable(store.uri(store.table("acme", "http_requests")), storage_options=store.delta_options)
+    for full in (False, True):
+        assert table.vacuum(0, dry_run=False, enforce_retention_duration=False, full=full) == []
+    append(store, ["late"], upto=9_000)
+    assert len(extended(store).known) == 7
+    assert asked(store, ["late", "absent"]).may.sum() == 1

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from logflume.explore.engine import frames
 from logflume.explore.engine.forks import Child, Forks
-from logflume.explore.engine.frames import TableTask, Task
+from logflume.explore.engine.frames import Place, TableTask, Task
 from logflume.explore.gateway import Gateway
 from logflume.explore.snapshots import Snapshots
 from logflume.table.schema import DATE
@@ -62,19 +62,12 @@ class Inside:
         self, sql: str, *, confined: bool, tables: tuple[str, ...] = ("own",), key: str = ""
     ) -> tuple[str, int]:
         """Return what failed, or nothing, and how many rows came."""
-        task = Task(
-            sql,
-            tuple(TableTask(name, self._schema, DATE) for name in tables),
-            self._gateway.port,
-            key or self.key,
-            100_000_000,
-            cpu_seconds=10,
-            threads=1,
-            confined=confined,
-        )
+        place = Place(self._gateway.port, 100_000_000, cpu_seconds=10, threads=1, confined=confined)
+        task = Task(sql, tuple(TableTask(name, self._schema, DATE) for name in tables), key or self.key)
         child = self._forks.make()
         try:
             child.stream.settimeout(20)
+            frames.send_place(child.stream, place)
             frames.send_task(child.stream, task)
             return self._read(child.stream)
         finally:

@@ -50,6 +50,7 @@ class Hostile(Forks):
 
     def _send(self, to: socket.socket) -> None:
         with to:
+            frames.receive_place(to)
             frames.receive_task(to)
             to.sendall(self._sends)
 

@@ -17,6 +17,7 @@ from obstore.store import LocalStore, S3Store
 from logflume.explore import gateway as gateways
 from logflume.explore.gateway import Gateway, Object, Pass, Pieces
 from logflume.table.store import Store
+from tests.support import waiting
 
 DATA = bytes(range(256)) * 4
 SIZE = len(DATA)
@@ -313,3 +314,39 @@ def test_a_piece_is_read_once_and_what_lies_in_a_files_end_not_again(
             assert Asking(gateway)(made.key, f"/q/{NAME}", range="bytes=1000-1003").body == DATA[1000:1004]
             assert made.bytes == 8 + 64 + 4
     assert asked == [(8, 16), (SIZE - 64, SIZE)]
+
+
+def test_what_is_read_ahead_is_read_whole_and_once_in_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    whole = obstore.get_range_async
+
+    async def counted(objects: LocalStore, path: str, *, start: int, end: int) -> Any:
+        asked.append((start, end))
+        return await whole(objects, path, start=start, end=end)
+
+    monkeypatch.setattr(obstore, "get_range_async", counted)
+    monkeypatch.setattr(gateways, "_AHEAD_BYTES", 500)
+    with Gateway(store) as gateway:
+        made = gateway.admit({NAME: Object(PATH, SIZE)})
+        gateway.read_ahead(made)
+        waiting.until(lambda: made.ahead, 10)
+        for wanted, data in (("bytes=8-15", DATA[8:16]), ("bytes=-64", DATA[-64:]), ("bytes=400-1100", DATA[400:1101])):
+            assert Asking(gateway)(made.key, f"/q/{NAME}", range=wanted).body == data
+        assert made.bytes == 8 + 64 + (SIZE - 400)  # what the query read
+        gateway.dismiss(made)
+        waiting.until(lambda: not made.ahead, 10)
+        assert Asking(gateway)(made.key, f"/q/{NAME}").status == 403
+        gateway.read_ahead(made)  # too late
+        other = gateway.admit({NAME: Object(PATH, SIZE)})
+        assert Asking(gateway)(other.key, f"/q/{NAME}").body == DATA
+        assert not made.ahead
+    assert asked == [(start, min(SIZE, start + 500)) for start in range(0, SIZE, 500)] + [(0, SIZE)]
+
+
+def test_what_can_not_be_read_ahead_is_told_by_who_asks_for_it(gateway: Gateway, ask: Asking) -> None:
+    made = gateway.admit({"gone": Object("tables/acme/gone.parquet", 10)})
+    gateway.read_ahead(made)
+    waiting.until(lambda: made.ahead, 10)
+    assert ask(made.key, "/q/gone").status == 404
+    assert made.lacking == "tables/acme/gone.parquet"
+    gateway.dismiss(made)

@@ -58,7 +58,7 @@ async def _serve(settings: Settings, datasets: Datasets, source: Source, clock: 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     live = Live(settings, source)
-    engine = Engine(settings, Store.from_settings(settings), datasets, live=live)
+    engine = Engine(settings, Store.from_settings(settings), datasets, live=live, serves=True)
     audit = Audit.opened(settings, datasets, source, clock)
     hub = Hub(settings, source, datasets)
     api = Api(settings, datasets, source, engine, clock, audit, hub)

@@ -28,6 +28,7 @@ from logflume.care.change import Standing
 from logflume.clock import Clock
 from logflume.errors import Misconfigured, Refused, Retryable
 from logflume.table import log
+from logflume.table.ids import upkeep
 from logflume.table.log import Change, Removal
 from logflume.table.store import Store
 
@@ -197,6 +198,7 @@ def _finish(store: Store, order: _Order, keep_hours: int, clock: Clock) -> Recei
             store.delete(f"{order.path}/{name}")
         earlier = len(left - {each["path"] for each in order.told["objects"]})
         log.forget(store, order.path)
+    upkeep.forget(store, order.path)
     crash.point("care.deletion-done")
     told = {**order.told, "done": _now(clock), "earlier_objects": earlier}
     receipt = {**told, "sha256": digest(told)}

@@ -12,16 +12,18 @@ from logflume.care import change, hold, merging, plan, vacuum
 from logflume.care.change import Standing
 from logflume.care.plan import Aims
 from logflume.clock import Clock
-from logflume.errors import Misconfigured
+from logflume.errors import Misconfigured, Retryable
 from logflume.model import Datasets
 from logflume.settings import Settings
 from logflume.table import log
+from logflume.table.ids import upkeep
 from logflume.table.log import Change, Removal
 from logflume.table.snapshot import File
 from logflume.table.store import Store
 from logflume.table.table import COMMITTED_WITHIN_SECONDS
 
 _HOUR: Final = 3600.0
+_INDEXED_FROM: Final = 16  # files: of fewer a query asks each one's own filter
 _CHECKPOINT_AFTER: Final = 100  # files that went: readers need not be told of each
 
 
@@ -95,6 +97,7 @@ class Carer:
             log.checkpoint(self._store, path)
             found.checkpoint = True
         found.vacuumed = vacuum.vacuum(standing, self._keep_hours)
+        self._index(found, standing)
         metrics.CARE_FILES.labels("vacuumed").inc(found.vacuumed)
         metrics.CARE_SECONDS.observe(self._clock.monotonic() - began)
         return found
@@ -146,6 +149,24 @@ class Carer:
             metrics.CARE_ROWS.labels("merged").inc(done.rows)
             metrics.CARE_BYTES.labels("read").inc(done.read)
             metrics.CARE_BYTES.labels("written").inc(done.written)
+
+    def _index(self, found: Look, standing: Standing) -> None:
+        """Have the index of ids know the files that there are, and none that went; nothing depends on it."""
+        dataset = self._datasets.get(found.dataset)
+        files = [(file.path, file.size) for file in standing.files]
+        if dataset is None or dataset.id_field is None or (len(files) < _INDEXED_FROM and not found.worked):
+            return
+        try:
+            upkeep.extend(
+                self._store,
+                standing.path,
+                dataset.id_field,
+                files,
+                self._clock,
+                wanted=lambda: len(files) >= _INDEXED_FROM,
+            )
+        except Retryable as error:
+            found.notes.append(f"its index of ids is as it was: {error}")
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.now_ns() / 1e9, UTC)

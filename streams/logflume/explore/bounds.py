@@ -1,4 +1,4 @@
-"""What a query's WHERE says of the columns whose bounds a table's log holds: files outside need not be handed over.
+"""What a query's WHERE says of the columns whose bounds a table's log holds, and of its id: other files can stay away.
 
 Only what is certain counts. A table that stands twice in a query has no bounds; a condition counts when it is one of
 those that a SELECT's WHERE joins by AND, compares a column of the table with a literal, and the column is the table's
@@ -64,17 +64,51 @@ class Kinds:
 
 def of(table: exp.Table, kinds: Kinds) -> Bounds:
     """Return what the SELECT around ``table``, its only use, says of it."""
-    select = table.find_ancestor(exp.Select)
-    where = select.args.get("where") if select is not None else None
-    if select is None or where is None or not _direct(table, select):
-        return {}
-    alone = not select.args.get("joins") and not select.args.get("laterals")
     found: dict[str, tuple[Value | None, Value | None]] = {}
-    for condition in _conjuncts(where.this):
+    for condition, alone in _conditions(table):
         for column, low, high in _limits(condition, table.alias_or_name, alone, kinds):
             had_low, had_high = found.get(column, (None, None))
             found[column] = (_tighter(had_low, low, max), _tighter(had_high, high, min))
     return found
+
+
+def texts(table: exp.Table, column: str) -> frozenset[str] | None:
+    """Return the texts of which ``column`` has one in every row that the SELECT around ``table`` is about, its only
+    use: by ``= 'x'`` and ``IN ('x', 'y')``. None when it does not say.
+    """
+    found: frozenset[str] | None = None
+    for condition, alone in _conditions(table):
+        values = _values(condition, table.alias_or_name, alone, column)
+        if values is not None:
+            found = values if found is None else found & values
+    return found
+
+
+def _conditions(table: exp.Table) -> Iterator[tuple[exp.Expr, bool]]:
+    """Yield what the WHERE around a table joins by AND, and whether the table is the only source there."""
+    select = table.find_ancestor(exp.Select)
+    where = select.args.get("where") if select is not None else None
+    if select is None or where is None or not _direct(table, select):
+        return
+    alone = not select.args.get("joins") and not select.args.get("laterals")
+    for condition in _conjuncts(where.this):
+        yield condition, alone
+
+
+def _values(condition: exp.Expr, name: str, alone: bool, column: str) -> frozenset[str] | None:
+    """The texts to which a condition holds the column; None when it is another one."""
+    if isinstance(condition, exp.EQ):
+        sides = [condition.this, condition.expression]
+        literals = [side for side in sides if not _is_column(side, name, alone, {column})]
+        if len(literals) != 1:
+            return None
+    elif isinstance(condition, exp.In) and _is_column(condition.this, name, alone, {column}):
+        literals = condition.expressions  # none for a subquery
+    else:
+        return None
+    if not literals or not all(isinstance(each, exp.Literal) and each.is_string for each in literals):
+        return None
+    return frozenset(each.this for each in literals)
 
 
 def _direct(table: exp.Table, select: exp.Select) -> bool:
@@ -121,11 +155,14 @@ def _limits(
 
 def _column(node: exp.Expr, name: str, alone: bool, kinds: Kinds) -> str:
     """The column of the table that ``node`` is, or empty."""
+    return node.name if _is_column(node, name, alone, {*kinds.times, *kinds.dates, *kinds.numbers}) else ""
+
+
+def _is_column(node: exp.Expr, name: str, alone: bool, columns: Collection[str]) -> bool:
+    """Whether ``node`` is one of these columns, beyond doubt of the table of this name."""
     if not isinstance(node, exp.Column) or node.args.get("db") is not None:
-        return ""
-    if node.table != name and not (alone and not node.table):
-        return ""
-    return node.name if node.name in {*kinds.times, *kinds.dates, *kinds.numbers} else ""
+        return False
+    return (node.table == name or (alone and not node.table)) and node.name in columns
 
 
 def _tighter(one: Value | None, other: Value | None, pick: Any) -> Value | None:

@@ -120,11 +120,12 @@ def opened(
     *,
     forks: Forks | None = None,
     live: Live | None = None,
+    serves: bool = False,
 ) -> Iterator[Explorer]:
-    """Give an explorer of the store's tables, until the end of the block."""
+    """Give an explorer of the store's tables, until the end of the block. For the rest see ``Engine``."""
     loop = asyncio.new_event_loop()
     try:
-        engine = Engine(settings, store, datasets, forks=forks, live=live)
+        engine = Engine(settings, store, datasets, forks=forks, live=live, serves=serves)
         try:
             loop.run_until_complete(engine.start())
             yield Explorer(engine, loop)

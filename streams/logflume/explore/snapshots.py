@@ -122,14 +122,24 @@ class Snapshot:
             return pa.chunked_array([pa.repeat(pa.scalar(otherwise, type), self.files.num_rows)])
         return pc.fill_null(self.files.column(name), otherwise)
 
+    @property
+    def named(self) -> list[tuple[str, int]]:
+        """Path below the table and bytes of each file."""
+        return named(self.files)
+
     def objects(self, name: str, files: pa.Table) -> Mapping[str, Object]:
         """Return what a query is handed to read ``files``, as a table called ``name``."""
-        paths, sizes = (files.column(column).to_pylist() for column in ("path", "size_bytes"))
         dates = [str(date) for date in files.column(f"partition.{DATE}").to_pylist()]
         return {
             f"{name}/{DATE}={date}/{path.rpartition('/')[2]}": Object(f"{self.path}/{path}", size)
-            for path, size, date in zip(paths, sizes, dates, strict=True)
+            for (path, size), date in zip(named(files), dates, strict=True)
         }
+
+
+def named(files: pa.Table) -> list[tuple[str, int]]:
+    """Return path and bytes of each of a snapshot's files."""
+    paths, sizes = (files.column(column).to_pylist() for column in ("path", "size_bytes"))
+    return list(zip(paths, sizes, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

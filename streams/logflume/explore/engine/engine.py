@@ -22,22 +22,22 @@ import pyarrow as pa
 import structlog
 
 from logflume.errors import LogflumeError, Refused, Retryable
-from logflume.explore import bounds, recent
+from logflume.explore import recent
 from logflume.explore.check import Checked, check
+from logflume.explore.choice import Choice
 from logflume.explore.engine import frames, sandbox
 from logflume.explore.engine.forks import Child, Forks
-from logflume.explore.engine.frames import TableTask, Task
+from logflume.explore.engine.frames import Place, Task
+from logflume.explore.engine.spares import Spares
 from logflume.explore.engine.turns import Turns
-from logflume.explore.gateway import Gateway, Object, Pass
+from logflume.explore.gateway import Gateway, Pass
 from logflume.explore.live import Live, Waiting, together
-from logflume.explore.plain import plain_schema
 from logflume.explore.rewrite import rewrite
 from logflume.explore.snapshots import NoTable, Snapshot, Snapshots, Stored
 from logflume.explore.span import ALWAYS, Recent, Span
 from logflume.model.dataset import Dataset
 from logflume.model.tenant import check_tenant_name
 from logflume.settings import Settings
-from logflume.table.schema import DATE, bounded, file_schema
 from logflume.table.store import Store
 
 LIMIT: Final = 10_000
@@ -158,15 +158,20 @@ class Engine:
         *,
         forks: Forks | None = None,
         live: Live | None = None,
+        serves: bool = False,
     ) -> None:
-        """``forks``: somebody else's, who closes them. ``live``: for queries that want what waits in Kafka."""
+        """``forks``: somebody else's, who closes them. ``live``: for queries that want what waits in Kafka. ``serves``:
+        it answers many, so that it has a process ready for the next, and keeps the indexes of ids (see ``learning``).
+        """
         self._settings = settings
         self._datasets = datasets
         self.store = store
         self._snapshots = Snapshots(store)
+        self._choice = Choice(store, datasets, learns=serves)
         self._gateway = Gateway(store)
         self._forks = forks or Forks()
         self._own_forks = forks is None
+        self._spares = Spares(self._forks, ahead=serves)
         self._live = live
         self._confined = settings.explore_sandbox == "on"
         self.turns = Turns(settings.explore_queries, settings.explore_tenant_queries, settings.explore_waiting)
@@ -181,11 +186,13 @@ class Engine:
         if self._confined:
             sandbox.require()
         await asyncio.to_thread(self._gateway.start)
-        await asyncio.to_thread(self._forks.start)
+        await self._spares.start(self._place())
         return self
 
     async def close(self) -> None:
         """End what runs, and everything that was started."""
+        await self._choice.close()
+        await self._spares.close()
         if self._own_forks:
             await asyncio.to_thread(self._forks.close)
         await asyncio.to_thread(self._gateway.close)
@@ -211,25 +218,27 @@ class Engine:
         check_tenant_name(tenant)
         checked, text = await asyncio.to_thread(self._checked, sql)  # 100,000 characters take a second
         async with self.turns.of(tenant):
-            if live:
-                snapshots, waiting = await asyncio.to_thread(self._read_live, tenant, checked)
-            else:
-                snapshots, waiting = await asyncio.to_thread(self._read, tenant, checked), {}
+            reading = asyncio.to_thread(self._read_live if live else self._read, tenant, checked)
+            indexes, (snapshots, waiting) = await asyncio.gather(self._choice.indexes(tenant, checked), reading)
             most = self._settings.explore_rows if checked.limited else min(limit, self._settings.explore_rows)
             # A comment at the end of the query must not swallow the limit. One row more tells whether the limit cut.
             text = text if checked.limited else f"{text}\nLIMIT {most + 1}"
             fresh = any(each.rows for each in waiting.values())
             range = recent.of(span, checked, snapshots, self._datasets, fresh=fresh)
-            objects, tables = self._handed(checked, snapshots, range.span)
+            chosen = await self._choice.of(checked, snapshots, indexes, range.span)
+            objects = dict(chosen.objects)
             for name, each in waiting.items():
                 objects |= each.objects(name)
             made = self._gateway.admit(objects)
+            made.bytes = chosen.read
+            if chosen.few:
+                self._gateway.read_ahead(made)
             try:
-                child = await self._forks.child()
+                child = await self._spares.take()
                 deadline = time.monotonic() + self._settings.explore_seconds
                 run = _Run(child, made, snapshots, together(waiting.values()) if live else None, deadline)
                 try:
-                    async with self._running(run, self._task(text, tables, made.key)) as (schema, batches):
+                    async with self._running(run, Task(text, chosen.tables, made.key)) as (schema, batches):
                         answer = Answer(schema, batches, run, most)
                         answer.range = range
                         began(answer)
@@ -248,15 +257,15 @@ class Engine:
     async def range(self, tenant: str, sql: str, span: Span | Recent) -> recent.Range:
         """Return what a query would be about. Raises as ``query`` does."""
         checked, _ = await asyncio.to_thread(self._checked, sql)
-        snapshots = await asyncio.to_thread(self._read, tenant, checked)
+        snapshots, _ = await asyncio.to_thread(self._read, tenant, checked)
         return recent.of(span, checked, snapshots, self._datasets)
 
     def _checked(self, sql: str) -> tuple[Checked, str]:
         checked = check(sql, self._datasets)
         return checked, rewrite(checked, self._datasets)
 
-    def _read(self, tenant: str, checked: Checked) -> dict[str, Snapshot]:
-        return {name: self._snapshots.read(tenant, name) for name in sorted(checked.tables)}
+    def _read(self, tenant: str, checked: Checked) -> tuple[dict[str, Snapshot], dict[str, Waiting]]:
+        return {name: self._snapshots.read(tenant, name) for name in sorted(checked.tables)}, {}
 
     def _read_live(self, tenant: str, checked: Checked) -> tuple[dict[str, Snapshot], dict[str, Waiting]]:
         """Snapshots, and what each lacks that waits in Kafka: looked up in the order that LI1 of ``live`` wants."""
@@ -275,25 +284,9 @@ class Engine:
             waiting[name] = self._live.read(begins, progress, tenant, self._datasets[name])
         return snapshots, waiting
 
-    def _handed(
-        self, checked: Checked, snapshots: Mapping[str, Snapshot], span: Span
-    ) -> tuple[dict[str, Object], list[TableTask]]:
-        objects: dict[str, Object] = {}
-        tables = []
-        for name, snapshot in snapshots.items():
-            dataset = self._datasets[name]
-            use = checked.places.get(name)
-            found = bounds.of(use, _kinds(dataset)) if use is not None else {}
-            objects |= snapshot.objects(name, snapshot.within(found, span, dataset.time_field))
-            tables.append(TableTask(name, _columns(snapshot, dataset), DATE, span.where(dataset.time_field)))
-        return objects, tables
-
-    def _task(self, text: str, tables: list[TableTask], key: str) -> Task:
-        return Task(
-            text,
-            tuple(tables),
+    def _place(self) -> Place:
+        return Place(
             self._gateway.port,
-            key,
             int(self._settings.explore_memory_bytes),
             cpu_seconds=int(self._settings.explore_seconds * self._settings.explore_threads) + 1,
             threads=self._settings.explore_threads,
@@ -382,15 +375,3 @@ def _understood() -> Iterator[None]:
         yield
     except (pa.ArrowException, ValueError, TypeError, OSError, MemoryError) as error:
         raise Retryable(f"the query's process sent what is no answer: {error}") from error
-
-
-def _columns(snapshot: Snapshot, dataset: Dataset) -> pa.Schema:
-    """The table's columns, and those that the dataset has got since its last rows came: null in every file."""
-    new = [field for field in file_schema(dataset) if field.name not in snapshot.schema.names]
-    return pa.schema([*snapshot.schema, *plain_schema(pa.schema(new))])
-
-
-def _kinds(dataset: Dataset) -> bounds.Kinds:
-    stated = bounded(dataset)
-    numbers = [name for name in stated if name.startswith("_src_")]
-    return bounds.Kinds([name for name in stated if name not in numbers], [DATE], numbers)

@@ -1,7 +1,8 @@
 """What a query's process and its parent say to each other, over one stream socket.
 
-Down: one task (pickled: the parent is trusted). Up: a schema, batches, and at the end ``Done`` or ``Failed``; a stream
-that ends before is a process that died. What comes up is not trusted: lengths are bounded, batches are validated.
+Down: where and within which limits it will run, and later one task (pickled: the parent is trusted). Up: a schema,
+batches, and at the end ``Done`` or ``Failed``; a stream that ends before is a process that died. What comes up is not
+trusted: lengths are bounded, batches are validated.
 """
 
 from __future__ import annotations
@@ -43,33 +44,49 @@ class TableTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """One query. ``key`` opens what it may read at the gateway's ``port``."""
+class Place:
+    """Where a query will run: the gateway's ``port``, and its limits. All that is known before there is a query."""
 
-    sql: str
-    tables: tuple[TableTask, ...]
     port: int
-    key: str
     memory_bytes: int
     cpu_seconds: int
     threads: int
     confined: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One query. ``key`` opens what it may read at the gateway."""
+
+    sql: str
+    tables: tuple[TableTask, ...]
+    key: str
+
+
 class Refusal(Exception):
     """The process's query can't run; the text says why."""
 
 
+def send_place(to: socket.socket, place: Place) -> None:
+    """Say where a query will run; the process makes itself ready for its task."""
+    _send(to, b"P", place)
+
+
 def send_task(to: socket.socket, task: Task) -> None:
     """Send a task; blocks until it is handed over."""
-    data = pickle.dumps(task)
-    to.sendall(HEAD.pack(b"T", len(data)) + data)
+    _send(to, b"T", task)
+
+
+def receive_place(of: socket.socket) -> Place:
+    """Receive where to run; ``EOFError`` when the parent is gone."""
+    place = _receive(of)
+    assert isinstance(place, Place)
+    return place
 
 
 def receive_task(of: socket.socket) -> Task:
-    """Receive the task; ``EOFError`` when the parent is gone."""
-    _, length = HEAD.unpack(_exactly(of, HEAD.size))
-    task = pickle.loads(_exactly(of, length))
+    """Receive the task; ``EOFError`` when there is none to come."""
+    task = _receive(of)
     assert isinstance(task, Task)
     return task
 
@@ -84,6 +101,16 @@ def send(to: socket.socket, kind: bytes, payload: pa.Buffer | bytes) -> None:
 def failure(kind: str, text: str) -> bytes:
     """Return the payload of ``FAILED``: what sort of failure, and a bounded text."""
     return orjson.dumps({"kind": kind, "text": text[:_TEXT]})
+
+
+def _send(to: socket.socket, kind: bytes, what: Place | Task) -> None:
+    data = pickle.dumps(what)
+    to.sendall(HEAD.pack(kind, len(data)) + data)
+
+
+def _receive(of: socket.socket) -> object:
+    _, length = HEAD.unpack(_exactly(of, HEAD.size))
+    return pickle.loads(_exactly(of, length))
 
 
 def _exactly(of: socket.socket, length: int) -> bytes:

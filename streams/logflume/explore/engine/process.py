@@ -1,4 +1,4 @@
-"""The process of one query: it confines itself, runs the query, and sends what comes out.
+"""The process of one query: it confines itself, waits for the query, runs it, and sends what comes out.
 
 What it may read lies behind the gateway, by a key that opens the files of this query's tables alone. DataFusion plans
 the text with everything but plain queries switched off: the second guard, after ``check``.
@@ -15,12 +15,13 @@ import datafusion
 import orjson
 import pyarrow as pa
 import pyarrow.compute  # what is imported later can't be: no file can be opened then
+from datafusion.common import DFSchema
 from datafusion.object_store import AmazonS3
 
 from logflume.errors import LogflumeError
 from logflume.explore import functions
 from logflume.explore.engine import frames, sandbox
-from logflume.explore.engine.frames import BUCKET, Refusal, TableTask, Task
+from logflume.explore.engine.frames import BUCKET, Place, Refusal, TableTask, Task
 from logflume.explore.plain import plain, plain_schema
 
 _OVERHEAD_BYTES: Final = 256_000_000
@@ -39,21 +40,28 @@ _SETTINGS: Final = {
 }
 
 
+def measure_stack() -> None:
+    """Have the engine find out where this thread's stack ends, in ``/proc``, before nothing can be opened any more.
+
+    It remembers that for the thread, over a fork too. Not knowing it, it takes 2 MB of stack from the system, and gives
+    them back, for each step over each expression: half of a small query's CPU. Reading an expression makes no thread.
+    """
+    datafusion.SessionContext().parse_sql_expr("1 = 1", DFSchema.empty())
+
+
 def main(stream: socket.socket, parent: int) -> int:
     """Run the task that comes by ``stream``; returns the exit code. ``parent``: whose death ends it."""
     try:
-        task = frames.receive_task(stream)
-    except EOFError:
-        return 0
-    try:
-        sandbox.bound(task.memory_bytes + _OVERHEAD_BYTES, task.cpu_seconds)
+        place = frames.receive_place(stream)
+        sandbox.bound(place.memory_bytes + _OVERHEAD_BYTES, place.cpu_seconds)
         if os.getppid() != parent:
             return 1  # it died before it could be asked to tell
-        if task.confined:
-            sandbox.confine(task.port)
-        _run(task, stream)
-    except BrokenPipeError:
-        return 0  # nobody waits for the answer any more
+        if place.confined:
+            sandbox.confine(place.port)
+        context = _context(place)
+        _run(context, frames.receive_task(stream), place, stream)
+    except (EOFError, ConnectionError):
+        return 0  # nobody asks, or waits for the answer any more
     except MemoryError:
         frames.send(stream, frames.FAILED, frames.failure("memory", "there is no memory left"))
     except Refusal as refusal:
@@ -63,8 +71,8 @@ def main(stream: socket.socket, parent: int) -> int:
     return 0
 
 
-def _run(task: Task, stream: socket.socket) -> None:
-    context = _context(task)
+def _run(context: datafusion.SessionContext, task: Task, place: Place, stream: socket.socket) -> None:
+    _open(context, task, place)
     options = datafusion.SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
     try:
         frame = context.sql_with_options(task.sql, options)
@@ -81,24 +89,31 @@ def _run(task: Task, stream: socket.socket) -> None:
     frames.send(stream, frames.DONE, orjson.dumps({}))
 
 
-def _context(task: Task) -> datafusion.SessionContext:
-    config = datafusion.SessionConfig(dict(_SETTINGS)).with_target_partitions(task.threads)
-    memory = datafusion.RuntimeEnvBuilder().with_disk_manager_disabled().with_greedy_memory_pool(task.memory_bytes)
+def _context(place: Place) -> datafusion.SessionContext:
+    """A session that has run something: its threads are there, and what is made once is made."""
+    config = datafusion.SessionConfig(dict(_SETTINGS)).with_target_partitions(place.threads)
+    memory = datafusion.RuntimeEnvBuilder().with_disk_manager_disabled().with_greedy_memory_pool(place.memory_bytes)
     context = datafusion.SessionContext(config, memory)
+    functions.register(context)
+    for batch in context.sql("SELECT 1").execute_stream():
+        batch.to_pyarrow()
+    return context
+
+
+def _open(context: datafusion.SessionContext, task: Task, place: Place) -> None:
+    """Let the session read what the task's key opens, and no more."""
     store = AmazonS3(
         bucket_name=BUCKET,
         region="none",
         access_key_id="query",
         secret_access_key="query",  # the gateway goes by the session token alone
         session_token=task.key,
-        endpoint=f"http://127.0.0.1:{task.port}",
+        endpoint=f"http://127.0.0.1:{place.port}",
         allow_http=True,
     )
     context.register_object_store("s3://", store, BUCKET)
-    functions.register(context)
     for table in task.tables:
         _register(context, table)
-    return context
 
 
 def _register(context: datafusion.SessionContext, table: TableTask) -> None:

@@ -19,6 +19,7 @@ def main(control: socket.socket) -> None:
     """Fork for each that asks, until nobody can ask any more."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it closes the socket
+    process.measure_stack()
     me = os.getpid()
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 1)

@@ -1,0 +1,221 @@
+"""Which files of a table may hold an id: by the index beside the table, and by the files' own Bloom filters.
+
+W1  Only files that can't hold any of the ids are left out; a file that nothing is known of stays.
+W2  Whatever the store or the index is like, the query goes on: what can't be read in time leaves nothing out.
+W3  It reads below one table's path, that of the query's own tenant.
+
+The index is read anew for each question (a short request, in which the store says that nothing has changed), and one
+stripe of each of its parts. A file that it does not know is asked by its own filters, which are kept here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+import numpy as np
+import obstore
+import structlog
+from obstore.exceptions import BaseError, NotModifiedError
+
+from logflume.table import bloom
+from logflume.table.bloom import Filters
+from logflume.table.ids import catalogue as catalogues
+from logflume.table.ids.catalogue import Catalogue, File, Part, Stripe
+from logflume.table.store import Store
+
+_SECONDS: Final = 5.0
+"""Of a question that may be spent here, before it goes on with all files."""
+_MOST_STRIPES: Final = 512
+_MOST_OWN: Final = 64
+"""Files that are asked by their own filters, half a megabyte each: a query's process does it as well, and as slowly."""
+_AT_ONCE: Final = 16
+_KEPT_FILTERS_BYTES: Final = 64_000_000
+_KEPT_CATALOGUES_BYTES: Final = 16_000_000
+K = TypeVar("K")
+V = TypeVar("V")
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
+_log = structlog.get_logger(__name__)
+
+
+class _Kept(Generic[K, V]):
+    """Values used last, up to so many bytes. For one thread."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self._held = 0
+        self._values: OrderedDict[K, tuple[V, int]] = OrderedDict()
+
+    def get(self, key: K) -> V | None:
+        if key not in self._values:
+            return None
+        self._values.move_to_end(key)
+        return self._values[key][0]
+
+    def put(self, key: K, value: V, size: int) -> None:
+        if key in self._values:
+            self._held -= self._values.pop(key)[1]
+        self._values[key] = value, size
+        self._held += size
+        while self._held > self._most:
+            _, (_, dropped) = self._values.popitem(last=False)
+            self._held -= dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A table's index as it stood when a question was asked."""
+
+    table: str
+    catalogue: Catalogue
+
+
+@dataclass
+class Look:
+    """One question to one table's files: what is found out of them, each by its number.
+
+    ``may``: whether it may have a row with one of the ids. ``unknown``: those that the index did not tell of, by itself
+    or because one of its parts, ``spoiled`` by name, could not be read. ``bytes``: that were read to find it out.
+    """
+
+    index: Index
+    files: Sequence[File]
+    hashes: Sequence[int]
+    may: Flags
+    unknown: set[int] = field(default_factory=set)
+    spoiled: set[str] = field(default_factory=set)
+    bytes: int = 0
+
+
+class Ids:
+    """See W1 to W3. For one event loop; ``close`` once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._catalogues: _Kept[tuple[str, str], tuple[Catalogue, str]] = _Kept(_KEPT_CATALOGUES_BYTES)
+        self._filters: _Kept[str, Filters] = _Kept(_KEPT_FILTERS_BYTES)
+        self._pool = ThreadPoolExecutor(_AT_ONCE, "logflume-ids")
+
+    def close(self) -> None:
+        """End what still reads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def index(self, table: str, field: str) -> Index:
+        """Read the index of the table at this path, of the ids in ``field``; one that knows nothing if it can't be."""
+        path = f"{table}/{catalogues.CURRENT}"
+        kept = self._catalogues.get((table, field))
+        try:
+            async with asyncio.timeout(_SECONDS):
+                options: Any = {"if_none_match": kept[1]} if kept else {}
+                found = await obstore.get_async(self._store.objects, path, options=options)
+                size, tag = found.meta["size"], found.meta["e_tag"]
+                if size > catalogues.MOST_CATALOGUE_BYTES:
+                    raise OSError(f"it has {size} bytes")
+                catalogue = catalogues.decode(bytes(await found.bytes_async()), table, field)
+        except NotModifiedError:
+            assert kept is not None
+            return Index(table, kept[0])
+        except FileNotFoundError:
+            return Index(table, Catalogue(field))
+        except (BaseError, OSError, TimeoutError) as error:
+            _log.warning("explore.no-index", path=path, error=_short(error))
+            return Index(table, Catalogue(field))
+        if tag:
+            self._catalogues.put((table, field), (catalogue, tag), size)
+        return Index(table, catalogue)
+
+    async def look(self, index: Index, files: Sequence[File], ids: Collection[str]) -> Look:
+        """Find out which files may have a row with one of ``ids``."""
+        look = Look(index, files, [bloom.hash_of(id) for id in ids], np.zeros(len(files), dtype=bool))
+        try:
+            async with asyncio.timeout(_SECONDS):
+                await self._by_index(look)
+                await self._by_themselves(look)
+        except TimeoutError:
+            _log.warning("explore.index-too-slow", table=index.table, files=len(files))
+            look.may[:] = True
+        return look
+
+    async def _by_index(self, look: Look) -> None:
+        known = look.index.catalogue.known
+        parts: dict[str, Part] = {}
+        wanted: dict[str, dict[int, int]] = {}
+        for number, file in enumerate(look.files):
+            if file in known:
+                part, there = known[file]
+                parts[part.name] = part
+                wanted.setdefault(part.name, {})[there] = number
+            else:
+                look.unknown.add(number)
+        if len(look.hashes) * sum(len(part.sections) for part in parts.values()) > _MOST_STRIPES:
+            look.unknown.update(range(len(look.files)))
+            return
+        await asyncio.gather(*(self._by_part(look, parts[name], numbers) for name, numbers in wanted.items()))
+
+    async def _by_part(self, look: Look, part: Part, numbers: dict[int, int]) -> None:
+        """``numbers``: by a file's number in the part its number in the question."""
+        asked = [(hash, stripe) for hash in look.hashes for stripe in part.stripes(hash)]
+        read = await asyncio.gather(*(self._stripe(look, part, stripe) for _, stripe in asked))
+        found = set(part.always()) if look.hashes else set()
+        for (hash, stripe), data in zip(asked, read, strict=True):
+            owners = None if data is None else stripe.matches(data, bloom.mask(hash))
+            if owners is None:
+                look.unknown.update(numbers.values())
+                if data is not None:
+                    _log.warning("explore.index-spoiled", table=look.index.table, part=part.name)
+                look.spoiled.add(part.name)
+                return
+            found.update(owners.tolist())
+        for there in found & numbers.keys():
+            look.may[numbers[there]] = True
+
+    async def _stripe(self, look: Look, part: Part, stripe: Stripe) -> bytes | None:
+        path = f"{look.index.table}/{part.path}"
+        reading = obstore.get_range_async(self._store.objects, path, start=stripe.start, end=stripe.end)
+        data = await _or_nothing(path, reading)
+        look.bytes += len(data or b"")
+        return None if data is None else bytes(data)
+
+    async def _by_themselves(self, look: Look) -> None:
+        numbers = sorted(look.unknown)
+        if len(numbers) > _MOST_OWN:
+            look.may[numbers] = True
+            return
+        found = await asyncio.gather(*(self._own(look, look.files[number]) for number in numbers))
+        for number, filters in zip(numbers, found, strict=True):
+            look.may[number] = any(filters.may_hold(hash) for hash in look.hashes)
+
+    async def _own(self, look: Look, file: File) -> Filters:
+        path, size = f"{look.index.table}/{file[0]}", file[1]
+        kept = self._filters.get(path)
+        if kept is not None:
+            return kept
+        name = look.index.catalogue.field
+        reading = asyncio.get_running_loop().run_in_executor(
+            self._pool, bloom.read, self._store.objects, path, size, name
+        )
+        filters = await _or_nothing(path, reading)
+        if filters is None:
+            return bloom.UNKNOWN
+        look.bytes += filters.size
+        self._filters.put(path, filters, filters.size + len(path))
+        return filters
+
+
+async def _or_nothing(path: str, reading: Awaitable[V]) -> V | None:
+    """None for what can't be read, which is told; what is gone is nothing to tell."""
+    try:
+        return await reading
+    except FileNotFoundError:
+        return None
+    except (BaseError, OSError) as error:
+        _log.warning("explore.no-index", path=path, error=_short(error))
+        return None
+
+
+def _short(error: Exception) -> str:
+    return str(error).split("\n\nDebug source:")[0]

@@ -1,0 +1,77 @@
+"""The index of ids follows what the care of tables does."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from logflume.care import deletion
+from logflume.care import look as looks
+from logflume.care.look import Carer, Look
+from logflume.clock import ManualClock, SystemClock
+from logflume.errors import Retryable
+from logflume.model.dataset import Datasets
+from logflume.settings import Settings
+from logflume.table.ids import upkeep
+from logflume.table.store import Store
+from tests.support.indexes import asked, extended, handed, objects
+from tests.support.tables import DAY, NOON, SMALL, append
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(f"file://{tmp_path}")
+
+
+def look(store: Store, days: int | None = None, at: int = 0) -> Look:
+    datasets = Datasets({SMALL.name: SMALL})
+    return Carer(Settings(), datasets, store, ManualClock(at or time.time_ns())).look("acme", SMALL.name, days)
+
+
+def fill(store: Store, files: int) -> None:
+    for file in range(files):
+        append(store, [f"{file}-a", f"{file}-b"], upto=10 * (file + 1), _src_offset=[10 * file, 10 * file + 1])
+
+
+def test_an_index_knows_merged_files_and_none_that_went(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(store, 20)
+    made = extended(store)
+    monkeypatch.setattr(looks, "_INDEXED_FROM", 1)
+    assert look(store).merged_files == 20
+    assert set(upkeep.read(store, store.table("acme", SMALL.name), "RayID").known).isdisjoint(made.known)
+    answered = asked(store, ["7-a", "19-b"])
+    assert answered.unknown == set()
+    assert answered.may.any()
+    assert handed(store, "stranger") == []
+
+
+def test_a_table_of_few_files_gets_no_index_and_loses_what_one_had_of_expired_rows(store: Store) -> None:
+    append(store, ["a"], upto=1)
+    look(store)
+    assert not objects(store)
+    extended(store)
+    assert look(store, days=1, at=NOON + 5 * DAY).expired_files == 1
+    assert set(objects(store)) == {"current"}
+
+
+def test_nothing_of_an_index_outlives_a_deletion(store: Store) -> None:
+    fill(store, 3)
+    extended(store)
+    assert len(objects(store)) == 2
+    deletion.delete(store, "acme", SMALL.name, by="me", reason="asked", keep_hours=2, clock=SystemClock())
+    assert not objects(store)
+    append(store, ["later"], upto=900)
+    assert len(handed(store, "later")) == 1
+
+
+def test_an_index_that_can_not_be_written_fails_no_care(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise Retryable("read only")
+
+    fill(store, 8)
+    monkeypatch.setattr(upkeep, "extend", refuses)
+    done = look(store)
+    assert done.merged_files == 8
+    assert done.notes[-1] == "its index of ids is as it was: read only"

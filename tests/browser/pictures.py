@@ -16,7 +16,7 @@ from tests.support.services import Run
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "pictures"
 MOST_BYTES: Final = 150_000
-WIDE: Final = (1280, 800)
+WIDE: Final = (1280, 580)
 _SPIKE: Final = "/explore/http_requests?since=12h&key=WAFAttackScore&op=lt&value=20&join=and&by=-&top=ClientIP"
 _SQL: Final = (
     "/sql?since=12h&sql=SELECT r.ClientIP, f.Action, f.Description, count(*) AS n%0AFROM http_requests r JOIN "
@@ -45,7 +45,7 @@ PICTURES: Final = (
     Picture("spike", _SPIKE),
     Picture("record-dark", "/explore/http_requests?since=12h&by=ClientCountry", theme="dark", before=_opened),
     Picture("sql-dark", _SQL, theme="dark"),
-    Picture("datasets", "/", size=(1280, 560)),
+    Picture("datasets", "/", size=(1280, 480)),
     Picture("telephone", "/explore/http_requests?since=12h", size=NARROW),
 )
 

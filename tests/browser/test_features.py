@@ -221,7 +221,7 @@ def test_a_query_is_saved_and_found_again(person: Person) -> None:
     page = person.page
     person.open(person.site.recent + "&q=UNION&show=RayID")
     page.locator("summary").filter(has_text="Save").click()
-    page.get_by_label("Name").fill("unions")
+    page.get_by_role("textbox", name="Name", exact=True).fill("unions")
     person.click(page.get_by_role("button", name="Save"))
     person.click(page.get_by_role("link", name="unions"))
     expect(page.get_by_label("Free text")).to_have_value("UNION")

@@ -69,13 +69,13 @@ class Client:
         given = {"serve_token_requests": 0, "serve_tenant_requests": 0, "explore_recent_seconds": 0}
         chosen = Settings(**given | settings)
         datasets = {"http_requests": SMALL} | ({} if producer is None else {AUDIT: CONTRACT[AUDIT]})
+        self.audit: Audit | None = None
+        if producer is not None:  # first: with settings that don't do, nothing was started
+            fakes: Any = {"make_producer": producer, "make_lookup": lambda _: FakeLookup(producer)}
+            self.audit = Audit.opened(chosen, CONTRACT, self.source, SystemClock(), **fakes)  # type: ignore[arg-type]
         self.engine = Engine(chosen, store, datasets, forks=forks())
         runner.run(self.engine.start())
         self.clock = clock = ManualClock(now_ns=NOON + 3 * DAY)
-        self.audit: Audit | None = None
-        if producer is not None:
-            fakes: Any = {"make_producer": producer, "make_lookup": lambda _: FakeLookup(producer)}
-            self.audit = Audit.opened(chosen, CONTRACT, self.source, SystemClock(), **fakes)  # type: ignore[arg-type]
         self.made = Api(chosen, datasets, self.source, self.engine, clock, self.audit)  # type: ignore[arg-type]
         self.renew()
 

@@ -111,17 +111,17 @@ def test_a_query_is_recorded_with_who_what_when_from_where_and_what_came_of_it(
 def test_what_the_page_asks_is_recorded_as_such(api: Client, producer: FakeProducer) -> None:
     async def ask() -> None:
         async def receive() -> Any:
-            return {"type": "http.request", "body": b"", "more_body": False}
+            return await asyncio.get_running_loop().create_future()  # it stays, and says nothing more
 
         async def send(message: Any) -> None:
             pass
 
-        scope = {"type": "http", "method": "GET", "path": "/api/v1/usage", "query_string": b"", "headers": []}
+        scope = {"type": "http", "method": "GET", "path": "/api/v1/find/one", "query_string": b"", "headers": []}
         await api.api({**scope, "root_path": "", CALLER: Caller("acme", "acme")}, receive, send)
 
     api.runner.run(ask())
     [record] = recorded(api, producer)
-    assert (record["Interface"], record["ActionType"], record["ActorID"]) == ("UI", "usage", "acme")
+    assert (record["Interface"], record["ActionType"], record["ActorID"]) == ("UI", "find", "acme")
 
 
 def test_no_record_has_a_tokens_secret(api: Client, producer: FakeProducer) -> None:

@@ -2320,7 +2320,7 @@ MUTATIONS = (
     Mutation(
         "advanced-anchor: entries of a table that was made again are not taken for the old one's",
         _code("table/log.py"),
-        "if tag is None or store.tag(head.anchor[0]) != head.anchor[1]:",
+        "if tag is None or store.tag(head.anchor[0]) != head.anchor[1] or _passed(store, path, head.version):",
         "if tag is None:",
         f"{_TABLE}::test_entries_of_a_table_that_was_made_again_are_not_taken_for_the_old_ones",
     ),
@@ -2362,7 +2362,7 @@ MUTATIONS = (
     Mutation(
         "unheard-change: a change that succeeded unheard is known again",
         _code("table/log.py"),
-        "        if not made(store, path, table.version() + 1, change.mark):\n            raise",
+        "        if not made(store, path, version, change.mark):\n            raise",
         "        raise",
         f"{_CARE}::test_a_commit_that_succeeded_unheard_is_known_again",
     ),
@@ -2498,5 +2498,33 @@ MUTATIONS = (
         'if_none_match="*"',
         'if_match="*"',
         f"{_PAGE}::test_nothing_that_was_saved_is_lost_by_the_way",
+    ),
+    Mutation(
+        "passed-append: an append into a hole of the log is none",
+        _code("table/log.py"),
+        "if tag is None or _passed(store, path, head.version + 1):",
+        "if tag is None:",
+        "tests/unit/test_care.py::test_an_append_whose_number_was_deleted_from_the_log_is_no_append_and_is_made_again",
+    ),
+    Mutation(
+        "passed-advance: nobody goes on from an entry that stands before a checkpoint",
+        _code("table/log.py"),
+        "!= head.anchor[1] or _passed(store, path, head.version):",
+        "!= head.anchor[1]:",
+        "tests/unit/test_care.py::test_nobody_goes_on_from_entries_before_a_checkpoint",
+    ),
+    Mutation(
+        "passed-change: a change into a hole of the log is not told as made",
+        _code("table/log.py"),
+        "if done and _passed(store, path, version):",
+        "if done and False:",
+        "tests/unit/test_care.py::test_a_hold_whose_number_was_deleted_from_the_log_is_not_told_to_hold",
+    ),
+    Mutation(
+        "order-alone: a deletion that can't be ended holds up no other",
+        _code("care/deletion.py"),
+        "except (TypeError, ValueError) as error:",
+        "except ZeroDivisionError as error:",
+        "tests/unit/test_care.py::test_an_order_that_can_not_be_read_or_ended_holds_up_no_other",
     ),
 )

@@ -15,6 +15,7 @@ from logflume.api.question import Question
 from logflume.api.register import Query, Register
 from logflume.clock import Clock
 from logflume.errors import LogflumeError, Refused
+from logflume.explore.check import MOST_CHARACTERS
 from logflume.explore.engine.engine import Answer, Engine, TooLarge
 from logflume.explore.plain import distinct
 
@@ -74,6 +75,8 @@ class Runner:
 
         Raises what keeps it from running, and ``ClientDisconnect`` when nobody waits for it any more.
         """
+        if len(asked.sql) > MOST_CHARACTERS:  # before it is kept and told of
+            raise Refused(f"the query has {len(asked.sql)} characters; {MOST_CHARACTERS} may be")
         running = Running(self._register.begin(tenant, asked.sql), self._clock)
         query = running.query
         if act := getattr(request.state, "act", None):

@@ -36,6 +36,8 @@ MOST_BYTES: Final = 64_000
 MOST_BYTES_OF_ALL: Final = 1_000_000
 _KEPT_NS: Final = 3_600_000_000_000
 _ATTEMPTS: Final = 10
+_MOST_VERSIONS: Final = 1_000
+"""Each is kept for an hour, whole: who changes them in a loop must not fill the store."""
 _NAME: Final = re.compile(r"([0-9]{10})\.json")
 _OPTIONS: Final = orjson.OPT_SORT_KEYS
 
@@ -85,6 +87,8 @@ class SavedQueries:
         """Change it, and return what is saved then. Raises what ``change`` does, and ``Refused`` beyond the bounds."""
         for _ in range(_ATTEMPTS):
             now, versions = self._newest(tenant)
+            if len(versions) > _MOST_VERSIONS:
+                raise Refused(f"the saved queries were changed {_MOST_VERSIONS} times within the hour; try again later")
             made = Saved(now.version + 1, change(now.entries), uuid.uuid4().hex)
             if self._made(tenant, made):
                 self._tidy(tenant, made.version, versions)

@@ -19,14 +19,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
-import pyarrow as pa
 import structlog
 
 from logflume import crash, metrics
 from logflume.care import change, hold, vacuum
 from logflume.care.change import Standing
 from logflume.clock import Clock
-from logflume.errors import Misconfigured, Refused, Retryable
+from logflume.errors import LogflumeError, Misconfigured, Refused, Retryable
 from logflume.table import log
 from logflume.table.ids import upkeep
 from logflume.table.log import Change, Removal
@@ -91,12 +90,21 @@ def delete(store: Store, tenant: str, dataset: str, *, by: str, reason: str, kee
 
 
 def resume(store: Store, keep_hours: int, clock: Clock) -> list[Receipt]:
-    """End what somebody began and did not end (D1); return the receipts. Raises ``Retryable``, ``Refused``."""
-    return [
-        receipt
-        for order in _unfinished(store, _FOLDER)
-        if (receipt := _resume(store, order, keep_hours, clock)) is not None
-    ]
+    """End what somebody began and did not end (D1); return the receipts. Raises ``Retryable``.
+
+    An order that can't be ended is logged, with what to do about it, and holds up no other.
+    """
+    done = []
+    for order in _unfinished(store, _FOLDER):
+        try:
+            receipt = _resume(store, order, keep_hours, clock)
+        except LogflumeError as error:
+            metrics.CARE_LOOKS.labels("failed").inc()
+            _logger.error("care.deletion-not-ended", order=order.folder, error=str(error))
+            continue
+        if receipt is not None:
+            done.append(receipt)
+    return done
 
 
 def receipts(store: Store, tenant: str | None = None) -> Iterator[Receipt]:
@@ -150,7 +158,7 @@ def _write_down(
         "objects": [{"path": path, "bytes": size, "rows": rows} for path, size, rows in files],
     }
     order = _Order(f"{_FOLDER}/{tenant}/{dataset}/{version:020}-{removal.mark}", version, removal.mark, told)
-    standing.store.write(f"{order.folder}/{_ORDERED}", pa.py_buffer(orjson.dumps(told, option=orjson.OPT_INDENT_2)))
+    standing.store.put_if_absent(f"{order.folder}/{_ORDERED}", orjson.dumps(told, option=orjson.OPT_INDENT_2))
     return order
 
 
@@ -162,9 +170,14 @@ def _unfinished(store: Store, folder: str) -> list[_Order]:
         if at == place or f"{at}/{_RECEIPT}" in places:
             continue
         text = store.read(place)
-        if text is not None:
-            version, _, mark = at.rpartition("/")[2].partition("-")
-            found.append(_Order(at, int(version), mark, orjson.loads(text)))
+        if text is None:
+            continue
+        version, _, mark = at.rpartition("/")[2].partition("-")
+        try:
+            found.append(_Order(at, int(version), mark, dict(orjson.loads(text))))
+        except (TypeError, ValueError) as error:
+            metrics.CARE_LOOKS.labels("failed").inc()
+            _logger.error("care.deletion-unreadable", order=store.uri(place), error=str(error))
     return found
 
 

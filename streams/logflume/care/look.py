@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+import structlog
+
 from logflume import metrics
 from logflume.care import change, hold, merging, plan, vacuum
 from logflume.care.change import Standing
 from logflume.care.plan import Aims
 from logflume.clock import Clock
-from logflume.errors import Misconfigured, Retryable
+from logflume.errors import LogflumeError, Misconfigured, Retryable
 from logflume.model import Datasets
 from logflume.settings import Settings
 from logflume.table import log
@@ -25,6 +27,8 @@ from logflume.table.table import COMMITTED_WITHIN_SECONDS
 _HOUR: Final = 3600.0
 _INDEXED_FROM: Final = 16  # files: of fewer a query asks each one's own filter
 _CHECKPOINT_AFTER: Final = 100  # files that went: readers need not be told of each
+
+_logger = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -138,7 +142,13 @@ class Carer:
                 found.merged_files, found.into_files = found.merged_files + len(files), found.into_files + 1
                 found.merged_bytes += sum(file.size for file in files)
                 continue
-            done = merging.merge(self._store, standing.path, dataset, files, self._clock)
+            try:
+                done = merging.merge(self._store, standing.path, dataset, files, self._clock)
+            except LogflumeError as error:  # the rest of the table is looked after all the same
+                found.notes.append(f"{len(files)} files were not merged: {error}")
+                _logger.warning("care.not-merged", table=standing.path, files=len(files), error=str(error))
+                metrics.CARE_LOOKS.labels("failed").inc()
+                continue
             if done is None:
                 found.notes.append(f"{len(files)} files were not merged: one of them went meanwhile")
                 continue

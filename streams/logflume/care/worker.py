@@ -113,7 +113,6 @@ class Worker:
     def _list(self, now: float) -> None:
         try:
             found = set(snapshot.list_tables(self._store))
-            deletion.resume(self._store, self._settings.care_keep_hours, self._clock)
         except LogflumeError as error:
             metrics.CARE_LOOKS.labels("failed").inc()
             _log.warning("care.not-listed", error=str(error))
@@ -122,6 +121,11 @@ class Worker:
         self._due = {table: self._due.get(table) or _Due(now, self._settings.care_seconds) for table in found}
         self._failing = {table: why for table, why in self._failing.items() if table in found}
         self._listed = True
+        try:
+            deletion.resume(self._store, self._settings.care_keep_hours, self._clock)
+        except LogflumeError as error:
+            metrics.CARE_LOOKS.labels("failed").inc()
+            _log.warning("care.deletions-not-ended", error=str(error))
         self._list_at = now + self._settings.care_idle_seconds
 
     def _look(self, table: tuple[str, str], due: _Due) -> None:

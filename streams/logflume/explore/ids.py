@@ -32,6 +32,8 @@ _SECONDS: Final = 5.0
 """Of a question that may be spent here, before it goes on with all files."""
 _MOST_STRIPES: Final = 512
 _MOST_OWN: Final = 64
+_MOST_IDS: Final = 100
+"""Of more ids each file has one, as a rule, and testing them would hold up everybody's queries."""
 """Files that are asked by their own filters, half a megabyte each: a query's process does it as well, and as slowly."""
 _AT_ONCE: Final = 16
 _KEPT_FILTERS_BYTES: Final = 64_000_000
@@ -130,6 +132,8 @@ class Ids:
 
     async def look(self, index: Index, files: Sequence[File], ids: Collection[str]) -> Look:
         """Find out which files may have a row with one of ``ids``."""
+        if len(ids) > _MOST_IDS:
+            return Look(index, files, [], np.ones(len(files), dtype=bool))
         look = Look(index, files, [bloom.hash_of(id) for id in ids], np.zeros(len(files), dtype=bool))
         try:
             async with asyncio.timeout(_SECONDS):

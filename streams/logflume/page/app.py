@@ -27,6 +27,7 @@ from logflume.api import problem
 from logflume.api.app import Api
 from logflume.api.caller import Caller
 from logflume.api.problem import Problem
+from logflume.api.session import COOKIE
 from logflume.errors import LogflumeError
 from logflume.page import explore, home, queries, records, sql, tail
 from logflume.page.asking import Asking, Failed
@@ -195,7 +196,10 @@ class Page:
     def _form(self, request: Request, trouble: str, status: int) -> Response:
         here = self._here(request, None, "")
         back = local(request.query_params.get("back", ""))
-        return HTMLResponse(render("sign-in.html", here=here, trouble=trouble, back=back), status, _NO_STORE)
+        # Whose browser is signed in already is asked before a link makes him somebody else, whose it may be.
+        again = COOKIE in request.cookies
+        told = render("sign-in.html", here=here, trouble=trouble, back=back, again=again)
+        return HTMLResponse(told, status, _NO_STORE)
 
     async def _no_path(self, request: Request, _: Exception) -> Response:
         text = f"There is nothing at {request.url.path[:200]}."

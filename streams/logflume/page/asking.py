@@ -29,6 +29,10 @@ _KEPT_HEADERS = (b"host", b"user-agent", b"x-forwarded-for", b"forwarded")
 _AHEAD = 8  # parts of an answer that wait for whoever reads it
 
 
+_MOST_BYTES = 32_000_000
+"""Of an answer that is shown: it is held whole, and becomes a page."""
+
+
 class Failed(LogflumeError):
     """The API's answer is a problem: its ``status``, ``kind``, ``title`` and ``detail``."""
 
@@ -111,7 +115,7 @@ class Asking:
         task = asyncio.create_task(exchange.run(self._api, self._scope(method, path, parameters, sent, watch), body))
         try:
             status = await exchange.begun()
-            answer = b"".join([part async for part in exchange.parts()])
+            answer = await _joined(exchange.parts())
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -196,3 +200,14 @@ class _Exchange:
             self._status.set_result(message["status"])
         elif message.get("body"):
             await self._parts.put(message["body"])
+
+
+async def _joined(parts: AsyncIterator[bytes]) -> bytes:
+    found, size = [], 0
+    async for part in parts:
+        found.append(part)
+        size += len(part)
+        if size > _MOST_BYTES:
+            told = f"the answer has more than {_MOST_BYTES // 1_000_000} MB, too much to be shown; export it"
+            raise Failed.of(Problem(422, "too-large", told))
+    return b"".join(found)

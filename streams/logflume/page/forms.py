@@ -10,14 +10,18 @@ from starlette.requests import Request
 from logflume.api.problem import Problem
 
 _MOST_BYTES: Final = 500_000
+_MOST_FIELDS: Final = 100
 
 
 async def form(request: Request) -> dict[str, str]:
-    """Return the fields of a form's body; the last of those of one name. ``Problem`` 413."""
+    """Return the fields of a form's body; the last of those of one name. ``Problem`` 400 and 413."""
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > _MOST_BYTES:
             raise Problem(413, "not-read", f"a form has at most {_MOST_BYTES} bytes")
-    told = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
+    try:
+        told = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        raise Problem(400, "not-read", f"a form has at most {_MOST_FIELDS} fields") from None
     return {name: values[-1] for name, values in told.items()}

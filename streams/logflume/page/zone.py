@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -30,11 +31,17 @@ ZONES: Final = (
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
+@cache
+def _names() -> frozenset[str]:
+    """A look through the system's folders, which takes milliseconds: a page asks for each cell."""
+    return frozenset(available_timezones())
+
+
 def zone(name: str) -> tzinfo:
     """Return the time zone of that name (IANA); ``Refused`` for what is none."""
     if not name or name == "UTC":
         return UTC
-    if name not in available_timezones():
+    if name not in _names():
         raise Refused(f"tz: {name!r:.80} is no time zone, such as Europe/Berlin")
     return ZoneInfo(name)
 

@@ -162,7 +162,7 @@ def create(
     place = entry_path(path, 0)
     entry = _entry(files, app_id, upto, now_ms, beginning)
     tag = store.put_if_absent(place, entry)
-    if tag is None:
+    if tag is None or _passed(store, path, 0):
         return None
     return Head(0, (place, tag), frozenset([*schema.file_schema(dataset).names, schema.DATE]), {app_id: upto})
 
@@ -179,7 +179,7 @@ def commit(
     place = entry_path(path, head.version + 1)
     entry = _entry(files, app_id, upto, clock.now_ns() // 1_000_000)
     tag = store.put_if_absent(place, entry)
-    if tag is None:
+    if tag is None or _passed(store, path, head.version + 1):
         return None
     return Head(head.version + 1, (place, tag), head.columns, {**head.progress, app_id: upto})
 
@@ -187,8 +187,8 @@ def commit(
 def advance(store: Store, path: str, head: Head) -> Head | None:
     """Return where a table stands after the entries since ``head``, read one by one; ``head`` itself: there are none.
 
-    ``None``: read it whole (``load``), since it is another table or gone, its columns or properties have changed, or it
-    has gone far. Who lost a race has one entry to read, 2 ms, instead of the log; while it read all of that, the next
+    ``None``: read it whole (``load``), since it is another table or gone, its columns or properties have changed, a
+    checkpoint stands between (see ``_passed``), or it has gone far. Who lost a race has one entry to read, 2 ms, instead of the log; while it read all of that, the next
     quicker one would be ahead again. Raises ``Retryable``.
     """
     version, progress = head.version, dict(head.progress)
@@ -203,7 +203,7 @@ def advance(store: Store, path: str, head: Head) -> Head | None:
                 progress[action["txn"]["appId"]] = action["txn"]["version"]
     place = entry_path(path, version)
     tag = store.tag(place)
-    if tag is None or store.tag(head.anchor[0]) != head.anchor[1]:
+    if tag is None or store.tag(head.anchor[0]) != head.anchor[1] or _passed(store, path, head.version):
         return None  # looked at last: what was read before was this table's
     return head if version == head.version else Head(version, (place, tag), head.columns, progress)
 
@@ -216,15 +216,18 @@ def change(store: Store, path: str, table: DeltaTable, at: tuple[str, str], chan
     """
     if store.tag(at[0]) != at[1]:
         return False
-    place = entry_path(path, table.version() + 1)
+    version = table.version() + 1
+    place = entry_path(path, version)
     try:
-        if store.put_if_absent(place, _changed(table, change, clock.now_ns() // 1_000_000)) is not None:
-            return True
+        done = store.put_if_absent(place, _changed(table, change, clock.now_ns() // 1_000_000)) is not None
     except Retryable:
-        if not made(store, path, table.version() + 1, change.mark):
+        if not made(store, path, version, change.mark):
             raise
-        return True
-    return made(store, path, table.version() + 1, change.mark)  # by a try of the client's that was not heard
+        done = True
+    done = done or made(store, path, version, change.mark)  # by a try of the client's that was not heard
+    if done and _passed(store, path, version):
+        raise Retryable(f"{store.uri(path)}: whether its version {version} is ours can't be told: the log has gone on")
+    return done
 
 
 def made(store: Store, path: str, version: int, mark: str) -> bool:
@@ -237,6 +240,16 @@ def last_checkpoint(store: Store, path: str) -> int:
     """Return the version of a table's last checkpoint; -1: there is none. Raises ``Retryable``."""
     hint = store.read(f"{path}/_delta_log/_last_checkpoint")
     return -1 if hint is None else int(orjson.loads(hint)["version"])
+
+
+def _passed(store: Store, path: str, version: int) -> bool:
+    """Whether a later version has a checkpoint, so that an entry which was put just now may be none.
+
+    "Only if absent" tells of a race as long as no entry is ever deleted. ``forget``, and the log's retention, delete
+    those before a checkpoint: who read the table before, and puts after, fills a hole that no reader looks at. The
+    checkpoint is there before an entry is deleted, so who looks at it after the put learns of it.
+    """
+    return last_checkpoint(store, path) > version
 
 
 def checkpoint(store: Store, path: str) -> None:
@@ -258,7 +271,7 @@ def forget(store: Store, path: str) -> None:
     """
     checkpoint(store, path)
     last = last_checkpoint(store, path)
-    for place in store.list_below(f"{path}/_delta_log"):
+    for place in sorted(store.list_below(f"{path}/_delta_log")):  # the oldest first: never a hole before one that stays
         version = place.rpartition("/")[2].partition(".")[0]
         if version.isdigit() and int(version) < last:
             store.delete(place)

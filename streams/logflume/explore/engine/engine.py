@@ -216,8 +216,8 @@ class Engine:
         Raises ``Refused`` for what must not run, ``NoTable``, ``Busy``, ``Retryable`` when the store fails.
         """
         check_tenant_name(tenant)
-        checked, text = await asyncio.to_thread(self._checked, sql)  # 100,000 characters take a second
         async with self.turns.of(tenant):
+            checked, text = await asyncio.to_thread(self._checked, sql)  # 100,000 characters take a second
             reading = asyncio.to_thread(self._read_live if live else self._read, tenant, checked)
             indexes, (snapshots, waiting) = await asyncio.gather(self._choice.indexes(tenant, checked), reading)
             most = self._settings.explore_rows if checked.limited else min(limit, self._settings.explore_rows)

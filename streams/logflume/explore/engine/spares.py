@@ -76,7 +76,9 @@ class Spares:
 
 
 def _has_ended(child: Child) -> bool:
-    return bool(select.select([child.handle], [], [], 0)[0])
+    waiting = select.poll()  # not select.select, which knows no descriptor above 1,023
+    waiting.register(child.handle, select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def _heard(making: asyncio.Task[Child]) -> None:

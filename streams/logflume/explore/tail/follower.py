@@ -76,7 +76,7 @@ class Follower:
         with self._lock:
             taken = min(rows.num_rows, self._room(rows), self._pace(rows.num_rows))
             if taken:
-                part = rows.slice(0, taken)
+                part = rows.take(np.arange(taken))  # a copy: a slice would hold the whole block, and count a part
                 self._waiting.append(part)
                 self._bytes += part.nbytes
             if lost := rows.num_rows - taken:

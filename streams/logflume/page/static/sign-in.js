@@ -6,7 +6,8 @@ export function signIn() {
   history.replaceState(null, "", location.pathname + location.search);
   if (!token) return;
   form.elements.token.value = token;
-  form.submit();
+  if (form.hasAttribute("data-again")) form.querySelector("button").focus(); // who is signed in presses it himself
+  else form.submit();
 }
 if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", signIn);
 else signIn();

@@ -222,3 +222,12 @@ def test_all_of_them_are_bounded_in_bytes(store: Store, monkeypatch: pytest.Monk
     monkeypatch.setattr(saved, "MOST_BYTES_OF_ALL", 100)
     with pytest.raises(Refused, match="at most 100 bytes"):
         SavedQueries(store, SystemClock()).change("acme", put("x" * 100))
+
+
+def test_who_changes_them_in_a_loop_does_not_fill_the_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved, "_MOST_VERSIONS", 3)
+    queries = SavedQueries(store, SystemClock())
+    for n in range(4):
+        queries.change("acme", put(str(n)))
+    with pytest.raises(Refused, match="changed 3 times within the hour"):
+        queries.change("acme", put("one more"))

@@ -19,6 +19,7 @@ from logflume.explore.check import check
 from logflume.explore.ids import Ids, Look
 from logflume.explore.learning import Learning
 from logflume.explore.snapshots import Snapshot, Snapshots
+from logflume.table.ids.catalogue import Catalogue
 from logflume.table.store import Store
 from tests.support.asking import Asking
 from tests.support.indexes import asked, extended, handed, objects
@@ -272,3 +273,11 @@ def test_an_engine_that_keeps_indexes_makes_one(store: Store, asking: Asking) ->
     asyncio.run(ask(learns=True))
     assert len(objects(store)) == 2
     assert asked(store, ["no"]).unknown == set()
+
+
+def test_of_more_ids_than_it_pays_to_test_nothing_is_left_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = Reads(monkeypatch)
+    ids = Ids(store)
+    wanted = {f"none-{n}" for n in range(101)}
+    look = asyncio.run(ids.look(looking.Index("tables/acme/http_requests", Catalogue("RayID")), [("a", 1)], wanted))
+    assert (look.may.tolist(), reads.of) == ([True], [])

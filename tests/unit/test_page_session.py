@@ -264,3 +264,17 @@ def test_colours_are_kept_in_a_cookie(browser: Browser) -> None:
     assert 'data-theme="dark"' in browser.html("/sign-in")
     browser.post("/theme", {"theme": '"><script>', "back": "/sign-in"})
     assert 'data-theme="dark"' in browser.html("/sign-in")
+
+
+def test_a_link_does_not_make_somebody_else_of_who_is_signed_in(browser: Browser) -> None:
+    assert "data-again" not in browser.html("/sign-in")
+    browser.sign_in()
+    assert "data-again" in browser.html("/sign-in")
+
+
+def test_a_form_of_more_fields_than_any_has_is_not_read(browser: Browser) -> None:
+    async def many() -> int:
+        answer = await browser.send("POST", "/theme", content=b"a=&" * 1_000)
+        return answer.status_code
+
+    assert browser.runner.run(many()) == 400

@@ -150,3 +150,12 @@ def test_the_place_behind_a_row_is_found_by_all_its_coordinates() -> None:
     assert behind(some, ("another", 0, 7, 0)) is None
     assert behind(some, ("topic", 1, 7, 0)) is None
     assert behind(some, ("topic", 0, 7, 1)) is None
+
+
+def test_fo2_what_is_held_is_what_was_counted_and_not_the_block_that_it_came_in(woken: Woken) -> None:
+    block = rows(0, 1_000, width=1_000)
+    each = follower(woken)
+    each.offer(block.slice(10, 2))
+    part = each.take()
+    assert isinstance(part, pa.Table)
+    assert part.get_total_buffer_size() < block.get_total_buffer_size() / 100

@@ -78,7 +78,7 @@ class Spares:
 def _has_ended(child: Child) -> bool:
     waiting = select.poll()  # not select.select, which knows no descriptor above 1,023
     waiting.register(child.handle, select.POLLIN)
-    return bool(waiting.poll(0))
+    return bool(waiting.poll(0))  # also when the other end is gone (POLLHUP)
 
 
 def _heard(making: asyncio.Task[Child]) -> None:

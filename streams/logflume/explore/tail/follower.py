@@ -76,7 +76,9 @@ class Follower:
         with self._lock:
             taken = min(rows.num_rows, self._room(rows), self._pace(rows.num_rows))
             if taken:
-                part = rows.take(np.arange(taken))  # a copy: a slice would hold the whole block, and count a part
+                part = rows.slice(0, taken)
+                if part.get_total_buffer_size() > 2 * part.nbytes:
+                    part = part.take(np.arange(taken))  # a slice holds the whole block, and counts a part (FO2)
                 self._waiting.append(part)
                 self._bytes += part.nbytes
             if lost := rows.num_rows - taken:

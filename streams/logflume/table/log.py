@@ -188,8 +188,8 @@ def advance(store: Store, path: str, head: Head) -> Head | None:
     """Return where a table stands after the entries since ``head``, read one by one; ``head`` itself: there are none.
 
     ``None``: read it whole (``load``), since it is another table or gone, its columns or properties have changed, a
-    checkpoint stands between (see ``_passed``), or it has gone far. Who lost a race has one entry to read, 2 ms, instead
-    of the log; while it read all of that, the next quicker one would be ahead again. Raises ``Retryable``.
+    checkpoint stands between (see ``_passed``), or it has gone far. Who lost a race has one entry to read, 2 ms, not
+    the log; while it read all of that, the next quicker one would be ahead again. Raises ``Retryable``.
     """
     version, progress = head.version, dict(head.progress)
     while (entry := store.read(entry_path(path, version + 1))) is not None:

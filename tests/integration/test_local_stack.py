@@ -87,7 +87,8 @@ def machine(run: Run) -> Iterator[Machine]:
 
 @pytest.fixture
 def services_only(run: Run) -> Iterator[Machine]:
-    yield from make(run, LOGFLUME_LOCAL_SORTERS="0", LOGFLUME_LOCAL_SINKS="0", LOGFLUME_LOCAL_WATCHES="0")
+    none = {f"LOGFLUME_LOCAL_{kind}": "0" for kind in ("SORTERS", "SINKS", "WATCHES", "CARERS")}
+    yield from make(run, **none)
 
 
 @pytest.mark.timeout(600)
@@ -183,6 +184,7 @@ def test_a_given_kafka_and_store_are_used_and_neither_started_nor_stopped(run: R
         "LOGFLUME_LOCAL_SINKS": "0",
         "LOGFLUME_LOCAL_WATCHES": "0",
         "LOGFLUME_LOCAL_EXPLORERS": "0",
+        "LOGFLUME_LOCAL_CARERS": "0",
     }
     for machine in make(run, **variables):
         parts = machine.up()

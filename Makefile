@@ -47,7 +47,7 @@ chromium:
 	  echo "The tests of the page need Chromium. On Debian: sudo apt-get install -y chromium"; exit 2; }
 
 .PHONY: check
-check: $(READY) ## Format, lint, types, layers, spelling, unit tests: under a minute
+check: $(READY) ## Format, lint, types, layers, spelling, unit tests: about a minute
 	@$(MAKE) -j2 --output-sync=target unit types format lint layers spelling
 
 .PHONY: format lint types layers spelling unit
@@ -70,7 +70,7 @@ fix: $(READY) ## Format, and repair what the linter can
 	$(BIN)/ruff format $(CODE)
 
 .PHONY: test
-test: $(READY) tools chromium ## All tests, with real Kafka and S3: under 15 minutes
+test: $(READY) tools chromium ## All tests, with real Kafka, S3 and Chromium: about 20 minutes on two cores
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: demo

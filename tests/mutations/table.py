@@ -70,13 +70,13 @@ _INSIDE = "tests/integration/test_explore_inside.py"
 _FOLLOWER = "tests/unit/test_tail_follower.py"
 _LIVE = "tests/integration/test_explore_live.py"
 _TURNS = "tests/unit/test_explore_turns.py"
-_PUBLISHED = "tests/unit/test_api_cloudflare.py"
-_AUDIT = "tests/unit/test_api_audit.py"
-_PAGE = "tests/unit/test_page.py"
-_SESSIONS = "tests/unit/test_page_session.py"
+_PUBLISHED = "tests/explore/test_api_cloudflare.py"
+_AUDIT = "tests/explore/test_api_audit.py"
+_PAGE = "tests/explore/test_page.py"
+_SESSIONS = "tests/explore/test_page_session.py"
 _BOUNDS = "tests/property/test_explore_bounds.py"
 _IDS_INDEX = "tests/unit/test_ids_index.py"
-_LOOKING = "tests/unit/test_explore_ids.py"
+_LOOKING = "tests/explore/test_explore_ids.py"
 
 MUTATIONS = (
     Mutation(
@@ -2042,7 +2042,7 @@ MUTATIONS = (
         _code("explore/snapshots.py"),
         "stated = pc.add(stated, _ROUNDED)",
         "stated = pc.add(stated, pa.scalar(0, _ROUNDED.type))",
-        "tests/unit/test_explore_snapshots.py::test_rows_of_a_file_compacted_by_delta_rs_are_found_to_the_microsecond",
+        "tests/explore/test_explore_snapshots.py::test_rows_of_a_file_compacted_by_delta_rs_are_found_to_the_microsecond",
     ),
     Mutation(
         "parser-steps: no text makes the parser go on for ever",
@@ -2063,21 +2063,21 @@ MUTATIONS = (
         _code("explore/snapshots.py"),
         "if self._store.tag(place) != tag:",
         "if not place:",
-        "tests/unit/test_explore_snapshots.py::test_a_table_deleted_and_made_again_is_read_anew_whatever_its_version",
+        "tests/explore/test_explore_snapshots.py::test_a_table_deleted_and_made_again_is_read_anew_whatever_its_version",
     ),
     Mutation(
         "around-ties: records at equal times are neighbours by their coordinates",
         _code("api/dataset.py"),
         "AND {Coordinates.of(record).beyond(sign)}",
         "AND false",
-        "tests/unit/test_api_dataset.py::test_the_records_around_one_are_its_neighbours_by_time_and_coordinates",
+        "tests/explore/test_api_dataset.py::test_the_records_around_one_are_its_neighbours_by_time_and_coordinates",
     ),
     Mutation(
         "gone-client: a client that goes away ends its query before its first row, too",
         _code("api/running.py"),
         "asyncio.wait({work, leaving},",
         "asyncio.wait({work},",
-        "tests/unit/test_api.py::test_a_client_that_goes_away_ends_its_query_before_its_first_row",
+        "tests/explore/test_api.py::test_a_client_that_goes_away_ends_its_query_before_its_first_row",
     ),
     Mutation(
         "published-owner: an account or a zone is the token's own tenant",
@@ -2112,56 +2112,56 @@ MUTATIONS = (
         _code("cli/remote.py"),
         """self._about["state"] != "done" or self._about["row_count"] != self._rows""",
         "self._rows < 0",
-        "tests/unit/test_remote_command.py::test_a_part_is_not_taken_for_the_whole",
+        "tests/explore/test_remote_command.py::test_a_part_is_not_taken_for_the_whole",
     ),
     Mutation(
         "remote-cancel: whoever stops reading ends the query at the server",
         _code("cli/remote.py"),
         "if not result.over:",
         "if result.over:",
-        "tests/unit/test_remote_command.py::test_whoever_interrupts_ends_the_query_at_the_server",
+        "tests/explore/test_remote_command.py::test_whoever_interrupts_ends_the_query_at_the_server",
     ),
     Mutation(
         "remote-tenant: a tenant that is named is the token's own",
         _code("cli/asking.py"),
         "if tenant and tenant != server.tenant:",
         "if not tenant and tenant != server.tenant:",
-        "tests/unit/test_remote_command.py::test_the_token_says_whose_tables_these_are",
+        "tests/explore/test_remote_command.py::test_the_token_says_whose_tables_these_are",
     ),
     Mutation(
         "whole-file: no part of an answer has the file's name",
         _code("cli/filed.py"),
         """part = path.with_name(f".{path.name}.{os.getpid()}.part")""",
         "part = path",
-        "tests/unit/test_query_files.py::test_no_part_of_an_answer_has_the_files_name",
+        "tests/explore/test_query_files.py::test_no_part_of_an_answer_has_the_files_name",
     ),
     Mutation(
         "cut-counts: an answer that is cut is not counted as if it were whole",
         _code("api/running.py"),
         "if answer.limited:",
         "if answer.rows < 0:",
-        "tests/unit/test_api_dataset.py::test_an_answer_that_is_cut_is_a_problem_not_a_wrong_count",
+        "tests/explore/test_api_dataset.py::test_an_answer_that_is_cut_is_a_problem_not_a_wrong_count",
     ),
     Mutation(
         "held-answer: what is read whole has a bound",
         _code("api/running.py"),
         "if held > _MOST_BYTES:",
         "if held < 0:",
-        "tests/unit/test_api_dataset.py::test_an_answer_that_is_too_large_to_hold_is_a_problem",
+        "tests/explore/test_api_dataset.py::test_an_answer_that_is_too_large_to_hold_is_a_problem",
     ),
     Mutation(
         "many-buckets: no width makes buckets without end",
         _code("api/histogram.py"),
         "if made.count > MOST_ASKED:",
         "if made.count < 0:",
-        "tests/unit/test_api_histogram.py::test_a_width_that_is_none_or_makes_too_many_buckets_is_told",
+        "tests/explore/test_api_histogram.py::test_a_width_that_is_none_or_makes_too_many_buckets_is_told",
     ),
     Mutation(
         "quoted-text: free text writes no SQL",
         _code("explore/filters.py"),
         """text.replace("'", "''")""",
         "text",
-        "tests/unit/test_api_dataset.py::test_free_text_is_itself_whatever_stands_in_it",
+        "tests/explore/test_api_dataset.py::test_free_text_is_itself_whatever_stands_in_it",
     ),
     Mutation(
         "audit-required: where records are required, nothing is done without room for one",
@@ -2189,14 +2189,14 @@ MUTATIONS = (
         _code("api/app.py"),
         "        self._limits.take(who)\n        return who",
         "        return who",
-        "tests/unit/test_api_limits.py::test_one_request_too_many_is_a_problem_and_no_query",
+        "tests/explore/test_api_limits.py::test_one_request_too_many_is_a_problem_and_no_query",
     ),
     Mutation(
         "limit-address: a good token is not refused for its address",
         _code("api/limits.py"),
         "        self._tokens.take(token, now)",
         '        self._tokens.take(token, now)\n        self.failed("127.0.0.1")',
-        "tests/unit/test_api_limits.py::test_li3_wrong_tokens_are_limited_by_address_and_a_good_one_is_not",
+        "tests/explore/test_api_limits.py::test_li3_wrong_tokens_are_limited_by_address_and_a_good_one_is_not",
     ),
     Mutation(
         "live-rested: what a table has is not added to it again",
@@ -2238,35 +2238,35 @@ MUTATIONS = (
         _code("api/saved.py"),
         "change(now.entries), uuid",
         "change({}), uuid",
-        "tests/unit/test_api_saved.py::test_sq2_of_many_changes_at_once_none_is_lost",
+        "tests/explore/test_api_saved.py::test_sq2_of_many_changes_at_once_none_is_lost",
     ),
     Mutation(
         "saved-unheard: a change that succeeded unheard is not made twice, nor told as failed",
         _code("api/saved.py"),
         "            return there.change == saved.change\n        there",
         "            raise\n        there",
-        "tests/unit/test_api_saved.py::test_sq3_a_change_that_succeeded_unheard_is_found",
+        "tests/explore/test_api_saved.py::test_sq3_a_change_that_succeeded_unheard_is_found",
     ),
     Mutation(
         "saved-precondition: a change says which state it means",
         _code("api/saving.py"),
         "    if match is None and (none is None or not may_be_new):",
         "    if False:",
-        "tests/unit/test_api_saved.py::test_a_change_that_does_not_say_which_state_it_means_is_refused",
+        "tests/explore/test_api_saved.py::test_a_change_that_does_not_say_which_state_it_means_is_refused",
     ),
     Mutation(
         "recent-ended: when the data ended before the last minutes, its own last are meant",
         _code("explore/recent.py"),
         "NEVER < max(known) < begin",
         "begin < max(known) < NEVER",
-        "tests/unit/test_explore_recent.py::test_re3_when_the_data_ended_before_it_is_its_own_last",
+        "tests/explore/test_explore_recent.py::test_re3_when_the_data_ended_before_it_is_its_own_last",
     ),
     Mutation(
         "recent-word: a question that names a time itself is not narrowed",
         _code("explore/recent.py"),
         "    if any(_names_a_time(checked",
         "    if False and any(_names_a_time(checked",
-        "tests/unit/test_explore_recent.py::test_re1_what_names_a_time_itself_is_taken_at_its_word",
+        "tests/explore/test_explore_recent.py::test_re1_what_names_a_time_itself_is_taken_at_its_word",
     ),
     Mutation(
         "tail-bounded: what waits for a follower has an end",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import httpx
+import orjson
 
 from logflume import contract, model
 from logflume.api.app import Api
@@ -98,6 +100,27 @@ class Client:
 
     def __call__(self, method: str, path: str, token: str = ACME, **more: Any) -> httpx.Response:
         return self.runner.run(self.send(method, path, token, **more))
+
+    def leave_at_once(self, sql: str, token: str = ACME) -> None:
+        """Ask as a client does that has gone when its answer begins."""
+
+        async def leave() -> None:
+            said = iter([{"type": "http.request", "body": orjson.dumps({"sql": sql}), "more_body": False}])
+
+            async def receive() -> Any:
+                for message in said:
+                    return message
+                return await asyncio.get_running_loop().create_future()
+
+            async def send(message: Any) -> None:
+                raise OSError("gone")
+
+            headers = [(b"authorization", f"Bearer {token}".encode()), (b"content-type", b"application/json")]
+            scope = {"type": "http", "method": "POST", "path": "/api/v1/query", "query_string": b"", "headers": headers}
+            with contextlib.suppress(Exception):
+                await self.api({**scope, "asgi": {"spec_version": "2.4"}, "root_path": ""}, receive, send)
+
+        self.runner.run(leave())
 
     def ask(self, sql: str, token: str = ACME, **asked: Any) -> Any:
         answer = self("POST", "/query", token, json={"sql": sql, **asked})

@@ -27,12 +27,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-@pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner() as runner:
-        yield runner
-
-
 @pytest.fixture
 def api(store: Store, runner: asyncio.Runner) -> Iterator[Client]:
     client = Client(store, runner)

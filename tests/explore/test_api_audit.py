@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -34,12 +33,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     append(store, ["one", "two", "three"])
     append(store, ["theirs"], tenant="globex")
     return store
-
-
-@pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner() as runner:
-        yield runner
 
 
 @pytest.fixture
@@ -240,23 +233,6 @@ def test_required_records_without_a_place_for_them_are_a_mistake_of_the_settings
 
 
 def test_an_answer_that_its_client_leaves_is_recorded_as_broken_off(api: Client, producer: FakeProducer) -> None:
-    async def leave_at_once() -> None:
-        body = b'{"sql": "SELECT RayID FROM http_requests"}'
-        said = iter([{"type": "http.request", "body": body, "more_body": False}])
-
-        async def receive() -> Any:
-            for message in said:
-                return message
-            return await asyncio.get_running_loop().create_future()
-
-        async def send(message: Any) -> None:
-            raise OSError("gone")
-
-        headers = [(b"authorization", f"Bearer {ACME}".encode()), (b"content-type", b"application/json")]
-        scope = {"type": "http", "method": "POST", "path": "/api/v1/query", "query_string": b"", "headers": headers}
-        with contextlib.suppress(Exception):
-            await api.api({**scope, "asgi": {"spec_version": "2.4"}, "root_path": ""}, receive, send)
-
-    api.runner.run(leave_at_once())
+    api.leave_at_once("SELECT RayID FROM http_requests")
     [record] = recorded(api, producer)
     assert (record["ActionResult"], dict(record["Metadata"])["outcome"]) == (False, "failed")

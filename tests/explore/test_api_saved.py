@@ -25,12 +25,6 @@ NEW = {"If-None-Match": "*"}
 HOUR = 3_600_000_000_000
 
 
-@pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner() as runner:
-        yield runner
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     (tmp_path / "store").mkdir()

@@ -64,7 +64,7 @@ def api(store: Store) -> Iterator[Client]:
     with asyncio.Runner() as runner:
         client = Client(store, runner)
         yield client
-        runner.run(client.engine.close())
+        client.close()
 
 
 def get(api: Client, path: str, **parameters: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import csv
 import io
 import json
@@ -39,17 +38,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-@pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner() as runner:
-        yield runner
-
-
 @pytest.fixture
 def api(store: Store, runner: asyncio.Runner) -> Iterator[Client]:
     client = Client(store, runner)
     yield client
-    runner.run(client.engine.close())
+    client.close()
 
 
 def test_sql_is_answered_with_columns_rows_and_what_was_read(api: Client) -> None:
@@ -332,24 +325,7 @@ def test_what_fails_while_it_is_written_breaks_the_answer_off(store: Store, runn
 
 
 def test_a_query_whose_answer_nobody_begins_to_read_gives_its_turn_back(api: Client) -> None:
-    async def leave_at_once() -> None:
-        body = b'{"sql": "SELECT RayID FROM http_requests"}'
-        said = iter([{"type": "http.request", "body": body, "more_body": False}])
-
-        async def receive() -> Any:
-            for message in said:
-                return message
-            return await asyncio.get_running_loop().create_future()
-
-        async def send(message: Any) -> None:
-            raise OSError("gone")
-
-        headers = [(b"authorization", f"Bearer {ACME}".encode()), (b"content-type", b"application/json")]
-        scope = {"type": "http", "method": "POST", "path": "/api/v1/query", "query_string": b"", "headers": headers}
-        with contextlib.suppress(Exception):
-            await api.api({**scope, "asgi": {"spec_version": "2.4"}, "root_path": ""}, receive, send)
-
-    api.runner.run(leave_at_once())
+    api.leave_at_once("SELECT RayID FROM http_requests")
     assert api.engine.turns.running == 0
     [query] = api("GET", "/queries").json()["queries"]
     assert query["state"] == "failed"

@@ -54,12 +54,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner() as runner:
-        yield runner
-
-
-@pytest.fixture(scope="module")
 def browser(store: Store, runner: asyncio.Runner) -> Iterator[Browser]:
     browser = Browser(store, runner)
     browser.sign_in()

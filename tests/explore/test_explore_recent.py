@@ -104,12 +104,6 @@ def test_a_given_range_is_as_asked_and_beginning_is_everything() -> None:
 # --- as the API tells it; its clock stands three days after the last row ----------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner() as runner:
-        yield runner
-
-
 @pytest.fixture
 def api(store: Store, runner: asyncio.Runner) -> Iterator[Client]:
     client = Client(store, runner, explore_recent_seconds=900)

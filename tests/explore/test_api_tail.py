@@ -24,7 +24,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     with asyncio.Runner() as runner:
         client = Client(Store(f"file://{folder}"), runner)
         yield client
-        runner.run(client.engine.close())
+        client.close()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.responses import Response
 
 from logflume import contract, metrics, model
 from logflume.api.audit import DATASET, MOST_TEXT
@@ -115,6 +116,16 @@ def test_what_the_page_asks_is_recorded_as_such(api: Client, producer: FakeProdu
     api.runner.run(ask())
     [record] = recorded(api, producer)
     assert (record["Interface"], record["ActionType"], record["ActorID"]) == ("UI", "find", "acme")
+
+
+def test_what_the_pages_script_asks_with_its_session_is_the_pages(api: Client, producer: FakeProducer) -> None:
+    sessions, begun = api.made.sessions, Response()
+    sessions.begin(sessions.holder_of_token(ACME), begun)
+    cookie = begun.headers["set-cookie"].partition(";")[0]
+    session = {"Authorization": "", "Cookie": cookie, "Sec-Fetch-Site": "same-origin"}
+    assert api("GET", "/find/0-0", headers=session).status_code != 401
+    assert api("GET", "/find/0-0").status_code != 401
+    assert [record["Interface"] for record in recorded(api, producer)] == ["UI", "API"]
 
 
 def test_no_record_has_a_tokens_secret(api: Client, producer: FakeProducer) -> None:

@@ -197,7 +197,8 @@ class Audit:
             request.headers.get("x-forwarded-for", "")[:200],
             self._clock.now_ns(),
             self._clock.monotonic(),
-            "UI" if CALLER in request.scope else "API",
+            # By the page itself, or by its script: who asks with no token of his own has a session.
+            "UI" if CALLER in request.scope or not request.headers.get("authorization", "").strip() else "API",
         )
         request.state.act = act
         return act

@@ -24,7 +24,8 @@ from rich.table import Table
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.mutations.table import MUTATIONS, Mutation  # noqa: E402
+from tests.mutations.mutation import Mutation  # noqa: E402
+from tests.mutations.table import MUTATIONS  # noqa: E402
 
 _PARTS = ("streams", "tests", "topics", "docs", "pyproject.toml", "README.md", "Makefile")
 _SECONDS = 400

@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from tests.mutations import run
-from tests.mutations.table import MUTATIONS, Mutation
+from tests.mutations.mutation import Mutation
+from tests.mutations.table import MUTATIONS
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,74 @@
+"""Mutations of the care for tables: merging, retention, deletion, holds."""
+
+from __future__ import annotations
+
+from tests.mutations.mutation import Mutation, code
+
+_CARE = "tests/unit/test_care.py"
+_CARE_PLAN = "tests/unit/test_care_plan.py"
+
+MUTATIONS = (
+    Mutation(
+        "merged-inputs: a merge stands on a version that still has all of its files",
+        code("care/merging.py"),
+        "if not standing.has(old) or clock",
+        "if clock",
+        f"{_CARE}::test_m1_a_merge_gives_up_when_one_of_its_files_went",
+    ),
+    Mutation(
+        "merged-rows: a merge has as many rows as the log says, or is not committed",
+        code("care/merging.py"),
+        "if encoded.rows != expected:",
+        "if encoded.rows < 0:",
+        f"{_CARE}::test_m2_a_file_with_other_rows_than_the_log_says_is_not_merged",
+    ),
+    Mutation(
+        "merged-in-time: a merge that took too long is not committed, its file may be gone",
+        code("care/merging.py"),
+        "began > COMMITTED_WITHIN_SECONDS",
+        "began < 0",
+        f"{_CARE}::test_a_merge_that_took_too_long_is_not_committed",
+    ),
+    Mutation(
+        "arrival-days: files of other days of arrival are not merged",
+        code("care/plan.py"),
+        "(file.date, file.newest.date() if file.newest else None)",
+        "(file.date, None)",
+        f"{_CARE_PLAN}::test_files_of_other_dates_and_other_days_of_arrival_are_left_apart",
+    ),
+    Mutation(
+        "youngest-row: a file expires with its youngest row",
+        code("care/plan.py"),
+        "file.newest is not None and file.newest < limit",
+        "file.oldest is not None and file.oldest < limit",
+        f"{_CARE}::test_files_expire_whole_with_their_youngest_row",
+    ),
+    Mutation(
+        "hold-retention: a hold that comes before the commit stops retention",
+        code("care/look.py"),
+        "if hold.of(now.properties) is not None or not taken:",
+        "if not taken:",
+        f"{_CARE}::test_c4_a_hold_that_comes_before_the_commit_stops_it",
+    ),
+    Mutation(
+        "hold-deletion: a hold stops deletion",
+        code("care/deletion.py"),
+        "        _refuse_held(standing)\n        removal",
+        "        removal",
+        f"{_CARE}::test_c4_a_hold_that_comes_before_the_commit_stops_it",
+    ),
+    Mutation(
+        "kept-files: a removed file stays for as long as it is kept",
+        code("care/vacuum.py"),
+        "gone = unneeded(standing, keep_hours)",
+        "gone = unneeded(standing, 0)",
+        f"{_CARE}::test_v1_removed_files_stay_for_as_long_as_they_are_kept",
+    ),
+    Mutation(
+        "order-alone: a deletion that can't be ended holds up no other",
+        code("care/deletion.py"),
+        "except (TypeError, ValueError) as error:",
+        "except ZeroDivisionError as error:",
+        "tests/unit/test_care.py::test_an_order_that_can_not_be_read_or_ended_holds_up_no_other",
+    ),
+)

@@ -1,0 +1,95 @@
+"""Mutations of the page and its sessions."""
+
+from __future__ import annotations
+
+from tests.mutations.mutation import Mutation, code
+
+_PAGE = "tests/explore/test_page.py"
+_SESSIONS = "tests/explore/test_page_session.py"
+
+MUTATIONS = (
+    Mutation(
+        "session-signature: a cookie that was changed opens nothing",
+        code("api/session.py"),
+        "        if not hmac.compare_digest(signature.encode(), self._signature(found, int(end)).encode()):",
+        "        if not signature:",
+        f"{_SESSIONS}::test_se2_a_cookie_that_was_changed_opens_nothing",
+    ),
+    Mutation(
+        "session-secret: a session ends when its token gets another secret",
+        code("api/session.py"),
+        "\\0{holder.token.sha256}",
+        "",
+        f"{_SESSIONS}::test_se1_a_session_ends_when_its_token_gets_another_secret",
+    ),
+    Mutation(
+        "session-end: a session ends after its hours",
+        code("api/session.py"),
+        "if found is None or int(end) * 1_000_000_000 <= now_ns:",
+        "if found is None:",
+        f"{_SESSIONS}::test_a_session_ends_after_its_hours",
+    ),
+    Mutation(
+        "session-scope: a session ends when its token may search no more",
+        code("api/session.py"),
+        "            return None\n        return allowed(found)",
+        "            return None\n        return found",
+        f"{_SESSIONS}::test_se1_a_session_ends_when_its_token_may_search_no_more",
+    ),
+    Mutation(
+        "origin-site: another site's page changes nothing by our cookie",
+        code("api/session.py"),
+        '(site != "same-origin") if site is not None',
+        "False if site is not None",
+        f"{_SESSIONS}::test_p2_another_sites_page_changes_nothing",
+    ),
+    Mutation(
+        "origin-silent: who does not say where it comes from changes nothing by our cookie",
+        code("api/session.py"),
+        """(request.headers.get("origin") != here)""",
+        """(request.headers.get("origin", here) != here)""",
+        f"{_SESSIONS}::test_p2_a_browser_that_says_only_the_origin_is_believed",
+    ),
+    Mutation(
+        "page-back: nobody is sent to another site",
+        code("page/app.py"),
+        ' and not back.startswith("//")',
+        "",
+        f"{_SESSIONS}::test_nobody_is_sent_to_another_site",
+    ),
+    Mutation(
+        "page-escape: nothing of a record becomes markup",
+        code("page/html.py"),
+        "        autoescape=True,",
+        "        autoescape=False,",
+        f"{_PAGE}::test_p3_nothing_of_a_record_or_an_address_becomes_markup",
+    ),
+    Mutation(
+        "page-policy: a browser runs nothing that is not from here",
+        code("page/app.py"),
+        "        \"script-src 'self'\",",
+        "        \"script-src 'self' 'unsafe-inline'\",",
+        f"{_SESSIONS}::test_p3_every_answer_lets_run_and_load_only_what_comes_from_here",
+    ),
+    Mutation(
+        "page-alternatives: what is filtered in goes to each alternative",
+        code("page/view.py"),
+        "for at, each in enumerate((*group, new))",
+        "for at, each in enumerate((*group, new) if number else group)",
+        f"{_PAGE}::test_what_is_filtered_in_goes_to_each_alternative",
+    ),
+    Mutation(
+        "page-anchor: pages have each record once",
+        code("page/view.py"),
+        " OFFSET {(self.page - 1) * PAGE_ROWS}",
+        " OFFSET {(self.page - 1) * (PAGE_ROWS - 1)}",
+        f"{_PAGE}::test_pages_have_each_record_once",
+    ),
+    Mutation(
+        "page-saved: a saved query is replaced only when that was asked for",
+        code("page/queries.py"),
+        'if_none_match="*"',
+        'if_match="*"',
+        f"{_PAGE}::test_nothing_that_was_saved_is_lost_by_the_way",
+    ),
+)

@@ -1,0 +1,261 @@
+"""Mutations of the sink: positions, generations, memory, and the frozen cuts of file jobs."""
+
+from __future__ import annotations
+
+from tests.mutations.mutation import Mutation, code
+
+_SINK = "tests/unit/test_sink_rules.py"
+_GUARDS = "tests/unit/test_sink_guards.py"
+_SINK_WORKER = "tests/integration/test_sink.py"
+_CUTS = "tests/unit/test_cuts.py"
+_GENERATIONS = "tests/unit/test_sink_generations.py"
+_SINK_WALKS = "tests/property/test_sink_commit.py"
+
+MUTATIONS = (
+    Mutation(
+        "whale-thread: a whale's flushes leave a thread to the small tenants",
+        code("sink/flushes.py"),
+        "Lane.LARGE: threads,",
+        "Lane.LARGE: 4 * threads,",
+        "tests/unit/test_sink_lanes.py::test_l4_large_flushes_of_however_many_partitions_leave_a_thread_to_the_small_ones",
+    ),
+    Mutation(
+        "whale-memory: who holds most is not read on before memory is full for all",
+        code("sink/pausing.py"),
+        "return found | _heavy(partitions) if budget.pressed else found",
+        "return found",
+        f"{_SINK}::test_when_memory_presses_only_who_has_read_most_and_not_stored_it_pauses_until_it_is_relieved",
+    ),
+    Mutation(
+        "durable-first: the position never passes a row that is not durable",
+        code("sink/progress.py"),
+        "            if held is not None and read.position.offset > held:\n                break\n",
+        "",
+        f"{_SINK}::test_the_commit_goes_up_to_the_first_offset_that_is_not_durable",
+    ),
+    Mutation(
+        "flights-hold: rows in flight hold the commit back",
+        code("sink/buffers.py"),
+        "return self.flight.segments[0].first if self.flight else self.segments[0].first",
+        "return self.segments[0].first if self.segments else 1 << 60",
+        "tests/unit/test_sink_buffers.py::test_the_lowest_offset_that_is_not_durable_is_held_also_while_it_flies",
+    ),
+    Mutation(
+        "revoke-waits: no flush outlives its revoke",
+        code("sink/worker.py"),
+        "        if not self._pool.settle(theirs, _REVOKE_SECONDS):",
+        "        if False:",
+        "tests/unit/test_sink_revoke.py::test_a_revoked_partitions_flush_is_waited_for_and_its_rows_are_committed",
+    ),
+    Mutation(
+        "letters-with-position: a dead letter goes out with the commit that passes it and with no other",
+        code("sink/partition.py"),
+        "return [letter for letter in self._letters if letter.offset < position.offset]",
+        "return list(self._letters)",
+        f"{_SINK}::test_a_dead_letter_goes_out_with_the_commit_that_passes_it_and_with_no_other",
+    ),
+    Mutation(
+        "older-configuration: an owner who does not know all tenants passes over none",
+        code("sink/placing.py"),
+        "    if stored.generation > found.generation:",
+        "    if False:",
+        f"{_SINK}::test_what_cannot_be_trusted_stops_the_partition",
+    ),
+    Mutation(
+        "new-topic: a position is about a topic's id",
+        code("sink/placing.py"),
+        "        if not found.adopted:",
+        "        if False:",
+        f"{_SINK}::test_what_cannot_be_trusted_stops_the_partition",
+    ),
+    Mutation(
+        "beyond-end: a position past the log's end stops the partition",
+        code("sink/placing.py"),
+        "    if position.offset > found.end:",
+        "    if False:",
+        f"{_SINK}::test_what_cannot_be_trusted_stops_the_partition",
+    ),
+    Mutation(
+        "partition-count: another number of partitions than declared stops the partition",
+        code("sink/placing.py"),
+        "    if found.partitions != found.declared_partitions:",
+        "    if False:",
+        f"{_SINK}::test_what_cannot_be_trusted_stops_the_partition",
+    ),
+    Mutation(
+        "age-first: rows past their age go before larger ones",
+        code("sink/schedule.py"),
+        'return due.cause != "age", due.pair.since',
+        "return False, -due.pair.bytes",
+        f"{_SINK}::test_rows_past_their_age_go_before_larger_ones",
+    ),
+    Mutation(
+        "app-id: a table knows a sorted topic by its id",
+        code("sink/partition.py"),
+        'return f"logflume/{self.topic_id}/{self.number}"',
+        'return f"logflume/{self.topic}/{self.number}"',
+        f"{_SINK_WORKER}::test_a_topic_made_again_is_not_taken_for_the_old_one_until_it_is_adopted",
+    ),
+    Mutation(
+        "whole-blocks: no flight claims a block whose rows were refused",
+        code("sink/partition.py"),
+        "        return self._position\n",
+        "        return self._reader.position\n",
+        f"{_SINK}::test_a_block_of_a_newer_contract_is_not_passed_and_no_flight_claims_it",
+    ),
+    Mutation(
+        "exact-letters: a dead letter of a row keeps every digit",
+        code("formats/records.py"),
+        "extra.dumps(record).encode()",
+        "__import__('orjson').dumps(record)",
+        f"{_SINK}::test_an_unwanted_row_is_kept_to_the_last_digit_and_half_character",
+    ),
+    Mutation(
+        "given-up: no flush of a partition that was lost or dropped begins",
+        code("sink/assigned.py"),
+        "            self._pool.settle([partition], 0)\n",
+        "",
+        "tests/unit/test_sink_revoke.py::test_no_flush_of_a_partition_that_was_given_up_begins",
+    ),
+    Mutation(
+        "straggler: a process whose flush would outlive its revoke ends",
+        code("sink/worker.py"),
+        "            if not self._ending:\n                raise Fatal",
+        "            if False:\n                raise Fatal",
+        "tests/unit/test_sink_revoke.py::test_a_flush_that_would_outlive_its_revocation_ends_the_process",
+    ),
+    Mutation(
+        "gap: offsets that are missing in the middle of a sorted log stop the partition",
+        code("sink/worker.py"),
+        "        if offset != partition.position.offset:",
+        "        if False:",
+        f"{_GUARDS}::test_a_gap_in_the_log_stops_its_partition_before_it_is_read_past",
+    ),
+    Mutation(
+        "hurry: what lies behind the commit is bounded",
+        code("sink/flushing.py"),
+        "            self._hurry()\n",
+        "            pass\n",
+        f"{_GUARDS}::test_whoever_holds_the_commit_back_is_flushed_when_too_much_lies_behind_it",
+    ),
+    Mutation(
+        "same-topic-stored: of a topic made again nothing is stored",
+        code("sink/rests.py"),
+        "        self._same.check(partition.topic, partition.topic_id, flush.taken_at)  # R1\n",
+        "",
+        f"{_GUARDS}::test_of_a_topic_made_again_nothing_is_stored",
+    ),
+    Mutation(
+        "newer-configuration: a block that an edge took by a newer configuration is not judged by an older one",
+        code("sink/generations.py"),
+        "        if now - self._met.setdefault(generation, now) < self._wait_seconds:\n            return True\n",
+        "        self._met.setdefault(generation, now)\n",
+        f"{_GENERATIONS}::test_g2_a_block_of_a_newer_configuration_waits_for_it_and_is_judged_by_it",
+    ),
+    Mutation(
+        "gone-jobs: rows of a job that is gone hold the commit no more",
+        code("sink/partition.py"),
+        "            if wanted is None:\n                self._forsake(outlet, pair)",
+        "            if wanted is None:\n                pass",
+        f"{_GENERATIONS}::test_a5_rows_of_a_job_that_is_gone_are_let_go_and_hold_the_commit_no_more",
+    ),
+    Mutation(
+        "gone-and-back: what may be in a job's object comes into no other when the job comes back",
+        code("sink/cuts.py"),
+        "        line.done = intent.end\n",
+        "",
+        f"{_GENERATIONS}::test_a5_a_stored_cut_that_is_read_again_is_dropped_with_its_job",
+    ),
+    Mutation(
+        "parked-left-first: what runs out stands before what only waits, as a status has room for ten lines",
+        code("sink/worker.py"),
+        "        troubles += told.running_out\n",
+        "",
+        "tests/unit/test_sink_guards.py"
+        "::test_what_runs_out_stands_first_on_ready_and_in_the_status_which_has_room_for_ten_lines",
+    ),
+    Mutation(
+        "intent-first: an object is begun only when Kafka has its intent",
+        code("sink/partition.py"),
+        "        pair.waiting = True\n",
+        "",
+        f"{_CUTS}::test_a_cut_is_not_written_before_kafka_has_its_intent",
+    ),
+    Mutation(
+        "frozen-cut: what failed is written again as it was, without the rows that came since",
+        code("sink/buffers.py"),
+        "        if flight.intent is None:\n            pair.segments[:0]",
+        "        if True:\n            pair.segments[:0]",
+        f"{_CUTS}::test_a_failed_cut_stays_as_it_is_and_later_rows_wait_for_the_next",
+    ),
+    Mutation(
+        "job-cursor: rows in a durable object are not taken in again",
+        code("sink/cuts.py"),
+        "if line is None or offset >= line.begins)",
+        ")",
+        f"{_CUTS}::test_rows_that_are_in_a_durable_object_are_not_taken_in_again",
+    ),
+    Mutation(
+        "cut-begins: rows from before a stored cut do not come into it",
+        code("sink/cuts.py"),
+        "return self.done if self.intent is None else self.intent.start",
+        "return self.done",
+        f"{_CUTS}::test_a_stored_cut_takes_in_no_rows_before_it_which_its_job_never_got",
+    ),
+    Mutation(
+        "cursor-kept: a job that is ahead of the position has a record",
+        code("sink/cuts.py"),
+        "told = line.intent is not None or line.done > said",
+        "told = line.intent is not None",
+        f"{_SINK_WALKS}::test_each_row_and_letter_comes_once_in_long_histories",
+    ),
+    Mutation(
+        "same-cut: a stored cut is written whole, before anything else of its job",
+        code("sink/buffers.py"),
+        "gathering=outlet in self._gathering",
+        "gathering=False",
+        f"{_CUTS}::test_a_stored_cut_is_written_as_it_says_when_its_last_row_was_read_again",
+    ),
+    Mutation(
+        "other-topics-cut: a stored cut of a topic that is gone is not written",
+        code("sink/cuts.py"),
+        "        if cursor.topic_id != self._topic_id:\n",
+        "        if False:\n",
+        f"{_CUTS}::test_a_record_that_says_nothing_any_more_is_deleted",
+    ),
+    Mutation(
+        "same-topic-committed: of a topic made again nothing is committed",
+        code("sink/commit.py"),
+        "            self._same.check(partition.topic, partition.topic_id, began)\n",
+        "            pass\n",
+        f"{_GUARDS}::test_of_a_topic_made_again_nothing_is_committed",
+    ),
+    Mutation(
+        "lost-recorded: what retention took before it was read is recorded",
+        code("sink/partition.py"),
+        "            self._record_loss(*start.lost)\n",
+        "            pass\n",
+        f"{_SINK}::test_what_retention_took_is_recorded_with_its_exact_offsets",
+    ),
+    Mutation(
+        "overhead: memory counts what Arrow and Python keep beside the values",
+        code("sink/held.py"),
+        " + COLUMN_BYTES * batch.num_columns + SEGMENT_BYTES * users",
+        "",
+        f"{_GUARDS}::test_a_held_batch_counts_with_what_its_columns_and_segments_cost_beside_their_values",
+    ),
+    Mutation(
+        "no-pinning: a row or two do not keep a large block in memory",
+        code("sink/held.py"),
+        "    if small and 2 * sum",
+        "    if False and 2 * sum",
+        "tests/unit/test_sink_buffers.py::test_small_runs_of_a_block_with_large_ones_do_not_pin_it",
+    ),
+    Mutation(
+        "one-take: the small segments of all tenants are put together by one copy",
+        code("sink/buffers.py"),
+        "        if pair.small(_MERGE_SEGMENTS):",
+        "        if False:",
+        "tests/unit/test_sink_buffers.py::test_many_small_segments_are_merged_into_one_a_tenant",
+    ),
+)

@@ -17,6 +17,7 @@ from logflume.explore import ids as looking
 from logflume.explore import learning as learnings
 from logflume.explore.check import check
 from logflume.explore.ids import Ids, Look
+from logflume.explore.kept import Kept
 from logflume.explore.learning import Learning
 from logflume.explore.snapshots import Snapshot, Snapshots
 from logflume.table.ids.catalogue import Catalogue
@@ -185,7 +186,7 @@ def test_w1_too_many_to_ask_are_handed_over(store: Store, reads: Reads, monkeypa
 
 
 def test_what_is_kept_is_bounded() -> None:
-    kept: looking._Kept[str, int] = looking._Kept(10)
+    kept: Kept[str, int] = Kept(10)
     for number, name in enumerate("abc"):
         kept.put(name, number, 4)
         assert kept.get("a") == 0

@@ -56,10 +56,27 @@ def test_a_part_gives_back_what_went_into_it_whole_and_stripe_by_stripe() -> Non
     for hash in (bloom.hash_of(str(number)) for number in range(300)):
         found = set(part.always())
         for stripe in part.stripes(hash):
-            owners = stripe.matches(data[stripe.start : stripe.end], bloom.mask(hash))
-            assert owners is not None
-            found |= set(owners.tolist())
+            matches = stripe.matches(data[stripe.start : stripe.end], bloom.mask(hash))
+            assert matches is not None
+            found |= {owner for owner, _ in matches}
         assert found == {number for number, each in enumerate(held) if each.may_hold(hash)}
+
+
+def test_a_stripe_tells_which_of_a_files_filters_match() -> None:
+    random = Random(6)
+    held = [filters(random, 4, 4, 4), filters(random, 4), filters(random, 4, 4)]
+    part = part_of(NAME, [(str(number), 1) for number in range(3)], held)
+    data = part.encode(held).to_pybytes()
+    seen = 0
+    for hash in (bloom.hash_of(str(number)) for number in range(2_000)):
+        [stripe] = part.stripes(hash)
+        matches = stripe.matches(data[stripe.start : stripe.end], bloom.mask(hash))
+        each = [
+            (file, n, Filters((bits,))) for file, own in enumerate(held) for n, bits in enumerate(own.bitsets or ())
+        ]
+        assert matches == [(file, number) for file, number, own in each if own.may_hold(hash)]
+        seen += len(matches)
+    assert seen > 10
 
 
 def test_i2_a_stripe_is_known_by_its_place_and_by_every_bit() -> None:

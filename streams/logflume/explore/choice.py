@@ -1,14 +1,15 @@
-"""Which files of its tables a query is handed: those that can matter, by the log, by its time range, by its ids.
+"""What of its tables a query is handed: those files that can matter, by the log, by its time range, by its ids.
 
-A file that is left out never changes an answer (see ``bounds``, ``snapshots`` and ``ids``).
+A file that is left out never changes an answer (see ``bounds``, ``snapshots`` and ``ids``). Of a table of which it
+wants rows by their ids it is handed these rows alone, where they can be picked (see ``picking``).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -16,12 +17,15 @@ from logflume.explore import bounds
 from logflume.explore.check import Checked
 from logflume.explore.engine.frames import TableTask
 from logflume.explore.gateway import Object
-from logflume.explore.ids import Ids, Index
+from logflume.explore.ids import Ids
 from logflume.explore.learning import Learning
+from logflume.explore.picking import Picker, Search, conformed
 from logflume.explore.plain import plain_schema
 from logflume.explore.snapshots import Snapshot, named
 from logflume.explore.span import Span
 from logflume.model.dataset import Dataset
+from logflume.table import parquet
+from logflume.table.pick.rows import Picked
 from logflume.table.schema import DATE, bounded, file_schema
 from logflume.table.store import Store
 
@@ -29,17 +33,44 @@ _FEW_BYTES: Final = 16_000_000
 """Of all files of a query for an id: so little is read whole while its process plans."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Chosen:
     """The files of a query's tables, by the names that it knows, and the tables.
 
-    ``read``: bytes that were read to choose them. ``few``: they are the files of an id, and small.
+    ``read``: bytes that were read to choose them; ``opened``: files, by the same names, whose rows were picked.
+    ``few``: they are the files of an id, and small. ``picked``: of each table whose rows were, all of them, with the
+    columns that the query sees.
     """
 
-    objects: Mapping[str, Object]
-    tables: tuple[TableTask, ...]
-    read: int
-    few: bool
+    objects: dict[str, Object] = field(default_factory=dict)
+    tables: list[TableTask] = field(default_factory=list)
+    read: int = 0
+    opened: set[str] = field(default_factory=set)
+    few: bool = False
+    picked: dict[str, pa.Table] = field(default_factory=dict)
+
+
+class Searches:
+    """What is looked for by its ids, a table each, while what the tables hold is still being read."""
+
+    def __init__(self, searches: Mapping[str, Coroutine[Any, Any, Search]]) -> None:
+        self._tasks = {name: asyncio.create_task(search) for name, search in searches.items()}
+
+    def __bool__(self) -> bool:
+        return bool(self._tasks)
+
+    def __enter__(self) -> Searches:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for task in self._tasks.values():
+            if task.done() and not task.cancelled() and task.exception() is None:
+                task.result().close()
+            task.cancel()
+
+    async def of(self, table: str) -> Search | None:
+        """Return the search in a table, if there is one."""
+        return await self._tasks[table] if table in self._tasks else None
 
 
 class Choice:
@@ -49,6 +80,7 @@ class Choice:
         self._store = store
         self._datasets = datasets
         self._ids = Ids(store)
+        self._picker = Picker(self._ids)
         self._learning = Learning(store) if learns else None
 
     async def close(self) -> None:
@@ -57,36 +89,59 @@ class Choice:
             await self._learning.close()
         self._ids.close()
 
-    async def indexes(self, tenant: str, checked: Checked) -> Mapping[str, Index]:
-        """Read the indexes of those tables whose ids a query names; by the tables' names."""
-        wanted = {
-            name: self._ids.index(self._store.table(tenant, name), id_field)
-            for name in sorted(checked.tables)
-            if (id_field := self._datasets[name].id_field) and self._wanted(checked, name) is not None
-        }
-        return dict(zip(wanted, await asyncio.gather(*wanted.values()), strict=True))
+    def begin(self, tenant: str, checked: Checked) -> Searches:
+        """Begin to look for the ids that a query names. To be used as a ``with`` block."""
+        wanted = {name: ids for name in sorted(checked.tables) if (ids := self._wanted(checked, name)) is not None}
+        return Searches({name: self._search(tenant, name, ids) for name, ids in wanted.items()})
 
-    async def of(
-        self, checked: Checked, snapshots: Mapping[str, Snapshot], indexes: Mapping[str, Index], span: Span
-    ) -> Chosen:
-        """Choose the files of each table. ``indexes``: as ``indexes`` gave them for this query."""
-        objects: dict[str, Object] = {}
-        tables, read = [], 0
+    async def of(self, checked: Checked, snapshots: Mapping[str, Snapshot], searches: Searches, span: Span) -> Chosen:
+        """Choose what is handed over of each table. ``searches``: as ``begin`` gave them for this query."""
+        chosen = Chosen()
         for name, snapshot in snapshots.items():
             dataset = self._datasets[name]
-            use, ids = checked.places.get(name), self._wanted(checked, name)
+            use = checked.places.get(name)
             found = bounds.of(use, _kinds(dataset)) if use is not None else {}
             files = snapshot.within(found, span, dataset.time_field)
-            if name in indexes and ids is not None:
-                look = await self._ids.look(indexes[name], named(files), ids)
+            columns = _columns(snapshot, dataset)
+            chosen.tables.append(TableTask(name, columns, DATE, span.where(dataset.time_field)))
+            picked = None
+            search = await searches.of(name)
+            if search is not None:
+                look = await self._picker.rest(search, named(files))
                 if self._learning is not None:
                     self._learning.hear(look, snapshot)
                 files = files.filter(pa.array(look.may))
-                read += look.bytes
-            objects |= snapshot.objects(name, files)
-            tables.append(TableTask(name, _columns(snapshot, dataset), DATE, span.where(dataset.time_field)))
-        few = bool(indexes) and sum(object.size for object in objects.values()) <= _FEW_BYTES
-        return Chosen(objects, tuple(tables), read, few)
+                chosen.read += look.bytes
+                picked = await self._picker.rows(search, named(files))
+            objects = snapshot.objects(name, files)
+            if picked is None:
+                chosen.objects |= objects
+            else:
+                chosen.opened.update(objects)
+                self._hand_over(chosen, name, columns, files, picked)
+        chosen.few = bool(searches) and sum(object.size for object in chosen.objects.values()) <= _FEW_BYTES
+        return chosen
+
+    def _hand_over(
+        self, chosen: Chosen, name: str, columns: pa.Schema, files: pa.Table, picked: Sequence[Picked]
+    ) -> None:
+        """Hand rows over that were picked out of ``files``, as small files of their own."""
+        dates = files.column(f"partition.{DATE}")
+        found = []
+        for number, (each, date) in enumerate(zip(picked, dates, strict=True)):
+            chosen.read += each.bytes
+            if each.rows:
+                rows = pa.concat_tables(each.rows)
+                data = parquet.encode(rows, self._datasets[name]).data
+                path = f"{name}/{DATE}={date.as_py()}/picked-{number}.parquet"
+                chosen.objects[path] = Object("", data.size, memoryview(data))
+                found.append(conformed(rows, date, columns))
+        chosen.picked[name] = pa.concat_tables(found) if found else columns.empty_table()
+
+    async def _search(self, tenant: str, name: str, ids: frozenset[str]) -> Search:
+        field = self._datasets[name].id_field
+        assert field is not None
+        return await self._picker.begin(await self._ids.index(self._store.table(tenant, name), field), ids)
 
     def _wanted(self, checked: Checked, name: str) -> frozenset[str] | None:
         """The ids that a query wants of a table; None when it may want others."""

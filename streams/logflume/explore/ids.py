@@ -11,17 +11,18 @@ stripe of each of its parts. A file that it does not know is asked by its own fi
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import obstore
 import structlog
 from obstore.exceptions import BaseError, NotModifiedError
+from obstore.store import ObjectStore
 
+from logflume.explore.kept import Kept
 from logflume.table import bloom
 from logflume.table.bloom import Filters
 from logflume.table.ids import catalogue as catalogues
@@ -32,40 +33,23 @@ _SECONDS: Final = 5.0
 """Of a question that may be spent here, before it goes on with all files."""
 _MOST_STRIPES: Final = 512
 _MOST_OWN: Final = 64
+"""Files that are asked by their own filters, half a megabyte each: a query's process does it as well, and as slowly."""
 _MOST_IDS: Final = 100
 """Of more ids each file has one, as a rule, and testing them would hold up everybody's queries."""
-"""Files that are asked by their own filters, half a megabyte each: a query's process does it as well, and as slowly."""
 _AT_ONCE: Final = 16
 _KEPT_FILTERS_BYTES: Final = 64_000_000
 _KEPT_CATALOGUES_BYTES: Final = 16_000_000
-K = TypeVar("K")
 V = TypeVar("V")
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 _log = structlog.get_logger(__name__)
 
 
-class _Kept(Generic[K, V]):
-    """Values used last, up to so many bytes. For one thread."""
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Which row groups of a file may have a row that is looked for, by number, of ``of``."""
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most = most_bytes
-        self._held = 0
-        self._values: OrderedDict[K, tuple[V, int]] = OrderedDict()
-
-    def get(self, key: K) -> V | None:
-        if key not in self._values:
-            return None
-        self._values.move_to_end(key)
-        return self._values[key][0]
-
-    def put(self, key: K, value: V, size: int) -> None:
-        if key in self._values:
-            self._held -= self._values.pop(key)[1]
-        self._values[key] = value, size
-        self._held += size
-        while self._held > self._most:
-            _, (_, dropped) = self._values.popitem(last=False)
-            self._held -= dropped
+    may: frozenset[int]
+    of: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +66,7 @@ class Look:
 
     ``may``: whether it may have a row with one of the ids. ``unknown``: those that the index did not tell of, by itself
     or because one of its parts, ``spoiled`` by name, could not be read. ``bytes``: that were read to find it out.
+    ``groups``: of files that may have such a row, in which of their row groups, where the index tells.
     """
 
     index: Index
@@ -91,6 +76,7 @@ class Look:
     unknown: set[int] = field(default_factory=set)
     spoiled: set[str] = field(default_factory=set)
     bytes: int = 0
+    groups: dict[int, Groups] = field(default_factory=dict)
 
 
 class Ids:
@@ -98,9 +84,14 @@ class Ids:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._catalogues: _Kept[tuple[str, str], tuple[Catalogue, str]] = _Kept(_KEPT_CATALOGUES_BYTES)
-        self._filters: _Kept[str, Filters] = _Kept(_KEPT_FILTERS_BYTES)
+        self._catalogues: Kept[tuple[str, str], tuple[Catalogue, str]] = Kept(_KEPT_CATALOGUES_BYTES)
+        self._filters: Kept[str, Filters] = Kept(_KEPT_FILTERS_BYTES)
         self._pool = ThreadPoolExecutor(_AT_ONCE, "logflume-ids")
+
+    @property
+    def objects(self) -> ObjectStore:
+        """What the files are read from."""
+        return self._store.objects
 
     def close(self) -> None:
         """End what still reads."""
@@ -164,18 +155,22 @@ class Ids:
         """``numbers``: by a file's number in the part its number in the question."""
         asked = [(hash, stripe) for hash in look.hashes for stripe in part.stripes(hash)]
         read = await asyncio.gather(*(self._stripe(look, part, stripe) for _, stripe in asked))
-        found = set(part.always()) if look.hashes else set()
+        found: dict[int, set[int]] = {there: set() for there in part.always()} if look.hashes else {}
         for (hash, stripe), data in zip(asked, read, strict=True):
-            owners = None if data is None else stripe.matches(data, bloom.mask(hash))
-            if owners is None:
+            matches = None if data is None else stripe.matches(data, bloom.mask(hash))
+            if matches is None:
                 look.unknown.update(numbers.values())
                 if data is not None:
                     _log.warning("explore.index-spoiled", table=look.index.table, part=part.name)
                 look.spoiled.add(part.name)
                 return
-            found.update(owners.tolist())
-        for there in found & numbers.keys():
+            for there, group in matches:
+                found.setdefault(there, set()).add(group)
+        for there in found.keys() & numbers.keys():
             look.may[numbers[there]] = True
+            blocks = part.files[there].blocks
+            if blocks is not None and len(set(blocks)) == 1:  # else a filter's number is not that of its row group
+                look.groups[numbers[there]] = Groups(frozenset(found[there]), len(blocks))
 
     async def _stripe(self, look: Look, part: Part, stripe: Stripe) -> bytes | None:
         path = f"{look.index.table}/{part.path}"

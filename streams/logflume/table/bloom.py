@@ -91,7 +91,7 @@ def read(objects: ObjectStore, path: str, size: int, column: str) -> Filters:
     """
     start = max(0, size - _END_BYTES)
     end = bytes(obstore.get_range(objects, path, start=start, end=size))
-    footer = _footer_bytes(end)
+    footer = footer_bytes(end)
     if footer is None:
         return UNKNOWN
     if footer > len(end):
@@ -113,7 +113,7 @@ def read(objects: ObjectStore, path: str, size: int, column: str) -> Filters:
     return Filters(tuple(each for each in bitsets if each is not None)) if None not in bitsets else UNKNOWN
 
 
-def _footer_bytes(end: bytes) -> int | None:
+def footer_bytes(end: bytes) -> int | None:
     """The length of the footer and what follows it; None when the file does not end like one that has a footer."""
     if len(end) < 2 * len(_MAGIC) or end[-4:] != _MAGIC:
         return None
@@ -143,6 +143,28 @@ def _plausible(places: Sequence[tuple[int, int]], size: int) -> bool:
     """Whether the filters lie within the file, and are no more than a file of ours could have."""
     within = all(offset >= 0 and length > 0 and offset + length <= size for offset, length in places)
     return within and sum(length for _, length in places) <= MOST_BYTES
+
+
+def bits(start: int, end: int) -> tuple[int, int] | None:
+    """Return where the bits of a filter from ``start`` to ``end`` begin, and their blocks; None: another kind."""
+    for width in range(1, 6):  # of the number that tells their length
+        length = end - start - 1 - width - len(_HEADER)
+        if (
+            length > 0
+            and length % BLOCK_BYTES == 0
+            and (2 * length).bit_length() in range(7 * width - 6, 7 * width + 1)
+        ):
+            return end - length, length // BLOCK_BYTES
+    return None
+
+
+def is_head(head: bytes, blocks: int) -> bool:
+    """Whether ``head`` is what stands before the bits of a filter of so many blocks."""
+    left, told = 2 * blocks * BLOCK_BYTES, bytearray()
+    while left >= 0x80:
+        told.append(left & 0x7F | 0x80)
+        left >>= 7
+    return head == b"\x15" + bytes([*told, left]) + _HEADER
 
 
 def _bitset(region: bytes) -> bytes | None:

@@ -22,9 +22,9 @@ import pyarrow as pa
 import structlog
 
 from logflume.errors import LogflumeError, Refused, Retryable
-from logflume.explore import recent
+from logflume.explore import lookup, recent
 from logflume.explore.check import Checked, check
-from logflume.explore.choice import Choice
+from logflume.explore.choice import Choice, Chosen
 from logflume.explore.engine import frames, sandbox
 from logflume.explore.engine.forks import Child, Forks
 from logflume.explore.engine.frames import Place, Task
@@ -125,26 +125,25 @@ class Answer:
 
 
 class _Run:
-    """The state of one query, between its parts."""
+    """The state of one query, between its parts. ``child``: the process that runs it, if one has to."""
 
     def __init__(
-        self,
-        child: Child,
-        made: Pass,
-        snapshots: Mapping[str, Snapshot],
-        waiting: Waiting | None,
-        deadline: float,
+        self, made: Pass, snapshots: Mapping[str, Snapshot], waiting: Waiting | None, most_seconds: float
     ) -> None:
-        self.child = child
+        self.child: Child | None = None
         self.made = made
         self.snapshots = snapshots
         self.waiting = waiting
-        self.deadline = deadline
+        self.deadline = time.monotonic() + most_seconds
         self.cancelled = False
 
     def cancel(self) -> None:
         self.cancelled = True
-        self.child.kill()
+        self.end()
+
+    def end(self) -> None:
+        if self.child is not None:
+            self.child.kill()
 
 
 class Engine:
@@ -218,34 +217,30 @@ class Engine:
         check_tenant_name(tenant)
         async with self.turns.of(tenant):
             checked, text = await asyncio.to_thread(self._checked, sql)  # 100,000 characters take a second
-            reading = asyncio.to_thread(self._read_live if live else self._read, tenant, checked)
-            indexes, (snapshots, waiting) = await asyncio.gather(self._choice.indexes(tenant, checked), reading)
+            with self._choice.begin(tenant, checked) as searches:
+                snapshots, waiting = await asyncio.to_thread(self._read_live if live else self._read, tenant, checked)
+                fresh = any(each.rows for each in waiting.values())
+                range = recent.of(span, checked, snapshots, self._datasets, fresh=fresh)
+                chosen = await self._choice.of(checked, snapshots, searches, range.span)
+            for name, each in waiting.items():
+                chosen.objects |= each.objects(name)
+            made = self._gateway.admit(chosen.objects)
+            made.bytes, made.opened = chosen.read, chosen.opened
             most = self._settings.explore_rows if checked.limited else min(limit, self._settings.explore_rows)
             # A comment at the end of the query must not swallow the limit. One row more tells whether the limit cut.
             text = text if checked.limited else f"{text}\nLIMIT {most + 1}"
-            fresh = any(each.rows for each in waiting.values())
-            range = recent.of(span, checked, snapshots, self._datasets, fresh=fresh)
-            chosen = await self._choice.of(checked, snapshots, indexes, range.span)
-            objects = dict(chosen.objects)
-            for name, each in waiting.items():
-                objects |= each.objects(name)
-            made = self._gateway.admit(objects)
-            made.bytes = chosen.read
-            if chosen.few:
-                self._gateway.read_ahead(made)
+            run = _Run(made, snapshots, together(waiting.values()) if live else None, self._settings.explore_seconds)
+            looked_up = lookup.answer(checked, chosen.picked) if range.span == ALWAYS and not live else None
             try:
-                child = await self._spares.take()
-                deadline = time.monotonic() + self._settings.explore_seconds
-                run = _Run(child, made, snapshots, together(waiting.values()) if live else None, deadline)
-                try:
-                    async with self._running(run, Task(text, chosen.tables, made.key)) as (schema, batches):
-                        answer = Answer(schema, batches, run, most)
-                        answer.range = range
-                        began(answer)
-                        await answer.first()
-                        yield answer
-                finally:
-                    child.end()
+                async with self._told(looked_up) if looked_up is not None else self._running(run, chosen, text) as (
+                    schema,
+                    batches,
+                ):
+                    answer = Answer(schema, batches, run, most)
+                    answer.range = range
+                    began(answer)
+                    await answer.first()
+                    yield answer
             finally:
                 self._gateway.dismiss(made)
 
@@ -294,21 +289,39 @@ class Engine:
         )
 
     @asynccontextmanager
-    async def _running(self, run: _Run, task: Task) -> AsyncIterator[tuple[pa.Schema, AsyncIterator[pa.RecordBatch]]]:
-        """Hand the task over, and read until it has a schema: what can't run fails here."""
-        await asyncio.to_thread(frames.send_task, run.child.stream, task)
-        # Theirs from now on: closed behind the loop's back, its number would soon be another connection's.
-        stream = socket.socket(fileno=run.child.stream.detach())
-        reader, writer = await asyncio.open_connection(sock=stream, limit=_READ_BYTES)
+    async def _told(self, rows: pa.Table) -> AsyncIterator[tuple[pa.Schema, AsyncIterator[pa.RecordBatch]]]:
+        """Give an answer that is known."""
+
+        async def batches() -> AsyncIterator[pa.RecordBatch]:
+            for batch in rows.to_batches():
+                yield batch
+
+        yield rows.schema, batches()
+
+    @asynccontextmanager
+    async def _running(
+        self, run: _Run, chosen: Chosen, text: str
+    ) -> AsyncIterator[tuple[pa.Schema, AsyncIterator[pa.RecordBatch]]]:
+        """Have a process run it, and read until it has a schema: what can't run fails here."""
+        if chosen.few:
+            self._gateway.read_ahead(run.made)
+        child = run.child = await self._spares.take()
         try:
-            kind, payload = await self._frame(run, reader)
-            if kind != frames.SCHEMA:
-                raise self._failure(run, kind, payload)
-            with _understood():
-                schema = pa.ipc.read_schema(pa.py_buffer(payload))
-            yield schema, self._batches(run, reader, schema)
+            await asyncio.to_thread(frames.send_task, child.stream, Task(text, tuple(chosen.tables), run.made.key))
+            # Theirs from now on: closed behind the loop's back, its number would soon be another connection's.
+            stream = socket.socket(fileno=child.stream.detach())
+            reader, writer = await asyncio.open_connection(sock=stream, limit=_READ_BYTES)
+            try:
+                kind, payload = await self._frame(run, reader)
+                if kind != frames.SCHEMA:
+                    raise self._failure(run, kind, payload)
+                with _understood():
+                    schema = pa.ipc.read_schema(pa.py_buffer(payload))
+                yield schema, self._batches(run, reader, schema)
+            finally:
+                writer.close()
         finally:
-            writer.close()
+            child.end()
 
     async def _batches(
         self, run: _Run, reader: asyncio.StreamReader, schema: pa.Schema
@@ -333,7 +346,7 @@ class Engine:
                     return frames.FAILED, frames.failure("broken", f"it sent {length} bytes at once")
                 return kind, await reader.readexactly(length)
         except TimeoutError:
-            run.child.kill()
+            run.end()
             raise TooLong(
                 f"the query took longer than {self._settings.explore_seconds:g} s and was ended; ask for less, "
                 "such as a shorter time range"

@@ -59,12 +59,16 @@ class Stripe:
     seed: int
     owners: np.ndarray[Any, np.dtype[np.int64]]
 
-    def matches(self, data: bytes, mask: bloom.Words) -> np.ndarray[Any, np.dtype[np.int64]] | None:
-        """Return which files of the part have the bits of ``mask``; None when ``data`` is not this stripe."""
+    def matches(self, data: bytes, mask: bloom.Words) -> list[tuple[int, int]] | None:
+        """Return which filters have the bits of ``mask``; None when ``data`` is not this stripe.
+
+        Each as the number of its file in the part, and its own among those of the file in this section.
+        """
         if not _whole(data, self.end - self.start, self.seed):
             return None
-        found: np.ndarray[Any, np.dtype[np.int64]] = self.owners[bloom.matches(data[:-_CRC_BYTES], mask)]
-        return found
+        found = np.flatnonzero(bloom.matches(data[:-_CRC_BYTES], mask))
+        owners = self.owners[found]
+        return list(zip(owners.tolist(), (found - np.searchsorted(self.owners, owners)).tolist(), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,145 @@
+"""Rows by their id, picked out of a table's files: begun before it is known which files the table has now.
+
+PI1 Only files of the query's own snapshot count, and every one of them that may have such a row is looked into, or
+    nothing is picked at all.
+PI2 What can't be picked (many files, many rows, a file of another kind, one that can't be read) is left to the query's
+    process, which reads the files and tells what is wrong with them.
+
+The index beside the table names the file, while the table's log is still being read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import pyarrow as pa
+import structlog
+from obstore.exceptions import BaseError
+
+from logflume.explore.ids import Groups, Ids, Index, Look
+from logflume.explore.kept import Kept
+from logflume.table.ids.catalogue import File
+from logflume.table.pick import rows as picked
+from logflume.table.pick.rows import About, Picked
+from logflume.table.pick.thrift import Broken
+from logflume.table.schema import DATE
+
+MOST_FILES: Final = 8
+_SECONDS: Final = 5.0
+_KEPT_BYTES: Final = 32_000_000
+_log = structlog.get_logger(__name__)
+
+
+class Picker:
+    """Picks rows out of files, and keeps what stands in those besides rows. For one event loop."""
+
+    def __init__(self, ids: Ids) -> None:
+        self._ids = ids
+        self._kept: Kept[str, About] = Kept(_KEPT_BYTES)
+
+    async def begin(self, index: Index, wanted: frozenset[str]) -> Search:
+        """Look for the ids in all files that the index knows."""
+        known = list(index.catalogue.known)
+        search = Search(index, wanted, await self._ids.look(index, known, wanted))
+        may = [number for number, has in enumerate(search.look.may) if has]
+        if len(may) <= MOST_FILES:
+            self._begin(search, [(known[number], search.look.groups.get(number)) for number in may])
+        return search
+
+    async def rest(self, search: Search, files: Sequence[File]) -> Look:
+        """Look for the ids in a table's ``files``, those that the index does not know among them."""
+        known = search.index.catalogue.known
+        strange = [number for number, file in enumerate(files) if file not in known]
+        look = search.of(files)
+        if strange:
+            other = await self._ids.look(search.index, [files[number] for number in strange], search.wanted)
+            look.bytes += other.bytes
+            look.unknown.update(strange)
+            look.spoiled |= other.spoiled
+            for number, has in zip(strange, other.may, strict=True):
+                look.may[number] = has
+        return look
+
+    async def rows(self, search: Search, files: Sequence[File]) -> list[Picked] | None:
+        """Return of each of the ``files``, those that may have one, the rows with one of the ids; None: see PI2."""
+        if len(files) > MOST_FILES:
+            return None
+        self._begin(search, [(file, None) for file in files if file not in search.reading])
+        try:
+            async with asyncio.timeout(_SECONDS):
+                return await asyncio.gather(*(asyncio.shield(search.reading[file]) for file in files))
+        except (Broken, BaseError, OSError, TimeoutError) as error:
+            _log.info("explore.not-picked", table=search.index.table, why=str(error).split("\n\nDebug source:")[0])
+            return None
+
+    def _begin(self, search: Search, files: Sequence[tuple[File, Groups | None]]) -> None:
+        for file, groups in files:
+            task = asyncio.create_task(self._pick(search, file, groups))
+            task.add_done_callback(_heard)
+            search.reading[file] = task
+
+    async def _pick(self, search: Search, file: File, groups: Groups | None) -> Picked:
+        path, size = f"{search.index.table}/{file[0]}", file[1]
+        objects = self._ids.objects
+        about, read = self._kept.get(path), 0
+        if about is None:
+            about = await picked.about(objects, path, size)
+            read = len(about.end)
+            self._kept.put(path, about, about.held)
+        of = about.footer.groups
+        numbers = sorted(groups.may) if groups is not None and groups.of == len(of) else None
+        found = await picked.pick(objects, path, about, search.index.catalogue.field, search.wanted, numbers)
+        return Picked(found.rows, found.bytes + read)
+
+
+@dataclass
+class Search:
+    """Ids that are looked for in one table. ``close`` once."""
+
+    index: Index
+    wanted: frozenset[str]
+    look: Look
+    reading: dict[File, asyncio.Task[Picked]] = field(default_factory=dict)
+
+    def of(self, files: Sequence[File]) -> Look:
+        """Return what the index tells of ``files``; of those that it does not know nothing."""
+        place = {file: number for number, file in enumerate(self.look.files)}
+        at = [place.get(file) for file in files]
+        may = [number is not None and bool(self.look.may[number]) for number in at]
+        unknown = {mine for mine, number in enumerate(at) if number in self.look.unknown}
+        return Look(
+            self.index,
+            files,
+            self.look.hashes,
+            pa.array(may, pa.bool_()).to_numpy(zero_copy_only=False).copy(),
+            unknown=unknown,
+            spoiled=set(self.look.spoiled),
+            bytes=self.look.bytes,
+        )
+
+    def close(self) -> None:
+        """End what is still read."""
+        for task in self.reading.values():
+            task.cancel()
+
+
+def conformed(rows: pa.Table, date: pa.Scalar, schema: pa.Schema) -> pa.Table:
+    """Return rows of a file with the columns of ``schema``: null where it lacks one; ``date``: of its folder."""
+    columns = {
+        field.name: rows.column(field.name).cast(field.type)
+        if field.name in rows.schema.names
+        else pa.repeat(date.cast(field.type), rows.num_rows)
+        if field.name == DATE
+        else pa.nulls(rows.num_rows, field.type)
+        for field in schema
+    }
+    return pa.table(columns, schema=schema)
+
+
+def _heard(task: asyncio.Task[Picked]) -> None:
+    """A failure is told to who waits for it; one of a file that is none of the table's any more is nobody's."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,249 @@
+"""Rows picked out of Parquet files by their ids are those that a reader of the whole file finds. P1, P2."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import obstore
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from obstore.store import LocalStore
+
+from logflume.table.pick import decode, thrift
+from logflume.table.pick import footer as footers
+from logflume.table.pick import rows as picking
+from logflume.table.pick.rows import Picked
+from logflume.table.pick.thrift import Broken
+
+PATH = "file.parquet"
+BLOOM = {"id": {"ndv": 1_000, "fpp": 0.001}}
+
+
+@cache
+def table(count: int, seed: int = 1) -> pa.Table:
+    """Columns of every kind that a table of ours has, whose pages end at different rows."""
+    random = Random(seed)
+
+    def some(make: Callable[[], Any]) -> list[Any]:
+        return [None if random.random() < 0.2 else make() for _ in range(count)]
+
+    return pa.table(
+        {
+            "before": pa.array(some(lambda: random.randrange(1 << 40)), pa.int64()),
+            "id": pa.array([f"{seed}-{number}" for number in range(count)]),
+            "time": pa.array(some(lambda: random.randrange(1 << 50)), pa.timestamp("us", tz="UTC")),
+            "host": pa.array(some(lambda: random.choice("abc") * 5)),
+            "long": pa.array(some(lambda: "x" * random.randrange(3_000))),
+            "tags": pa.array(some(lambda: [str(n) for n in range(random.randrange(4))]), pa.list_(pa.string())),
+            "headers": pa.array(
+                some(lambda: [(str(n), f"v{n}") for n in range(random.randrange(3))]), pa.map_(pa.string(), pa.string())
+            ),
+            "flag": pa.array(some(lambda: random.random() < 0.5), pa.bool_()),
+            "share": pa.array(some(random.random), pa.float64()),
+            "none": pa.nulls(count, pa.string()),
+        }
+    )
+
+
+def write(folder: Path, rows: pa.Table, **options: Any) -> None:
+    options = {"compression": "zstd", "write_page_index": True, "use_dictionary": ["host"], **options}
+    pq.write_table(rows, folder / PATH, store_schema=False, **options)
+
+
+def pick(folder: Path, ids: Collection[str], groups: Collection[int] | None = None) -> Picked:
+    async def go() -> Picked:
+        objects = LocalStore(folder)
+        about = await picking.about(objects, PATH, (folder / PATH).stat().st_size)
+        return await picking.pick(objects, PATH, about, "id", ids, groups)
+
+    return asyncio.run(go())
+
+
+def same(folder: Path, picked: Picked, ids: Collection[str]) -> None:
+    """As who reads all of the file."""
+    whole = pq.read_table(folder / PATH)
+    expected = whole.filter(pc.is_in(whole.column("id"), pa.array(sorted(ids), pa.string())))
+    found = [{name: row.column(name).to_pylist()[0] for name in whole.schema.names} for row in picked.rows]
+    assert found == expected.to_pylist()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"bloom_filter_options": BLOOM},
+        {"row_group_size": 700, "bloom_filter_options": BLOOM},
+        {"row_group_size": 700},
+        {"data_page_size": 2_000, "write_batch_size": 50, "max_rows_per_page": 90},
+        {"data_page_size": 2_000, "write_batch_size": 50, "row_group_size": 999, "bloom_filter_options": BLOOM},
+        {"data_page_version": "2.0", "max_rows_per_page": 90},
+        {"write_page_index": False},
+        {"write_page_index": False, "row_group_size": 10, "bloom_filter_options": BLOOM},
+        {"compression": "snappy"},
+        {"compression": "none", "use_dictionary": True, "max_rows_per_page": 77},
+        {"use_dictionary": True, "dictionary_pagesize_limit": 200, "data_page_size": 500, "write_batch_size": 20},
+        {"column_encoding": {"time": "DELTA_BINARY_PACKED"}, "use_dictionary": False},
+    ],
+)
+def test_p1_what_is_picked_is_what_is_there(tmp_path: Path, options: dict[str, Any]) -> None:
+    write(tmp_path, table(2_345), **options)
+    random = Random(2)
+    for count in (1, 1, 1, 3, 40):
+        ids = {f"1-{random.randrange(2_600)}" for _ in range(count)}
+        same(tmp_path, pick(tmp_path, ids), ids)
+    for number in (0, 2_344, 699, 700):
+        same(tmp_path, pick(tmp_path, {f"1-{number}"}), {f"1-{number}"})
+    assert pick(tmp_path, {"nobody"}).rows == []
+
+
+def test_p1_an_id_that_several_rows_have_gives_all_of_them(tmp_path: Path) -> None:
+    rows = pa.concat_tables([table(300), table(300), table(20, seed=2), table(300)])
+    write(tmp_path, rows, row_group_size=250, bloom_filter_options=BLOOM)
+    picked = pick(tmp_path, {"1-7", "2-3"})
+    assert len(picked.rows) == 4
+    same(tmp_path, picked, {"1-7", "2-3"})
+
+
+def test_p1_a_null_is_no_id(tmp_path: Path) -> None:
+    write(tmp_path, pa.table({"id": ["a", None, "", "a"], "n": [1, 2, 3, 4]}))
+    assert [row.to_pylist() for row in pick(tmp_path, {""}).rows] == [[{"id": "", "n": 3}]]
+    assert [row.column("n")[0].as_py() for row in pick(tmp_path, {"a"}).rows] == [1, 4]
+
+
+def test_row_groups_that_are_known_are_read_alone(tmp_path: Path) -> None:
+    write(tmp_path, table(2_000), row_group_size=500)
+    assert len(pick(tmp_path, {"1-600"}, [1]).rows) == 1
+    assert pick(tmp_path, {"1-600"}, [0, 2, 3]).rows == []
+
+
+def test_bloom_filters_spare_row_groups(tmp_path: Path) -> None:
+    write(tmp_path, table(2_000), row_group_size=500, bloom_filter_options=BLOOM)
+    about = pq.read_metadata(tmp_path / PATH)
+    group = sum(about.row_group(1).column(n).total_compressed_size for n in range(about.num_columns))
+    assert pick(tmp_path, {"1-600"}).bytes < group * 1.1
+    assert pick(tmp_path, {"nobody"}).bytes == 0
+
+
+def test_of_a_column_one_page_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, table(2_000), max_rows_per_page=100)
+    decoded = []
+    small = decode.small.table
+
+    def heard(footer: Any, pieces: Any, rows: int) -> pa.Table:
+        decoded.append((len(pieces), rows))
+        return small(footer, pieces, rows)
+
+    monkeypatch.setattr(decode.small, "table", heard)
+    assert len(pick(tmp_path, {"1-600"}).rows) == 1
+    assert decoded[0] == (1, 2_000)
+    assert all(rows <= 100 for _, rows in decoded[1:])
+
+
+@pytest.mark.parametrize(
+    ("rows", "ids", "why"),
+    [
+        (pa.table({"id": ["same"] * 300}), {"same"}, "300 rows"),
+        (pa.table({"id": pa.array([1, 2])}), {"1"}, "type int64"),
+        (pa.table({"id": ["a"]}), {"\ud800"}, "surrogates not allowed"),
+    ],
+)
+def test_p1_what_is_not_ours_to_say_is_left_to_others(tmp_path: Path, rows: pa.Table, ids: set[str], why: str) -> None:
+    write(tmp_path, rows)
+    with pytest.raises(Broken, match=why):
+        pick(tmp_path, ids)
+
+
+def test_p2_many_rows_of_many_row_groups_are_too_many(tmp_path: Path) -> None:
+    write(tmp_path, pa.table({"id": ["same"] * 300}), row_group_size=100)
+    with pytest.raises(Broken, match="300 rows"):
+        pick(tmp_path, {"same"})
+
+
+@pytest.mark.parametrize("bound", ["_MOST_GROUP_BYTES", "_MOST_END_BYTES", "MOST_CHUNK_BYTES"])
+def test_p2_what_is_read_and_decoded_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    write(tmp_path, table(1_000), max_rows_per_page=20)
+    monkeypatch.setattr(picking, "END_BYTES", 1_000)
+    assert len(pick(tmp_path, {"1-1"}).rows) == 1
+    monkeypatch.setattr(footers if bound == "MOST_CHUNK_BYTES" else picking, bound, 1_500)
+    with pytest.raises(Broken):
+        pick(tmp_path, {"1-1"})
+
+
+def test_a_file_without_the_column_has_no_such_row(tmp_path: Path) -> None:
+    write(tmp_path, pa.table({"other": ["a"]}))
+    assert pick(tmp_path, {"a"}).rows == []
+
+
+def test_p1_a_file_that_is_cut_or_no_parquet_file_is_broken(tmp_path: Path) -> None:
+    write(tmp_path, table(500), row_group_size=200, bloom_filter_options=BLOOM)
+    data = (tmp_path / PATH).read_bytes()
+    for cut in (0, 3, 8, 100, len(data) // 2, len(data) - 1):
+        (tmp_path / PATH).write_bytes(data[:cut])
+        with pytest.raises((Broken, obstore.exceptions.BaseError)):
+            pick(tmp_path, {"1-1"})
+
+
+def test_a_footer_that_was_changed_is_broken_or_is_read(tmp_path: Path) -> None:
+    """Not one of three hundred ends in another error, or in an endless loop."""
+    write(tmp_path, table(300), row_group_size=200, bloom_filter_options=BLOOM)
+    data = (tmp_path / PATH).read_bytes()
+    length = int.from_bytes(data[-8:-4], "little")
+    random = Random(5)
+    broken = 0
+    for _ in range(300):
+        harmed = bytearray(data)
+        at = len(data) - 8 - random.randrange(length)
+        harmed[at - 1] ^= 1 << random.randrange(8)
+        try:
+            (tmp_path / PATH).write_bytes(harmed)
+            assert pick(tmp_path, {"1-1"}).rows is not None
+        except Broken:
+            broken += 1
+    assert broken > 20
+
+
+def test_thrift_is_written_as_it_was_read(tmp_path: Path) -> None:
+    write(tmp_path, table(300), row_group_size=100, bloom_filter_options=BLOOM)
+    data = (tmp_path / PATH).read_bytes()
+    footer = data[-8 - int.from_bytes(data[-8:-4], "little") : -8]
+    reader = thrift.Reader(footer)
+    assert thrift.encode(reader.struct()) == footer
+    assert reader.at == len(footer)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {1: (thrift.TRUE, True), 2: (thrift.TRUE, False), 200: (thrift.I64, -(1 << 62)), 201: (thrift.I16, 0)},
+        {5: (thrift.LIST, (thrift.TRUE, [True, False])), 9: (thrift.LIST, (thrift.I32, list(range(40))))},
+        {1: (thrift.BYTE, b"\x07"), 2: (thrift.DOUBLE, b"12345678"), 3: (thrift.STRUCT, {30: (thrift.BINARY, b"")})},
+    ],
+)
+def test_thrift_has_every_type_that_parquet_uses(value: dict[int, Any]) -> None:
+    read = thrift.Reader(thrift.encode(value)).struct()
+    assert {number: found for number, (_, found) in read.items()} == {n: found for n, (_, found) in value.items()}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x15",
+        b"\x15\xff",
+        b"\x18\x7fabc",
+        b"\x19\xfc\xff\xff\xff\x7f",
+        b"\x1d\x00",
+        b"\x1c" * 200,
+        b"\x15" + b"\xff" * 30,
+    ],
+)
+def test_what_is_no_thrift_is_broken(data: bytes) -> None:
+    with pytest.raises(Broken):
+        thrift.Reader(data).struct()

@@ -7,7 +7,7 @@ wants rows by their ids it is handed these rows alone, where they can be picked 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,13 +19,12 @@ from logflume.explore.engine.frames import TableTask
 from logflume.explore.gateway import Object
 from logflume.explore.ids import Ids
 from logflume.explore.learning import Learning
-from logflume.explore.picking import Picker, Search, conformed
+from logflume.explore.picking import Picker, Rows, Search
 from logflume.explore.plain import plain_schema
 from logflume.explore.snapshots import Snapshot, named
 from logflume.explore.span import Span
 from logflume.model.dataset import Dataset
 from logflume.table import parquet
-from logflume.table.pick.rows import Picked
 from logflume.table.schema import DATE, bounded, file_schema
 from logflume.table.store import Store
 
@@ -38,8 +37,8 @@ class Chosen:
     """The files of a query's tables, by the names that it knows, and the tables.
 
     ``read``: bytes that were read to choose them; ``opened``: files, by the same names, whose rows were picked.
-    ``few``: they are the files of an id, and small. ``picked``: of each table whose rows were, all of them, with the
-    columns that the query sees.
+    ``few``: they are the files of an id, and small. ``picked``: of each table whose rows were, all of them, which are
+    in none of the files.
     """
 
     objects: dict[str, Object] = field(default_factory=dict)
@@ -47,7 +46,16 @@ class Chosen:
     read: int = 0
     opened: set[str] = field(default_factory=set)
     few: bool = False
-    picked: dict[str, pa.Table] = field(default_factory=dict)
+    picked: dict[str, Rows] = field(default_factory=dict)
+
+    def with_picked(self, datasets: Mapping[str, Dataset]) -> Mapping[str, Object]:
+        """Return the files, and for the rows that were picked small ones of their own."""
+        made = dict(self.objects)
+        for name, rows in self.picked.items():
+            for number, (date, table) in enumerate(rows.tables):
+                data = parquet.encode(table, datasets[name]).data
+                made[f"{name}/{DATE}={date}/picked-{number}.parquet"] = Object("", data.size, memoryview(data))
+        return made
 
 
 class Searches:
@@ -118,25 +126,14 @@ class Choice:
                 chosen.objects |= objects
             else:
                 chosen.opened.update(objects)
-                self._hand_over(chosen, name, columns, files, picked)
+                chosen.read += sum(each.bytes for each in picked)
+                dates = files.column(f"partition.{DATE}").to_pylist()
+                rows = [
+                    (date, pa.concat_tables(each.rows)) for date, each in zip(dates, picked, strict=True) if each.rows
+                ]
+                chosen.picked[name] = Rows(rows, columns)
         chosen.few = bool(searches) and sum(object.size for object in chosen.objects.values()) <= _FEW_BYTES
         return chosen
-
-    def _hand_over(
-        self, chosen: Chosen, name: str, columns: pa.Schema, files: pa.Table, picked: Sequence[Picked]
-    ) -> None:
-        """Hand rows over that were picked out of ``files``, as small files of their own."""
-        dates = files.column(f"partition.{DATE}")
-        found = []
-        for number, (each, date) in enumerate(zip(picked, dates, strict=True)):
-            chosen.read += each.bytes
-            if each.rows:
-                rows = pa.concat_tables(each.rows)
-                data = parquet.encode(rows, self._datasets[name]).data
-                path = f"{name}/{DATE}={date.as_py()}/picked-{number}.parquet"
-                chosen.objects[path] = Object("", data.size, memoryview(data))
-                found.append(conformed(rows, date, columns))
-        chosen.picked[name] = pa.concat_tables(found) if found else columns.empty_table()
 
     async def _search(self, tenant: str, name: str, ids: frozenset[str]) -> Search:
         field = self._datasets[name].id_field

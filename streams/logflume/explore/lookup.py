@@ -6,35 +6,32 @@ every other query is the engine's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import pyarrow as pa
 from sqlglot import exp
 
 from logflume.explore.check import Checked
+from logflume.explore.picking import Rows
 from logflume.table.schema import DATE
 
 _MAY: Final = {"expressions", "from_", "where", "limit", "order"}
 """Clauses of a SELECT; there may be no other."""
 
 
-def answer(checked: Checked, picked: Mapping[str, pa.Table]) -> pa.Table | None:
+def answer(checked: Checked, picked: Mapping[str, Rows]) -> pa.Table | None:
     """Return the answer of a lookup of rows that were picked by its ids; None when the engine has to give it."""
     [name] = checked.tables if len(checked.tables) == 1 else [""]
-    rows = picked.get(name)
-    table = checked.places.get(name)
+    rows, table = picked.get(name), checked.places.get(name)
     select = table.parent_select if table is not None else None
     if rows is None or table is None or select is None or not _plain(select, table):
         return None
     limit = _limit(select)
-    if limit is None or rows.num_rows > limit or (rows.num_rows > 1 and select.args.get("order") is not None):
+    if limit is None or rows.count > limit or (rows.count > 1 and select.args.get("order") is not None):
         return None
-    columns = _columns(select, name, rows.schema)
-    if columns is None:
-        return None
-    fields = [rows.schema.field(column) for column in columns]
-    return rows.select(columns).cast(pa.schema([field.with_nullable(field.name != DATE) for field in fields]))
+    columns = _columns(select, name, rows.schema.names)
+    return None if columns is None else rows.seen(columns)
 
 
 def _plain(select: exp.Select, table: exp.Table) -> bool:
@@ -60,11 +57,9 @@ def _limit(select: exp.Select) -> int | None:
     return int(count.this)
 
 
-def _columns(select: exp.Select, name: str, schema: pa.Schema) -> list[str] | None:
+def _columns(select: exp.Select, name: str, names: Sequence[str]) -> list[str] | None:
     """The columns that the query wants; None when it wants more than columns, or one that there is not."""
-    all = [column for column in schema.names if column != DATE] + [DATE] * (
-        DATE in schema.names
-    )  # as the engine has it
+    all = [*(column for column in names if column != DATE), DATE]  # in the engine's order
     asked = list(select.expressions)
     order = select.args.get("order")
     for each in order.expressions if order is not None else []:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Final
 
 import pyarrow as pa
@@ -126,17 +127,39 @@ class Search:
             task.cancel()
 
 
-def conformed(rows: pa.Table, date: pa.Scalar, schema: pa.Schema) -> pa.Table:
-    """Return rows of a file with the columns of ``schema``: null where it lacks one; ``date``: of its folder."""
-    columns = {
-        field.name: rows.column(field.name).cast(field.type)
-        if field.name in rows.schema.names
-        else pa.repeat(date.cast(field.type), rows.num_rows)
-        if field.name == DATE
-        else pa.nulls(rows.num_rows, field.type)
-        for field in schema
-    }
-    return pa.table(columns, schema=schema)
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows that were picked out of a table: of each file that has some, as it has them, with the date of its folder.
+
+    ``schema``: the columns that a query sees.
+    """
+
+    tables: Sequence[tuple[date, pa.Table]]
+    schema: pa.Schema
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        return sum(rows.num_rows for _, rows in self.tables)
+
+    def seen(self, columns: Sequence[str]) -> pa.Table:
+        """Return ``columns`` of the rows as the engine has them: null where a file lacks one."""
+        fields = [self.schema.field(column) for column in columns]
+        schema = pa.schema([field.with_nullable(field.name != DATE) for field in fields])
+        parts = [
+            pa.table({field.name: _column(rows, field, date) for field in schema}, schema=schema)
+            for date, rows in self.tables
+        ]
+        return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def _column(rows: pa.Table, field: pa.Field, date: date) -> pa.ChunkedArray | pa.Array:
+    if field.name == DATE:
+        return pa.array([date] * rows.num_rows, field.type)
+    if field.name not in rows.schema.names:
+        return pa.nulls(rows.num_rows, field.type)
+    column = rows.column(field.name)
+    return column if column.type == field.type else column.cast(field.type)
 
 
 def _heard(task: asyncio.Task[Picked]) -> None:

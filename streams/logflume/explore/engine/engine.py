@@ -224,17 +224,19 @@ class Engine:
                 chosen = await self._choice.of(checked, snapshots, searches, range.span)
             for name, each in waiting.items():
                 chosen.objects |= each.objects(name)
-            made = self._gateway.admit(chosen.objects)
+            looked_up = lookup.answer(checked, chosen.picked) if range.span == ALWAYS and not live else None
+            made = self._gateway.admit({} if looked_up is not None else chosen.with_picked(self._datasets))
             made.bytes, made.opened = chosen.read, chosen.opened
             most = self._settings.explore_rows if checked.limited else min(limit, self._settings.explore_rows)
             # A comment at the end of the query must not swallow the limit. One row more tells whether the limit cut.
             text = text if checked.limited else f"{text}\nLIMIT {most + 1}"
             run = _Run(made, snapshots, together(waiting.values()) if live else None, self._settings.explore_seconds)
-            looked_up = lookup.answer(checked, chosen.picked) if range.span == ALWAYS and not live else None
             try:
-                async with self._told(looked_up) if looked_up is not None else self._running(run, chosen, text) as (
-                    schema,
-                    batches,
+                async with (
+                    self._told(looked_up) if looked_up is not None else self._running(run, chosen, text) as (
+                        schema,
+                        batches,
+                    )
                 ):
                     answer = Answer(schema, batches, run, most)
                     answer.range = range

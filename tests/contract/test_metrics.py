@@ -13,7 +13,11 @@ from logflume.metrics import DECLARED, Kind
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "metrics.md"
-CONSTANTS = {name: value for name, value in vars(metrics).items() if isinstance(value, Counter | Gauge | Histogram)}
+CODE = ROOT / "streams" / "logflume"
+COLLECTORS = (Counter, Gauge, Histogram, metrics.Gauges)
+CONSTANTS = {name: value for name, value in vars(metrics).items() if isinstance(value, COLLECTORS)}
+BOUNDED = {"logflume_lag_partition_records", "logflume_lag_partition_seconds"}
+"""Of one process, the watch's; and by partition, of which there are as many as an operator made."""
 
 
 def test_the_docs_page_is_current() -> None:
@@ -54,7 +58,8 @@ def test_meanings_and_remedies_are_sentences() -> None:
 
 def test_no_label_grows_with_the_number_of_tenants() -> None:
     """Ten thousand tenants times every metric would be more series than rows."""
-    assert {label for metric in DECLARED for label in metric.labels}.isdisjoint({"tenant", "partition", "offset"})
+    grows = {metric.name for metric in DECLARED if {"tenant", "partition", "offset"} & set(metric.labels)}
+    assert grows == BOUNDED
 
 
 def test_each_declared_metric_is_exported_under_its_name() -> None:
@@ -65,10 +70,29 @@ def test_each_declared_metric_is_exported_under_its_name() -> None:
     assert len(CONSTANTS) == len(DECLARED)
 
 
-def test_each_metric_is_used_by_the_stage_it_belongs_to() -> None:
+def test_each_metric_is_used_and_each_that_is_used_is_declared() -> None:
     used: dict[str, set[str]] = {}
-    for path in (ROOT / "streams" / "logflume").rglob("*.py"):
+    for path in CODE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "metrics":
-                used.setdefault(node.attr, set()).add(path.parent.name)
+                used.setdefault(node.attr, set()).add(path.name)
     assert sorted(set(CONSTANTS) - set(used)) == []
+    assert {name: files for name, files in used.items() if name.isupper() and name not in CONSTANTS} == {
+        "REGISTRY": {"health.py"}
+    }
+
+
+def test_nobody_makes_a_metric_that_is_not_declared() -> None:
+    """Only ``metrics/`` knows Prometheus's classes, what answers a scrape, and a server that is handed a gauge."""
+    importing = {
+        path.relative_to(CODE).as_posix()
+        for path in CODE.rglob("*.py")
+        if re.search(r"^\s*(from|import) prometheus_client", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert {path for path in importing if not path.startswith("metrics/")} == {
+        "health.py",
+        "web/connection.py",
+    }
+    families = {family.name for family in metrics.REGISTRY.collect()}
+    own = {name for name in families if name.startswith("logflume_")}
+    assert own == {metric.name.removesuffix("_total") for metric in DECLARED}

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import orjson
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import (
+    TIMESTAMP_LOG_APPEND_TIME,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+from prometheus_client import generate_latest
+from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
+from logflume import metrics
 from logflume.cli.main import build
+from logflume.clock import SystemClock
 from logflume.kafka import client, groups, topics
 from logflume.kafka.groups import Lag
 from logflume.settings import Settings
+from logflume.watch import exporter, looking
+from logflume.watch.look import What
+from logflume.watch.looking import Looking
 from tests.support.services import Kafka
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -90,7 +105,7 @@ def test_the_command_shows_it_to_people_and_programs(
     assert ingest in table
     assert topics.sorted_topic(settings, "events") not in table, "people see partitions with records only"
     listed = orjson.loads(run.invoke(command, ["lag", "--json"], catch_exceptions=False).stdout)
-    assert {"group", "topic", "partition", "offset", "end", "lag", "lost"} == set(listed[0])
+    assert {"group", "topic", "partition", "offset", "end", "lag", "seconds", "lost"} == set(listed[0])
     assert sum(row["lag"] for row in listed) == 5
 
 
@@ -108,3 +123,106 @@ def test_a_broker_that_is_still_loading_its_groups_is_asked_again(
     own_kafka.restart()
     for _ in range(5):
         assert groups.committed(settings, settings.sort_group, [(ingest, 0), (ingest, 1)]) == {(ingest, 0): 3}
+
+
+# --- in seconds, and every group --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def look(settings: Settings, admin: AdminClient) -> Iterator[Looking]:
+    with closing(looking.build(settings, SystemClock())) as made:
+        yield made
+
+
+def test_lag_in_seconds_is_now_minus_the_brokers_stamp_of_the_first_record_not_committed(
+    settings: Settings, admin: AdminClient, look: Looking
+) -> None:
+    sorted_ = topics.sorted_topic(settings, "events")
+    for _ in range(4):
+        produce(settings, sorted_, 1, 3)  # apart: each batch has a time of its own
+    commit(admin, settings.sink_group, sorted_, 1, 7)
+    stamps = stamped(settings, sorted_, 1)
+    assert {kind for kind, _ in stamps} == {TIMESTAMP_LOG_APPEND_TIME}
+    seen = look.look()
+    [late] = [each for each in seen.late if each.lag.end]
+    assert late.lag == Lag(settings.sink_group, sorted_, 1, 7, 12, 5)
+    # The look asks a moment before its time; the stamp itself is exact to a millisecond, or a thousandth of the age.
+    assert 0 <= (seen.at_ms - stamps[7][1]) / 1000 - late.seconds <= seen.took_seconds + 0.01
+    commit(admin, settings.sink_group, sorted_, 1, 12)
+    [late] = [each for each in look.look().late if each.lag.end]
+    assert (late.seconds, late.used) == (0.0, True)
+
+
+def test_a_look_finds_every_group_that_reads_and_says_when_one_has_vanished(
+    settings: Settings, admin: AdminClient, look: Looking
+) -> None:
+    sorted_, own = topics.sorted_topic(settings, "events"), f"{settings.sink_group}-own"
+    produce(settings, sorted_, 0, 4)
+    reader = Consumer(client.consumer_config(settings, own, session_timeout_ms=6000))
+    reader.subscribe([sorted_])
+    until(lambda: reader.poll(0.1) is None and reader.assignment(), 30, "it has its partitions")
+    reader.commit(offsets=[TopicPartition(sorted_, 0, 3)], asynchronous=False)
+    [row] = [each.lag for each in look.look().late if each.lag.group == own]
+    assert row == Lag(own, sorted_, 0, 3, 4, 1)
+    exporter.show(seen := look.look())
+    labels = f'group="{own}",partition="0",topic="{sorted_}"'
+    assert f"logflume_lag_partition_records{{{labels}}} 1.0" in generate_latest(metrics.REGISTRY).decode()
+    assert seen.findings == ()
+    reader.close()
+    admin.delete_consumer_groups([own])[own].result()
+    assert [(found.what, found.group) for found in look.look().findings] == [(What.VANISHED, own)]
+
+
+def test_a_topic_that_producers_stamp_is_told_and_its_seconds_are_the_watchs_own(
+    settings: Settings, admin: AdminClient, look: Looking
+) -> None:
+    ingest = topics.ingest_topic(settings, "events")
+    entry = ConfigEntry("message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, ingest, incremental_configs=[entry])
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result()
+    with capture_logs() as logs:
+        look.look()
+        producer = Producer(client.producer_config(settings))
+        producer.produce(ingest, b"from the past", partition=0, timestamp=1000)
+        assert producer.flush(30) == 0
+        [late] = [each for each in look.look().late if each.lag.lag]
+    assert late.seconds < 60
+    assert [log["topics"] for log in logs if log["event"] == "kafka.create-time"] == [[ingest]]
+
+
+def stamped(settings: Settings, topic: str, partition: int) -> list[tuple[int, int]]:
+    """The kind of each record's time, and the time in milliseconds."""
+    reader = Consumer(client.consumer_config(settings, "nobody"))
+    reader.assign([TopicPartition(topic, partition, 0)])
+    end = reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1]
+    found = [message.timestamp() for message in reader.consume(end, 30)]
+    reader.close()
+    return found
+
+
+def test_lag_that_is_watched_shows_each_group_the_latest_partitions_and_what_is_wrong(
+    settings: Settings, admin: AdminClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    sorted_ = topics.sorted_topic(settings, "events")
+    produce(settings, sorted_, 1, 4)
+    commit(admin, settings.sink_group, sorted_, 1, 1)
+    looks = iter(range(3))
+
+    def pause(seconds: float) -> None:
+        if next(looks) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("logflume.cli.lag.time.sleep", pause)
+    run, command = CliRunner(), build("lag")
+    shown = run.invoke(command, ["lag", "--watch"]).stdout
+    assert shown.count("Lag at ") >= 1
+    assert "The latest partitions" in shown
+    looks = iter(range(3))
+    lines = run.invoke(command, ["lag", "--watch", "--json"]).stdout.splitlines()
+    told = [orjson.loads(line) for line in lines]
+    assert len(told) == 3
+    [mine] = [each for each in told[-1]["groups"] if each["topic"] == sorted_]
+    assert (mine["lag"], mine["caught_up_in"], mine["in_s"]) == (3, "never", 0)

@@ -128,4 +128,19 @@ MUTATIONS = (
         "self._ages.note(place, row.end, now)",
         f"{_WATCH}::test_ag1_what_came_while_kafka_was_asked_is_not_taken_for_younger",
     ),
+    Mutation(
+        "append-time: an age is never told too small (AP1)",
+        code("kafka/appended.py"),
+        "if 0 <= offset <= self.offset or self.low is None:",
+        "if 0 <= offset <= self.offset + 1 or self.low is None:",
+        "tests/unit/test_append_times.py::test_ap1_the_time_is_the_records_own_and_never_a_later_one",
+    ),
+    Mutation(
+        "sinks-wait: a sink that waits for its jobs' objects is not stalled (CO4)",
+        code("watch/course.py"),
+        '(wait_seconds if each.stage == "sink" else 0.0)',
+        "0.0",
+        "tests/unit/test_watch_course.py"
+        "::test_co4_an_offset_that_stays_with_lag_is_stalled_and_a_sink_may_wait_for_its_jobs",
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -25,9 +26,11 @@ from logflume.kafka.status import (
 )
 from logflume.settings import Settings
 from logflume.watch.ages import Ages
-from logflume.watch.causes import Late, Limits, causes, lag_seconds
+from logflume.watch.causes import Limits, causes, lag_seconds
 from logflume.watch.lateness import Lateness
 from logflume.watch.level import Marks
+from logflume.watch.look import Late
+from logflume.watch.looking import Looking
 from logflume.watch.worker import FORGOTTEN_SECONDS, Watch
 from tests.support.producer import FakeProducer
 from tests.support.waiting import until
@@ -39,8 +42,8 @@ CODEC = Codec(SETTINGS)
 
 def late(*seconds: float, stage: str = "sink", idle: int = 0) -> list[Late]:
     """Partitions that are so late, and others without any traffic."""
-    found = [Late(stage, f"{stage}[{at}]", int(s > 0), s, True) for at, s in enumerate(seconds)]
-    return found + [Late(stage, f"{stage}[{100 + at}]", 0, 0.0, False) for at in range(idle)]
+    found = [Late(stage, Lag(f"{stage}s", stage, at, 0, 1, int(s > 0)), s, True) for at, s in enumerate(seconds)]
+    return found + [Late(stage, Lag(f"{stage}s", stage, 100 + at, 0, 0, 0), 0.0, False) for at in range(idle)]
 
 
 def seen(condition: Condition, kind: str = "sink", id: str = "a:1", age: float = 0.0) -> Seen:
@@ -106,10 +109,12 @@ class Log:
         end = len(self.came)
         return [Lag("sinks", "t", 0, self.read_to, end, end - self.read_to)]
 
-    def ends_at(self, places: list[tuple[str, int]], time_ms: int) -> dict[tuple[str, int], int | None]:
+    def first_from(self, times_ms: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], tuple[int, int]]:
         self.asked += 1
-        first = next((at for at, came in enumerate(self.came) if came >= time_ms), None)
-        return dict.fromkeys(places, first)
+        return {place: self._first(time) for place, time in times_ms.items()}
+
+    def _first(self, time_ms: int) -> tuple[int, int]:
+        return next(((at, came) for at, came in enumerate(self.came) if came >= time_ms), (-1, -1))
 
     def append(self) -> None:
         self.came.append(self.clock.now_ns() // 1_000_000)
@@ -118,7 +123,7 @@ class Log:
 def test_the_age_of_the_oldest_record_is_known_from_our_own_looks() -> None:
     clock = ManualClock()
     log = Log(clock)
-    lateness = Lateness(log, {"sinks": "sink"}, clock)
+    lateness = Lateness(log, {"sinks": "sink"}, clock, searches=0)
     for _ in range(60):
         assert lateness.look()[0].seconds == 0
         clock.advance(1)
@@ -127,7 +132,7 @@ def test_the_age_of_the_oldest_record_is_known_from_our_own_looks() -> None:
         assert lateness.look()[0].seconds == pytest.approx(second + 1, abs=1)
         clock.advance(1)
     log.read_to = 1
-    assert lateness.look()[0] == Late("sink", "t[0]", 0, 0.0, True)
+    assert lateness.look()[0] == Late("sink", Lag("sinks", "t", 0, 1, 1, 0), 0.0, True)
     clock.advance(601)
     assert not lateness.look()[0].used
     assert log.asked == 0
@@ -140,7 +145,7 @@ def test_ag1_what_came_while_kafka_was_asked_is_not_taken_for_younger() -> None:
     class Slow:
         """Ends are read at once, and the answer takes long; a record comes meanwhile."""
 
-        ends_at = log.ends_at
+        first_from = log.first_from
 
         def read(self) -> list[Lag]:
             found = log.read()
@@ -148,12 +153,12 @@ def test_ag1_what_came_while_kafka_was_asked_is_not_taken_for_younger() -> None:
             clock.advance(9)
             return found
 
-    lateness = Lateness(Slow(), {"sinks": "sink"}, clock)
+    lateness = Lateness(Slow(), {"sinks": "sink"}, clock, searches=0)
     lateness.look()
     assert lateness.look()[0].seconds == pytest.approx(18)
 
 
-def test_a_watch_that_starts_late_asks_kafka_once_how_old_what_waits_is() -> None:
+def test_la1_the_age_is_that_of_the_brokers_stamp_whenever_the_watch_began() -> None:
     clock = ManualClock()
     log = Log(clock)
     for _ in range(200):
@@ -161,14 +166,57 @@ def test_a_watch_that_starts_late_asks_kafka_once_how_old_what_waits_is() -> Non
         clock.advance(10)
     log.read_to = 20
     lateness = Lateness(log, {"sinks": "sink"}, clock)
-    found = lateness.look()[0].seconds
-    assert 1800 <= found <= 3600, "to the next power of two"
+    assert lateness.look()[0].seconds == 1800
     asked = log.asked
     clock.advance(10)
-    assert lateness.look()[0].seconds == pytest.approx(found + 10)
-    assert log.asked == asked
+    assert lateness.look()[0].seconds == 1810
+    assert log.asked == asked, "the same record is asked about once"
     log.read_to = 150
-    assert 500 <= lateness.look()[0].seconds <= 1024 + 10
+    assert lateness.look()[0].seconds == 510
+
+
+@pytest.mark.parametrize("own", [{"searches": 0}, {"appended": lambda topic: False}])
+def test_la2_la3_beyond_the_searches_the_broker_is_asked_of_what_came_before_we_looked(own: dict[str, Any]) -> None:
+    clock = ManualClock()
+    log = Log(clock)
+    for _ in range(200):
+        log.append()
+        clock.advance(10)
+    log.read_to = 20
+    lateness = Lateness(log, {"sinks": "sink"}, clock, **own)
+    assert lateness.look()[0].seconds == pytest.approx(1800)
+    asked = log.asked
+    for _ in range(10):
+        clock.advance(10)
+        log.append()
+        lateness.look()
+    log.read_to = 205
+    assert 40 <= lateness.look()[0].seconds <= 60
+    assert log.asked == asked
+
+
+def test_la2_those_are_asked_about_first_that_are_late_for_longest() -> None:
+    clock = ManualClock()
+    logs = [Log(clock) for _ in range(5)]
+
+    class All:
+        asked: set[int] = set()
+
+        def read(self) -> list[Lag]:
+            return [Lag("sinks", "t", at, 0, len(log.came), len(log.came)) for at, log in enumerate(logs)]
+
+        def first_from(self, times_ms: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], tuple[int, int]]:
+            self.asked |= {number for _, number in times_ms}
+            return {at: logs[at[1]]._first(time) for at, time in times_ms.items()}
+
+    lateness = Lateness(All(), {"sinks": "sink"}, clock, searches=2)
+    lateness.look()
+    for log in reversed(logs):
+        log.append()
+        clock.advance(5)
+        found = [late.seconds for late in lateness.look()]
+    assert found == [5, 10, 15, 20, 25]
+    assert All.asked == {3, 4}
 
 
 def test_ag2_a_long_watch_keeps_few_notes_and_its_ages_stay_true_to_a_tenth() -> None:
@@ -241,7 +289,8 @@ class Watching:
         self.producer.topic = topic
         identity = Identity("watch", id, "h", 1, "0", 0)
         outbox = Outbox(settings, settings.watch_seconds, self.producer)
-        self.watch = Watch(settings, identity, clock, look=self._look, reader=topic.reader, outbox=outbox)
+        look = Looking(settings, clock, late=self._look, reader=topic.reader)
+        self.watch = Watch(settings, identity, clock, look=look, outbox=outbox)
 
     def _look(self) -> list[Late]:
         if self.broken is not None:
@@ -309,8 +358,8 @@ def test_a_watch_that_seldom_looks_is_not_taken_for_one_that_hangs(clock: Manual
         return []
 
     again.poll = poll  # type: ignore[method-assign]
-    seldom.watch._drop_reader()
-    seldom.watch._make_reader = lambda: again
+    seldom.watch._looking.forget()
+    seldom.watch._looking._make_reader = lambda: again
     seldom.turn()
     clock.advance(721)
     assert seldom.watch.live()
@@ -355,7 +404,7 @@ def test_w3_the_word_of_a_worker_that_is_silent_for_a_day_is_taken_away(clock: M
     clock.advance(20)
     one.turn()
     one.turn()
-    assert one.watch.seen == []
+    assert not one.watch.seen
     assert (status.worker.key, None) in [(message.key, message.value) for message in one.producer.log]
 
 

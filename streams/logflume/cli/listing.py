@@ -34,15 +34,18 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: 
     if not listed:
         print(empty)
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table(listed, columns))
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
+    """Return the table for people. Numbers stand at the right."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
-        numbers = all(isinstance(row.get(column), int | float | None) for row in listed)
-        table.add_column(column.replace("_", " "), justify="right" if numbers else "left", overflow="fold")
-    for row in listed:
-        table.add_row(
-            *(Text(printable(_cell(row.get(column)))) for column in columns)
-        )  # Text: brackets in data are no markup
-    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+        numbers = all(isinstance(row.get(column), int | float | None) for row in rows)
+        made.add_column(column.replace("_", " "), justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(printable(_cell(row.get(column)))) for column in columns))  # brackets in data are no markup
+    return made
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -14,7 +14,14 @@ from logflume.kafka.status import Seen
 from logflume.settings import Settings
 
 _COLUMNS = ("kind", "id", "state", "age_s", "generation", "lag_s", "memory_mb", "rows_s")
-_FEW = ("spool", "queue", "paused", "stopped", "parked")  # people see them when there is something to see
+_FEW = (
+    "spool",
+    "queue",
+    "paused",
+    "stopped",
+    "parked",
+    "parked_left_s",
+)  # people see them when there is something to see
 _TEXTS = ("refused", "troubles")
 _OLD_SECONDS = 60.0  # as docs/metrics.md says of logflume_config_age_seconds
 _MORE = ("hash", "generation_age_s", "lag_records", "budget_mb", "spool_age_s", "host", "pid", "version")
@@ -67,6 +74,7 @@ def _row(seen: Seen) -> dict[str, Any]:
         "paused": round(it.paused_share, 3),
         "stopped": len(it.stopped),
         "parked": it.parked_pairs,
+        "parked_left_s": _rounded(it.parked_left_seconds, 0),
         "refused": it.in_force.refused,
         "troubles": "; ".join(it.troubles),
         "hash": it.in_force.config_hash,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from contextlib import closing
 from typing import Annotated
 
 import structlog
@@ -15,7 +16,7 @@ from logflume.cli.listing import AsJson, show
 from logflume.clock import SystemClock
 from logflume.kafka import status
 from logflume.settings import Settings
-from logflume.watch import causes, worker
+from logflume.watch import causes, looking, worker
 
 
 def command(
@@ -43,18 +44,18 @@ def command(
         with status.Reporter(settings, "watch", watch.condition, clock=clock, worker=me):
             watch.run(stop)
     finally:
+        watch.close()
         if server is not None:
             server.close()
     log.info("watch.ended")
 
 
 def _once(settings: Settings, *, as_json: bool) -> None:
-    clock = SystemClock()
-    late = worker.lateness(settings, clock).look()
-    view = status.read(settings, clock)
-    found = causes.causes(late, view.workers(), causes.Limits.of(settings))
+    with closing(looking.build(settings, SystemClock())) as looks:
+        look = looks.look()
+    found = causes.causes(look.late, look.workers, causes.Limits.of(settings))
+    level = str(look.pressure.level)
     rows = [
-        {"stage": cause.stage, "share": round(cause.share, 3), "level": str(view.pressure().level), "cause": cause.text}
-        for cause in found
+        {"stage": cause.stage, "share": round(cause.share, 3), "level": level, "cause": cause.text} for cause in found
     ]
     show(rows, ["stage", "share", "level", "cause"], as_json=as_json, empty="nothing has a limit")

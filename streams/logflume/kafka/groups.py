@@ -1,13 +1,19 @@
-"""How far each consumer group of Logflume is behind, partition by partition."""
+"""How far each consumer group is behind in Logflume's topics, partition by partition.
+
+The sort group and the sink group are always asked about. Others, somebody's own readers of a topic, are found by their
+members, and asked about from then on.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+import structlog
+from confluent_kafka import Consumer, ConsumerGroupState, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 
 from logflume.errors import Retryable
 from logflume.kafka import client, topics
@@ -16,6 +22,11 @@ from logflume.settings import Settings
 _Partition = tuple[str, int]
 _Committed = dict[_Partition, int]
 _ANSWER_SECONDS = 10.0  # a broker that has just started loads its groups first: asked again until REQUEST_SECONDS
+_OTHERS_SECONDS = 60.0  # how often other groups are looked for
+_CONFIG_SECONDS = 300.0  # how old an answer about topics may be
+_MOST_OTHERS = 20  # each costs a client, and a request a look
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,47 +59,91 @@ def lag(settings: Settings, admin: AdminClient | None = None) -> list[Lag]:
 
 
 class Lags:
-    """``lag`` for who asks again and again: it keeps its clients. One thread's."""
+    """``lag`` for who asks again and again: it keeps its clients. One thread's.
 
-    def __init__(self, settings: Settings, admin: AdminClient | None = None) -> None:
+    ``others``: other groups that read the same topics are asked about as well, as soon as they have committed.
+    """
+
+    def __init__(self, settings: Settings, admin: AdminClient | None = None, *, others: bool = False) -> None:
+        self._settings = settings
         self._admin = admin or client.lasting_admin(settings)
         declared = topics.declared(settings)
         self.read_by = {
             settings.sort_group: [topic.name for topic in declared if topic.template == "ingest.<dataset>"],
             settings.sink_group: [topic.name for topic in declared if topic.template == "sorted.<dataset>"],
         }
-        """Topics by the group that reads them."""
+        """Topics by the group of ours that reads them."""
         self._asking = {group: _asking(settings, group) for group in self.read_by}
+        self._others: set[str] = set()
+        self._others_at = float("-inf") if others else float("inf")
+        self._created: frozenset[str] = frozenset()
+        self._config_at = float("-inf")
 
     def read(self) -> list[Lag]:
         """See ``lag``."""
         present = topics.partitions(self._admin, [name for names in self.read_by.values() for name in names])
         everything = [(name, partition) for name, count in present.items() for partition in range(count)]
+        self._find_others(present)
+        read = {group: [place for place in everything if place[0] in names] for group, names in self.read_by.items()}
+        read |= dict.fromkeys(self._others, everything)
         # The offsets first and the ends after: the other way round a lag could come out negative.
-        reached = {
-            group: _committed(self._asking[group], group, [place for place in everything if place[0] in names])
-            for group, names in self.read_by.items()
-        }
+        reached = {group: _committed(self._asking[group], group, places) for group, places in read.items()}
         starts = _offsets(self._admin, everything, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
         ends = _offsets(self._admin, everything, OffsetSpec.latest())  # type: ignore[no-untyped-call]
-        rows = []
-        for group, names in self.read_by.items():
-            for name, partition in everything:
-                if name in names:
-                    offset = reached[group].get((name, partition))
-                    start, end = starts[name, partition], ends[name, partition]
-                    rows.append(_lag(group, name, partition, offset, start, end))
-        return rows
+        return [
+            _lag(group, *place, reached[group].get(place), starts[place], ends[place])
+            for group, places in read.items()
+            for place in places
+            if group in self.read_by or place in reached[group]
+        ]
 
-    def ends_at(self, places: Collection[_Partition], time_ms: int) -> dict[_Partition, int | None]:
-        """Return where each log ended at that time, by Kafka's time of its records; None: where it ends now."""
-        found = _offsets(self._admin, places, OffsetSpec.for_timestamp(time_ms))
-        return {place: offset if offset >= 0 else None for place, offset in found.items()}
+    def first_from(self, times_ms: Mapping[_Partition, int]) -> dict[_Partition, tuple[int, int]]:
+        """Return offset and time of the first record from a time on, by the times that records bear; -1: none."""
+        found = _listed(self._admin, {place: OffsetSpec.for_timestamp(time) for place, time in times_ms.items()})
+        return {place: (each.offset, each.timestamp) for place, each in found.items()}
+
+    def appended(self, topic: str) -> bool:
+        """Whether the broker stamps the records of ``topic`` as it appends them, as declared; else producers do."""
+        if time.monotonic() >= self._config_at:
+            present = topics.partitions(self._admin, [name for names in self.read_by.values() for name in names])
+            self._created = _stamped_by_producers(self._admin, present)
+            self._config_at = time.monotonic() + _CONFIG_SECONDS
+            if self._created:
+                _log.warning(
+                    "kafka.create-time", topics=sorted(self._created), detail="`logflume topics apply` mends it"
+                )
+        return topic not in self._created
 
     def close(self) -> None:
         """Let go of Kafka."""
         for consumer in self._asking.values():
             consumer.close()
+
+    def _find_others(self, present: Collection[str]) -> None:
+        """Look now and then for groups with members that read these topics; who was found is asked about ever after."""
+        if time.monotonic() < self._others_at:
+            return
+        self._others_at = time.monotonic() + _OTHERS_SECONDS
+        listed = client.answer(
+            self._admin.list_consumer_groups(
+                states={ConsumerGroupState.STABLE}, request_timeout=client.REQUEST_SECONDS
+            ),
+            "listing groups",
+        )
+        ids = [each.group_id for each in listed.valid if each.group_id not in self._asking]
+        if not ids:
+            return
+        asked = self._admin.describe_consumer_groups(ids, request_timeout=client.REQUEST_SECONDS)
+        for group, future in sorted(asked.items()):
+            members = client.answer(future, f"group {group}").members
+            read = {place.topic for each in members if each.assignment for place in each.assignment.topic_partitions}
+            if read.isdisjoint(present):
+                continue
+            if len(self._others) == _MOST_OTHERS:
+                _log.warning("kafka.group-not-watched", group=group, most=_MOST_OTHERS)
+                continue
+            self._others.add(group)
+            self._asking[group] = _asking(self._settings, group)
 
 
 def committed(settings: Settings, group: str, places: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
@@ -132,6 +187,15 @@ def _committed(consumer: Consumer, group: str, places: Collection[_Partition]) -
     return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
 
 
+def _stamped_by_producers(admin: AdminClient, names: Collection[str]) -> frozenset[str]:
+    if not names:
+        return frozenset()
+    resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+    asked = admin.describe_configs(resources, request_timeout=client.REQUEST_SECONDS)
+    found = {resource.name: client.answer(future, resource.name) for resource, future in asked.items()}
+    return frozenset(name for name, of in found.items() if of["message.timestamp.type"].value != "LogAppendTime")
+
+
 def _lag(group: str, topic: str, partition: int, offset: int | None, start: int, end: int) -> Lag:
     behind = start if offset is None else max(offset, start)
     lost = 0 if offset is None else max(0, start - offset)
@@ -139,13 +203,17 @@ def _lag(group: str, topic: str, partition: int, offset: int | None, start: int,
 
 
 def _offsets(admin: AdminClient, partitions: Collection[_Partition], spec: OffsetSpec) -> dict[_Partition, int]:
-    if not partitions:
+    return {place: found.offset for place, found in _listed(admin, dict.fromkeys(partitions, spec)).items()}
+
+
+def _listed(admin: AdminClient, specs: Mapping[_Partition, OffsetSpec]) -> dict[_Partition, Any]:
+    if not specs:
         return {}
-    wanted = {TopicPartition(topic, partition): spec for topic, partition in partitions}
+    wanted = {TopicPartition(*place): spec for place, spec in specs.items()}
     asked = admin.list_offsets(
         wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=client.REQUEST_SECONDS
     )
     return {
-        (place.topic, place.partition): client.answer(future, f"{place.topic} partition {place.partition}").offset
+        (place.topic, place.partition): client.answer(future, f"{place.topic} partition {place.partition}")
         for place, future in asked.items()
     }

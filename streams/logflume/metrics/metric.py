@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
-STAGES = ("edge", "sort", "sink", "job", "table", "config", "status", "pressure", "explore", "care")
+STAGES = (
+    "edge",
+    "sort",
+    "sink",
+    "job",
+    "table",
+    "tenant",
+    "lag",
+    "worker",
+    "config",
+    "status",
+    "pressure",
+    "explore",
+    "care",
+)
 UNITS = (
     "rows",
+    "records",
     "bytes",
     "seconds",
     "blocks",
@@ -26,6 +44,9 @@ UNITS = (
     "errors",
     "partitions",
     "pairs",
+    "groups",
+    "topics",
+    "offsets",
     "generation",
     "generations",
     "workers",
@@ -70,6 +91,30 @@ GCCollector(registry=REGISTRY)
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
+class Gauges(Collector):
+    """Gauges of many series, or of series that come and go: all of them are replaced at once. Safe for threads."""
+
+    def __init__(self, name: str, meaning: str, labels: tuple[str, ...]) -> None:
+        self._name, self._meaning, self._labels = name, meaning, labels
+        self._samples: tuple[tuple[Sequence[str], float], ...] = ()
+        REGISTRY.register(self)
+
+    def show(self, samples: Iterable[tuple[Sequence[str], float]]) -> None:
+        """Have exactly these series from now on: the values of the labels, and the gauge's."""
+        self._samples = tuple(samples)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """What a scrape shows."""
+        [family] = self.describe()
+        for labels, value in self._samples:
+            family.add_metric(labels, value)
+        yield family
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """The name, for the registry."""
+        return [GaugeMetricFamily(self._name, self._meaning, labels=self._labels)]
+
+
 def counter(name: str, unit: str, labels: tuple[str, ...], meaning: str, remedy: str) -> Counter:
     """Declare a counter."""
     DECLARED.append(Metric(name, Kind.COUNTER, unit, labels, meaning, remedy))
@@ -82,6 +127,12 @@ def gauge(name: str, unit: str, labels: tuple[str, ...], meaning: str, remedy: s
     return Gauge(name, meaning, labels, registry=REGISTRY)
 
 
+def gauges(name: str, unit: str, labels: tuple[str, ...], meaning: str, remedy: str) -> Gauges:
+    """Declare gauges that are replaced as a whole."""
+    DECLARED.append(Metric(name, Kind.GAUGE, unit, labels, meaning, remedy))
+    return Gauges(name, meaning, labels)
+
+
 def histogram(name: str, labels: tuple[str, ...], meaning: str, remedy: str) -> Histogram:
     """Declare a histogram; it counts seconds."""
     DECLARED.append(Metric(name, Kind.HISTOGRAM, "seconds", labels, meaning, remedy))
@@ -90,5 +141,10 @@ def histogram(name: str, labels: tuple[str, ...], meaning: str, remedy: str) -> 
 
 def total(metric: Counter | Gauge) -> float:
     """Return the sum of a metric's values over its labels, for who tells it elsewhere."""
+    return sum(values(metric))
+
+
+def values(metric: Counter | Gauge) -> list[float]:
+    """Return a metric's values over its labels."""
     samples = (sample for family in metric.collect() for sample in family.samples)
-    return sum(sample.value for sample in samples if not sample.name.endswith("_created"))
+    return [sample.value for sample in samples if not sample.name.endswith("_created")]

@@ -1,8 +1,8 @@
-"""Statuses and pressure: what workers tell, what the watch measures, what edges do about it."""
+"""What the watch shows: workers by what they tell, the pressure, and what edges do about it."""
 
 from __future__ import annotations
 
-from logflume.metrics.metric import counter, gauge
+from logflume.metrics.metric import counter, gauge, gauges
 
 STATUS_MESSAGES = counter(
     "logflume_status_messages_total",
@@ -18,7 +18,7 @@ STATUS_ERRORS = counter(
     "Status records that were dropped, could not be read or not be followed.",
     "`write`, `follow`: Kafka is away, or the topic is missing (`logflume topics apply`). `read`: who writes there?",
 )
-STATUS_WORKERS = gauge(
+STATUS_WORKERS = gauges(
     "logflume_status_workers",
     "workers",
     ("kind", "state"),
@@ -59,4 +59,46 @@ PRESSURE_REFUSED = counter(
     (),
     "Requests and calls that were refused because of pressure, with the advice to come again.",
     "Its cause is behind this edge: see logflume_pressure_ratio of the watch.",
+)
+WORKER_AGE = gauges(
+    "logflume_worker_status_age_seconds",
+    "seconds",
+    ("kind", "worker"),
+    "How long ago the worker said anything.",
+    "Above some periods of status_seconds: it is stopped, dead, or has lost Kafka; it is stale then.",
+)
+WORKER_GENERATION = gauges(
+    "logflume_worker_config_generation",
+    "generation",
+    ("kind", "worker"),
+    "Generation of the configuration that the worker has in force, by its last word; 0: none.",
+    "Less than that of others for more than some seconds: `logflume status` says why it does not follow.",
+)
+WORKER_HASH = gauges(
+    "logflume_worker_config_hash_info",
+    "info",
+    ("kind", "worker", "hash"),
+    "1 at the hash of the configuration that the worker has in force.",
+    "Two hashes of one generation: one worker was given another; `logflume config show` has the right one.",
+)
+WORKER_CONFIG_AGE = gauges(
+    "logflume_worker_config_age_seconds",
+    "seconds",
+    ("kind", "worker"),
+    "How long ago the worker last knew that its configuration is the newest one.",
+    "Alert above 60: it does not reach Kafka, or a newer generation is refused; `logflume status` says which.",
+)
+WORKER_PARKED = gauges(
+    "logflume_worker_parked_pairs",
+    "pairs",
+    ("kind", "worker"),
+    "Tables and jobs that wait at a cursor in the log, by the sink that has them.",
+    "`logflume status` names the destinations that fail; docs/parking.md.",
+)
+WORKER_PARKED_LEFT = gauges(
+    "logflume_worker_parked_left_seconds",
+    "seconds",
+    ("kind", "worker"),
+    "Time until retention may overtake a parked table or job of this sink; absent while nobody is parked.",
+    "Alert at a quarter of the retention. Mend the destination, or raise the topic's retention.ms.",
 )

@@ -13,6 +13,12 @@ class Pressure(Stage, title="Pressure"):
     watch_seconds: float = Field(
         2.0, gt=0, le=600, description="How often `logflume watch` measures, and publishes the pressure."
     )
+    watch_searches: int = Field(
+        256,
+        ge=0,
+        description="Partitions whose oldest record's append time `logflume watch` asks the broker for at a look, the "
+        "latest ones first; it reads a block for each. Of the others it knows the age to two looks.",
+    )
     pressure_lag_seconds: float = Field(
         3600.0,
         ge=0,

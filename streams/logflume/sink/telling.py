@@ -6,6 +6,7 @@ from logflume import metrics
 from logflume.clock import Clock
 from logflume.config import Source
 from logflume.config.telling import in_force
+from logflume.errors import Unconfigured
 from logflume.kafka.status import Condition, Reporter
 from logflume.settings import Settings
 from logflume.sink.health import Health
@@ -24,7 +25,16 @@ def reporter(settings: Settings, source: Source, health: Health, clock: Clock) -
             paused_share=metrics.total(metrics.SINK_PAUSED),
             stopped=tuple(health.stopped),
             parked_pairs=round(metrics.total(metrics.SINK_PARKED)),
+            parked_left_seconds=min(metrics.values(metrics.SINK_PARKED_LEFT), default=None),
+            wait_seconds=_wait(source),
             troubles=tuple((health.ready() or "").splitlines()),
         )
 
     return Reporter(settings, "sink", measure, clock=clock)
+
+
+def _wait(source: Source) -> float:
+    try:
+        return source.current().longest_wait
+    except Unconfigured:
+        return 0.0

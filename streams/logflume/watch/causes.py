@@ -16,22 +16,11 @@ from dataclasses import dataclass
 
 from logflume.kafka.status import Seen
 from logflume.settings import Settings
+from logflume.watch.look import Late
 
 STAGES = ("sort", "sink")
 
 _MOST_OF_MEMORY = 0.99  # CA3
-
-
-@dataclass(frozen=True, slots=True)
-class Late:
-    """How far a stage is behind in one partition, ``topic[number]``: records, and the age of the oldest."""
-
-    stage: str
-    partition: str
-    records: int
-    seconds: float
-    used: bool
-    """Whether records came lately, or wait."""
 
 
 @dataclass(frozen=True, slots=True)

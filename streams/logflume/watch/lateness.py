@@ -1,20 +1,29 @@
-"""How late sorters and sinks are, partition by partition: Kafka's offsets, and the ages of what lies there."""
+"""How late each group is, partition by partition: Kafka's offsets, and when it appended what lies there.
+
+LA1 The age of a group's oldest record is now minus the time that the broker stamped on it, asked of the broker
+    (``kafka.appended``); 0 when there is none.
+LA2 Of partitions beyond ``searches`` a look, and of topics whose records bear their producers' times, it comes from
+    where we saw the log end at which time (``ages``): never less than the age, and at most two looks more. Those that
+    have been late for longest are asked about first.
+LA3 What came before we looked first is asked of the broker in any case.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from logflume.clock import Clock
+from logflume.kafka.appended import AppendTimes, Found
 from logflume.kafka.groups import Lag
 from logflume.watch.ages import Ages, Place
-from logflume.watch.causes import Late
+from logflume.watch.look import Late
 
-_LOOK_BACK: Final = tuple(2.0**power for power in range(1, 18))
-"""Ages in seconds, to a day and a half, for which Kafka is asked at the start; later on our own notes tell."""
 _USED_SECONDS: Final = 600.0
 """A partition is in use when something came within this time."""
 _FORGET_SECONDS: Final = 60.0
 _NEVER: Final = (0, float("-inf"))
+ALL: Final = 1 << 30
 
 
 class Asking(Protocol):
@@ -24,30 +33,40 @@ class Asking(Protocol):
         """Each group's lag in each partition, now."""
         ...
 
-    def ends_at(self, places: list[Place], time_ms: int) -> dict[Place, int | None]:
-        """Where logs ended at a time; None: where they end now."""
+    def first_from(self, times_ms: Mapping[Place, int]) -> Mapping[Place, Found]:
+        """The first record from a time on, and its time; an offset below 0: there is none."""
         ...
 
 
 class Lateness:
-    """Asks Kafka once a look: offsets and ends of all partitions, nothing of what is in them. One thread's."""
+    """Asks Kafka some times a look, nothing of what is in records. One thread's."""
 
-    def __init__(self, asking: Asking, stages: dict[str, str], clock: Clock) -> None:
-        """``stages``: the stage of each group."""
+    def __init__(
+        self,
+        asking: Asking,
+        stages: dict[str, str],
+        clock: Clock,
+        *,
+        searches: int = ALL,
+        appended: Callable[[str], bool] = lambda topic: True,
+    ) -> None:
+        """``stages``: the stage of each group. ``appended``: whether the broker stamps the topic's records."""
         self._asking = asking
         self._stages = stages
         self._clock = clock
+        self._searches = searches
+        self._appended = appended
         self._ages = Ages()
-        self._asked: set[Place] = set()
+        self._times: dict[str, AppendTimes] = {}
         self._used: dict[Place, tuple[int, float]] = {}
         self._forget_at = 0.0
 
     def look(self) -> list[Late]:
-        """Return how late each stage is in each partition. Raises as ``Lags.read``."""
+        """Return how late each group is in each partition. Raises as ``Lags.read``."""
         asked = self._clock.monotonic()  # what came while Kafka was asked came after this (AG1)
         rows = self._asking.read()
         now = self._clock.monotonic()
-        self._look_back([row for row in rows if row.lag], now)
+        exact = self._search([row for row in rows if row.lag], now)
         for row in rows:
             place = (row.topic, row.partition)
             self._ages.note(place, row.end, asked)
@@ -56,23 +75,42 @@ class Lateness:
         if now >= self._forget_at:
             self._forget_at = now + _FORGET_SECONDS
             self._ages.forget(now)
-        return [self._late(row, now) for row in rows]
+        return [self._late(row, exact, now) for row in rows]
 
-    def _late(self, row: Lag, now: float) -> Late:
+    def _late(self, row: Lag, exact: Mapping[tuple[str, Place], float], now: float) -> Late:
         place = (row.topic, row.partition)
-        seconds = self._ages.seconds(place, row.end - row.lag, now) if row.lag else 0.0
+        seconds = 0.0
+        if row.lag:
+            found = exact.get((row.group, place))
+            seconds = self._ages.seconds(place, row.end - row.lag, now) if found is None else found
         used = bool(row.lag) or now - self._used.get(place, _NEVER)[1] < _USED_SECONDS
-        return Late(self._stages[row.group], f"{row.topic}[{row.partition}]", row.lag, seconds, used)
+        return Late(self._stages.get(row.group, ""), row, seconds, used)
 
-    def _look_back(self, behind: list[Lag], now: float) -> None:
-        """Ask Kafka about partitions whose oldest record came before we looked; once for each."""
-        wanted = {}
-        for row in behind:
-            place = (row.topic, row.partition)
-            if place not in self._asked and not self._ages.reach(place, row.end - row.lag):
-                wanted[place] = row.end
+    def _search(self, behind: Sequence[Lag], now: float) -> dict[tuple[str, Place], float]:
+        """Return the ages that the broker was asked for (LA2, LA3), in seconds."""
         now_ms = self._clock.now_ns() // 1_000_000
-        for seconds in _LOOK_BACK if wanted else ():
-            for place, end in self._asking.ends_at(list(wanted), now_ms - round(seconds * 1000)).items():
-                self._ages.note(place, wanted[place] if end is None else end, now - seconds)
-        self._asked |= wanted.keys()
+        found: dict[tuple[str, Place], float] = {}
+        for group, rows in self._chosen(behind, now).items():
+            times = self._times.setdefault(group, AppendTimes(self._asking.first_from))
+            wanted = {(row.topic, row.partition): (row.end - row.lag, row.end) for row in rows}
+            for place, time_ms in times.find(wanted, now_ms).items():
+                age = max(0.0, (now_ms - time_ms) / 1000)
+                self._ages.note(place, wanted[place][0], now - age)
+                if self._appended(place[0]):
+                    found[group, place] = age
+        return found
+
+    def _chosen(self, behind: Sequence[Lag], now: float) -> dict[str, list[Lag]]:
+        """By group, whose oldest records' times are asked for."""
+        unknown, known = [], []
+        for row in behind:
+            place, offset = (row.topic, row.partition), row.end - row.lag
+            if not self._ages.reach(place, offset):
+                unknown.append(row)
+            elif self._appended(row.topic):
+                known.append((self._ages.seconds(place, offset, now), row))
+        known.sort(key=lambda each: -each[0])
+        chosen: dict[str, list[Lag]] = {}
+        for row in (*unknown, *(row for _, row in known[: max(0, self._searches - len(unknown))])):
+            chosen.setdefault(row.group, []).append(row)
+        return chosen

@@ -10,31 +10,21 @@ W3  The word of a worker that has been silent for a day is taken away.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import structlog
 
 from logflume import metrics
 from logflume.clock import Clock
-from logflume.errors import LogflumeError, Retryable
-from logflume.kafka.groups import Lags
-from logflume.kafka.status import (
-    PRESSURE_KEY,
-    Codec,
-    Condition,
-    Identity,
-    Level,
-    Outbox,
-    Pressure,
-    Reader,
-    Seen,
-    View,
-)
+from logflume.errors import LogflumeError
+from logflume.kafka.status import PRESSURE_KEY, Codec, Condition, Identity, Level, Outbox, Pressure, Seen
 from logflume.settings import Settings
-from logflume.watch.causes import STAGES, Cause, Late, Limits, causes
-from logflume.watch.lateness import Lateness
+from logflume.watch import exporter, looking
+from logflume.watch.causes import Cause, Limits, causes
 from logflume.watch.level import Marks, State, factor, step
+from logflume.watch.look import Look
+from logflume.watch.looking import Looking
 
 FORGOTTEN_SECONDS: Final = 86_400.0
 _TOLD: Final = 0.5
@@ -75,33 +65,27 @@ class Judgement:
 class Watch:
     """One worker. ``turn`` is its loop's; the checks may be called by any thread."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        worker: Identity,
-        clock: Clock,
-        *,
-        look: Callable[[], list[Late]],
-        reader: Callable[[], Any],
-        outbox: Outbox,
-    ) -> None:
-        """``look`` says how late each stage is; ``reader`` makes one of the status topic, from its start."""
+    def __init__(self, settings: Settings, worker: Identity, clock: Clock, *, look: Looking, outbox: Outbox) -> None:
+        """``look`` looks at Kafka."""
         self._settings = settings
         self._worker = worker
         self._clock = clock
-        self._look = look
-        self._make_reader = reader
-        self._reader: Any = None
+        self._looking = look
         self._outbox = outbox
         self._codec = Codec(settings)
-        self._view = View(settings, clock)
         self._limits = Limits.of(settings)
         self._judgement = Judgement(Marks.of(settings), self._limits)
         self._turned = clock.monotonic()
         self._why_not = "it has not measured yet"
         self.pressure = Pressure()
         """What this watch found last, whether it wrote it or not."""
-        self.seen: list[Seen] = []
+        self.look = Look()
+        """What it saw last."""
+
+    @property
+    def seen(self) -> Sequence[Seen]:
+        """The workers that it saw last."""
+        return self.look.workers
 
     def live(self) -> str | None:
         """Why the process should be restarted, or None."""
@@ -115,7 +99,8 @@ class Watch:
 
     def condition(self) -> Condition:
         """What it says of itself."""
-        return Condition(troubles=(self._why_not,) if self._why_not else ())
+        found = tuple(finding.text for finding in self.look.findings)
+        return Condition(troubles=(self._why_not,) if self._why_not else found)
 
     def run(self, stop: threading.Event) -> None:
         """Measure every ``watch_seconds`` until ``stop``; nothing of Kafka's ends it."""
@@ -130,21 +115,24 @@ class Watch:
                 if str(error) != self._why_not:
                     _log.warning("watch.not-measured", error=str(error))
                 self._why_not = str(error)
-                self._drop_reader()
+                self._looking.forget()
+                exporter.show(Look())  # what is not known any more is not shown as if it were (W1)
                 pause = max(pause, _AGAIN_SECONDS)
             self._turned = self._clock.monotonic()
             stop.wait(max(0.0, began + pause - self._turned))
-        self._drop_reader()
+        self._looking.forget()
+
+    def close(self) -> None:
+        """Let go of Kafka."""
+        self._looking.close()
 
     def turn(self) -> None:
         """Look once, and publish what was found. Raises what Kafka's clients do; nothing is published then (W1)."""
-        self._read()
-        late = self._look()
+        self.look = look = self._looking.look()
         self._turned = self._clock.monotonic()
-        self.seen = self._view.workers()
-        found = causes(late, self.seen, self._limits)
+        found = causes(look.late, look.workers, self._limits)
         now, now_ms = self._clock.monotonic(), self._clock.now_ns() // 1_000_000
-        published = self._view.pressure()
+        published = look.pressure
         writes = not published.by or published.by >= self._worker.id
         if published.by and (not writes or not self.pressure.by):
             self._judgement.adopt(published, now)
@@ -161,67 +149,20 @@ class Watch:
         )
         if writes:
             self._outbox.put(PRESSURE_KEY, self._codec.pressure(self.pressure))
-            self._bury()
+            self._bury(look)
         if judged.level is not before:
             _log.warning("watch.pressure", level=str(judged.level), before=str(before), causes=judged.causes)
-        self._tell(late, found)
+        exporter.show(look)
+        exporter.show_pressure(self.pressure, look, found)
 
-    def _read(self) -> None:
-        """Take in what came on the status topic; all that lies there, the first time."""
-        if self._reader is None:
-            self._view = View(self._settings, self._clock)
-            self._reader = self._make_reader()
-        began = self._clock.monotonic()
-        while True:
-            count = 0
-            for entry in self._reader.poll(0.0 if self._reader.caught_up else _AGAIN_SECONDS):
-                self._view.take(entry)
-                count += 1
-            if self._reader.caught_up and not count:
-                return
-            if not self._reader.caught_up and self._clock.monotonic() - began > _SILENT_SECONDS / 4:
-                raise Retryable("the status topic can't be read to its end")
-
-    def _drop_reader(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-
-    def _bury(self) -> None:
+    def _bury(self, look: Look) -> None:
         """W3: one a turn, so that the outbox never fills."""
-        dead = next((seen for seen in self.seen if seen.age_seconds > FORGOTTEN_SECONDS), None)
+        dead = next((seen for seen in look.workers if seen.age_seconds > FORGOTTEN_SECONDS), None)
         if dead is not None:
             self._outbox.put(dead.status.worker.key, None)
-
-    def _tell(self, late: Sequence[Late], found: Sequence[Cause]) -> None:
-        for stage in STAGES:
-            shares = [cause.share for cause in found if cause.stage == stage]
-            metrics.PRESSURE_SHARE.labels(stage).set(max(shares, default=0.0))
-            ages = [each.seconds for each in late if each.stage == stage]
-            metrics.PRESSURE_LAG.labels(stage).set(max(ages, default=0.0))
-        fill = [
-            max(c.spool_share or 0.0, c.queue_share) for c in (s.status.condition for s in self.seen if not s.stale)
-        ]
-        metrics.PRESSURE_SHARE.labels("edge").set(max(fill, default=0.0))
-        for level in Level:
-            metrics.PRESSURE_LEVEL.labels(str(level)).set(level is self.pressure.level)
-        metrics.STATUS_WORKERS.clear()
-        for seen in self.seen:
-            metrics.STATUS_WORKERS.labels(seen.status.worker.kind, "stale" if seen.stale else "fresh").inc()
 
 
 def build(settings: Settings, worker: Identity, clock: Clock) -> Watch:
     """Return a watch over the Kafka of ``settings``."""
-    return Watch(
-        settings,
-        worker,
-        clock,
-        look=lateness(settings, clock).look,
-        reader=lambda: Reader(settings, from_start=True),
-        outbox=Outbox(settings, settings.watch_seconds),
-    )
-
-
-def lateness(settings: Settings, clock: Clock) -> Lateness:
-    """Return what measures sorters and sinks."""
-    return Lateness(Lags(settings), {settings.sort_group: "sort", settings.sink_group: "sink"}, clock)
+    look = looking.build(settings, clock, searches=settings.watch_searches)
+    return Watch(settings, worker, clock, look=look, outbox=Outbox(settings, settings.watch_seconds))

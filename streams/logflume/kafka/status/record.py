@@ -89,6 +89,8 @@ class Condition:
     paused_share: float = 0.0
     stopped: tuple[str, ...] = ()
     parked_pairs: int = 0
+    parked_left_seconds: float | None = None
+    wait_seconds: float = 0.0
     troubles: tuple[str, ...] = ()
 
 

@@ -121,7 +121,8 @@ def main(commits: int, rows: int) -> None:
 def _carer(settings: Settings) -> Carer:
     """Its clock stands at the table's noon, a day that is not over: the harder case, with more files left."""
     declared = datasets()
-    return Carer(settings, declared, Store.from_settings(settings), ManualClock(END * 1_000_000_000))  # type: ignore[arg-type]
+    clock = ManualClock(END * 1_000_000_000)
+    return Carer(settings, declared, Store.from_settings(settings), clock, lambda: clock.now_ns() / 1e9)  # type: ignore[arg-type]
 
 
 def _fill(settings: Settings, tenant: str, requests: Requests, *, cared: bool) -> dict[str, Any]:

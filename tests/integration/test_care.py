@@ -67,7 +67,9 @@ def store(s3: S3) -> Store:
 
 
 def carer(store: Store, clock: Any = None, **more: Any) -> Carer:
-    return Carer(Settings(care_fan_in=2, **more), datasets.Datasets({HTTP.name: HTTP}), store, clock or SystemClock())
+    told = None if clock is None else lambda: clock.now_ns() / 1e9
+    declared = datasets.Datasets({HTTP.name: HTTP})
+    return Carer(Settings(care_fan_in=2, **more), declared, store, clock or SystemClock(), told)
 
 
 def fill(store: Store, files: int, start: int = 0, tenant: str = "acme") -> None:

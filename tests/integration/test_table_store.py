@@ -174,3 +174,10 @@ def test_an_index_of_ids_is_read_by_short_requests_and_left_alone_by_delta_rs(s3
     append(store, ["late"], upto=9_000)
     assert len(extended(store).known) == 7
     assert asked(store, ["late", "absent"]).may.sum() == 1
+
+
+def test_the_stores_own_time_is_that_of_what_is_written_there(store: Store) -> None:
+    began = store.now()
+    assert began == pytest.approx(time.time(), abs=120)
+    assert store.now() >= began, "S3 tells of the first object until it is written again"
+    assert store.written_at("no/such/object") is None

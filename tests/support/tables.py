@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from logflume.block.schema import sorted_schema
+from logflume.clock import ManualClock
 from logflume.errors import Retryable
 from logflume.model.dataset import Dataset, Field, FieldType
 from logflume.table.store import Store
@@ -56,11 +57,11 @@ def rows(
 def append(
     store: Store, ids: Sequence[str], app_id: str = "app", upto: int | None = None, tenant: str = "acme", **more: Any
 ) -> Appended:
-    """Append rows of which each has a sorted offset of its own, counting up to ``upto``."""
+    """Append rows of which each has a sorted offset of its own, up to ``upto``; stored ``at`` noon, or given."""
     end = len(ids) if upto is None else upto
     offsets = np.arange(end - len(ids), end, dtype=np.int64)
-    dataset = more.get("dataset", SMALL)
-    return Table(store, dataset, tenant).append(app_id, end, offsets, rows(ids, **more))
+    dataset, clock = more.get("dataset", SMALL), ManualClock(more.pop("at", NOON))
+    return Table(store, dataset, tenant, clock=clock).append(app_id, end, offsets, rows(ids, **more))
 
 
 def held(store: Store, tenant: str = "acme", dataset: str = "http_requests") -> pa.Table:

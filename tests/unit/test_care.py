@@ -17,8 +17,10 @@ import pytest
 from deltalake import DeltaTable
 from structlog.testing import capture_logs
 
-from logflume.care import change, deletion, hold, merging
+from logflume import metrics
+from logflume.care import change, deletion, hold, merging, vacuum
 from logflume.care.look import Carer, Look
+from logflume.care.timekeeper import Timekeeper
 from logflume.clock import ManualClock
 from logflume.errors import Misconfigured, Refused, Retryable
 from logflume.model.dataset import Dataset, Datasets, Field, FieldType
@@ -41,8 +43,13 @@ def another(store: Store) -> TroubledStore:
     return TroubledStore(store.url)
 
 
-def carer(store: Store, at: int = NOON, dataset: Dataset = SMALL, **settings: Any) -> Carer:
-    return Carer(Settings(**settings), Datasets({dataset.name: dataset}), store, ManualClock(at))
+def carer(
+    store: Store, at: int = NOON, dataset: Dataset = SMALL, told: Callable[[], float] | None = None, **settings: Any
+) -> Carer:
+    """Its clock stands, and so does the store's, or ``told``."""
+    clock = ManualClock(at)
+    declared = Datasets({dataset.name: dataset})
+    return Carer(Settings(**settings), declared, store, clock, told or (lambda: clock.now_ns() / 1e9))
 
 
 def look(store: Store, days: int | None = 30, at: int = NOON, **settings: Any) -> Look:
@@ -239,8 +246,8 @@ def test_a_dataset_that_is_not_declared_any_more_is_not_merged_but_still_expires
 
 
 def test_files_expire_whole_with_their_youngest_row(store: TroubledStore) -> None:
-    append(store, ["old"], upto=1, _received=[NOON - 31 * DAY])
-    append(store, ["mixed-old", "mixed-new"], upto=3, _received=[NOON - 31 * DAY, NOON - 29 * DAY])
+    append(store, ["old"], upto=1, _received=[NOON - 31 * DAY], at=NOON - 31 * DAY)
+    append(store, ["mixed-old", "mixed-new"], upto=3, _received=[NOON - 31 * DAY, NOON - 29 * DAY], at=NOON - 29 * DAY)
     append(store, ["new"], upto=4)
     done = look(store, days=30)
     assert (done.expired_files, done.expired_rows) == (1, 1)
@@ -254,6 +261,73 @@ def test_what_nobody_configured_never_expires(store: TroubledStore) -> None:
     done = look(store, days=None, at=NOON + 4000 * DAY)
     assert done.expired_files == 0
     assert "not in the configuration" in done.notes[0]
+
+
+def test_a_carer_whose_clock_differs_from_the_stores_changes_nothing(store: TroubledStore) -> None:
+    """By its own time every row would have expired, and every file of no commit would be old."""
+    fill(store)
+    store.write(f"{PATH}/_date=2025-11-25/about-to-be-committed.parquet", pa.py_buffer(b"rows"))
+    before, version = objects(store), DeltaTable(store.uri(PATH)).version()
+    for wrong in (NOON + 4000 * DAY, NOON - 4000 * DAY):
+        with capture_logs() as told, pytest.raises(Refused, match=r"4000 days, 0:00:00 (ahead of|behind) the store's"):
+            carer(store, wrong, told=lambda: NOON / 1e9).look("acme", "http_requests", 30)
+        assert told[0]["event"] == "care.clock-differs"
+        assert metrics.total(metrics.CARE_CLOCK) == pytest.approx((wrong - NOON) / 1e9)
+    assert (objects(store), DeltaTable(store.uri(PATH)).version()) == (before, version)
+
+
+def test_a_clock_that_is_set_while_files_are_merged_lets_nothing_be_vacuumed(
+    store: TroubledStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store)
+    clock = ManualClock(NOON)
+    merge = merging.merge
+
+    def jump(*args: Any) -> Any:
+        clock._now_ns += 400 * DAY
+        return merge(*args)
+
+    monkeypatch.setattr(merging, "merge", jump)
+    monkeypatch.setattr(vacuum, "vacuum", lambda *_: pytest.fail("vacuumed by a wrong clock"))
+    with pytest.raises(Refused, match="400 days"):
+        Carer(Settings(), Datasets({SMALL.name: SMALL}), store, clock, lambda: NOON / 1e9).look(
+            "acme", "http_requests", None
+        )
+
+
+def test_the_store_is_asked_for_its_time_once_a_minute_and_when_the_clock_jumps(store: TroubledStore) -> None:
+    clock, asked = ManualClock(NOON), [0]
+
+    def told() -> float:
+        asked[0] += 1
+        return clock.now_ns() / 1e9
+
+    keeper = Timekeeper(clock, told)
+    for expected, seconds in ((1, 0), (1, 50), (2, 20), (2, 59)):
+        clock.advance(seconds)
+        keeper.agree()
+        assert asked[0] == expected
+    clock._now_ns += 3600 * 10**9  # as after a sleep of the machine: the store says so too
+    keeper.agree()
+    assert asked[0] == 3
+
+
+def test_the_stores_own_time_is_that_of_what_is_written_there(store: TroubledStore) -> None:
+    assert store.now() == pytest.approx(time.time(), abs=60)
+    assert store.written_at("no/such/object") is None
+
+
+def test_rows_stamped_by_a_wrong_clock_are_kept_from_when_they_were_stored(store: TroubledStore) -> None:
+    """An edge in 1970 loses none that came just now; one in 2099 does not have them kept for ever."""
+    append(store, ["past"], upto=1, _received=[DAY])
+    append(store, ["future"], upto=2, _received=[NOON + 30_000 * DAY])
+    done = look(store, at=NOON + 29 * DAY)
+    assert done.expired_files == 0
+    assert "2 files hold rows that arrived at no time to believe" in done.notes[0]
+    assert ids(store) == ["future", "past"], "merged, with the time at which they were stored"
+    assert len(files(store)) == 1
+    assert look(store, at=NOON + 29 * DAY).expired_files == 0
+    assert look(store, at=NOON + 31 * DAY).expired_files == 1
 
 
 def test_a_hold_stops_retention_and_deletion_until_it_is_released(store: TroubledStore) -> None:

@@ -27,7 +27,8 @@ def store(tmp_path: Path) -> Store:
 
 def look(store: Store, days: int | None = None, at: int = 0) -> Look:
     datasets = Datasets({SMALL.name: SMALL})
-    return Carer(Settings(), datasets, store, ManualClock(at or time.time_ns())).look("acme", SMALL.name, days)
+    clock = ManualClock(at or time.time_ns())
+    return Carer(Settings(), datasets, store, clock, lambda: clock.now_ns() / 1e9).look("acme", SMALL.name, days)
 
 
 def fill(store: Store, files: int) -> None:

@@ -8,7 +8,7 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logflume.care.plan import Aims, expired, merges
+from logflume.care.plan import LATE, Aims, arrived, doubted, expired, merges
 from logflume.table.snapshot import File
 
 NOON = datetime(2025, 11, 25, 12, tzinfo=UTC)
@@ -91,3 +91,31 @@ def test_a_file_expires_with_its_youngest_row_and_one_that_says_nothing_stays() 
     mixed = File("mixed", 1, 2, "2025-10-25", NOON - timedelta(days=40), NOON - timedelta(days=29))
     silent = File("silent", 1, 1, "2020-01-01", None, None)
     assert expired([old, young, mixed, silent], 30, NOON) == (old,)
+
+
+def stamped(newest: datetime, stored: datetime) -> File:
+    return File("stamped", 1, 1, "2025-11-25", newest, newest, stored)
+
+
+def test_of_two_clocks_the_later_that_is_not_in_the_future_is_believed() -> None:
+    now, never = NOON + timedelta(days=1), NOON + timedelta(days=9000)
+    past = NOON - timedelta(days=9000)
+    for newest, stored, expected in (
+        (NOON - LATE, NOON, NOON - LATE),  # late, by an outage
+        (NOON + timedelta(seconds=5), NOON, NOON + timedelta(seconds=5)),  # clocks that hardly differ
+        (NOON - LATE - timedelta(seconds=1), NOON, NOON),
+        (past, NOON, NOON),
+        (never, NOON, NOON),
+        (NOON, past, NOON),
+        (NOON, never, NOON),
+        (never, never + timedelta(days=30), never + timedelta(days=30)),
+    ):
+        file = stamped(newest, stored)
+        assert arrived(file, now) == expected
+        assert doubted([file], now) == ((file,) if expected != newest else ())
+
+
+def test_a_row_is_kept_for_half_its_retention_at_least_whatever_its_edge_says() -> None:
+    file = stamped(NOON - timedelta(days=3), NOON)
+    assert expired([file], 1, NOON + timedelta(hours=1)) == ()
+    assert expired([file], 1, NOON + timedelta(hours=25)) == (file,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -13,6 +13,7 @@ from logflume import metrics
 from logflume.care import change, hold, merging, plan, vacuum
 from logflume.care.change import Standing
 from logflume.care.plan import Aims
+from logflume.care.timekeeper import Timekeeper
 from logflume.clock import Clock
 from logflume.errors import LogflumeError, Misconfigured, Retryable
 from logflume.model import Datasets
@@ -60,8 +61,18 @@ class Look:
 class Carer:
     """Looks after tables. One thread's; several may look after the same table, and only ever do work twice."""
 
-    def __init__(self, settings: Settings, datasets: Datasets, store: Store, clock: Clock) -> None:
-        """Raises ``Misconfigured`` when a query could outlast the files that it reads."""
+    def __init__(
+        self,
+        settings: Settings,
+        datasets: Datasets,
+        store: Store,
+        clock: Clock,
+        told: Callable[[], float] | None = None,
+    ) -> None:
+        """``told``: another clock, with which ``clock`` must agree (seconds since 1970); if not given, the store's.
+
+        Raises ``Misconfigured`` when a query could outlast the files that it reads.
+        """
         least = max(settings.explore_seconds, COMMITTED_WITHIN_SECONDS) + _HOUR
         if settings.care_keep_hours * _HOUR < least:
             raise Misconfigured(
@@ -71,15 +82,18 @@ class Carer:
         self._datasets = datasets
         self._store = store
         self._clock = clock
+        self._time = Timekeeper(clock, told or store.now)
         self._keep_hours = settings.care_keep_hours
         self._aims = Aims(int(settings.care_file_bytes), settings.care_fan_in)
 
     def look(self, tenant: str, dataset: str, retention_days: int | None, *, dry_run: bool = False) -> Look:
         """Do for a table what is to be done; ``retention_days`` is ``None`` for one that nobody configured: it stays.
 
-        Raises ``Retryable``, ``Refused`` for a table that Logflume must not write.
+        Raises ``Retryable``; ``Refused`` for a table that Logflume must not write, or when the clock is wrong.
         """
         found = Look(tenant, dataset)
+        if not dry_run:
+            self._time.agree()
         path = self._store.table(tenant, dataset)
         standing = change.read(self._store, path)
         if standing is None:
@@ -100,6 +114,7 @@ class Carer:
         ):
             log.checkpoint(self._store, path)
             found.checkpoint = True
+        self._time.agree()  # it may have been set while files were merged
         found.vacuumed = vacuum.vacuum(standing, self._keep_hours)
         self._index(found, standing)
         metrics.CARE_FILES.labels("vacuumed").inc(found.vacuumed)
@@ -110,6 +125,7 @@ class Carer:
         if days is None:
             found.notes.append("not in the configuration: nothing expires")
             return
+        self._tell_doubts(found, standing)
         old = plan.expired(standing.files, days, self._now())
         if found.held:
             if old:
@@ -129,6 +145,17 @@ class Carer:
             metrics.CARE_FILES.labels("expired").inc(len(old))
             metrics.CARE_ROWS.labels("expired").inc(sum(file.rows for file in old))
         found.expired_files, found.expired_rows = len(old), sum(file.rows for file in old)
+
+    def _tell_doubts(self, found: Look, standing: Standing) -> None:
+        doubted = plan.doubted(standing.files, self._now())
+        if doubted:
+            one = doubted[0]
+            note = (
+                f"{len(doubted)} files hold rows that arrived at no time to believe, by a wrong clock or after days in "
+                f"a spool: they are kept from when they were stored; one: {one.path}, {one.newest}, {one.stored}"
+            )
+            found.notes.append(note)
+            _logger.warning("care.doubted", table=standing.path, files=len(doubted), note=note)
 
     def _merge(self, found: Look, standing: Standing, dry_run: bool) -> None:
         dataset = self._datasets.get(found.dataset)

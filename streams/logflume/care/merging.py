@@ -78,7 +78,8 @@ def _write(store: Store, path: str, dataset: Dataset, files: Merge) -> DataFile:
     [day] = {file.date for file in files}
     name = f"{schema.DATE}={day}/merged-{uuid.uuid4().hex}.parquet"
     store.write(f"{path}/{name}", encoded.data)
-    return DataFile(name, day, encoded.data.size, encoded.rows, encoded.stats)
+    stored = [round(file.stored.timestamp() * 1000) for file in files if file.stored is not None]
+    return DataFile(name, day, encoded.data.size, encoded.rows, encoded.stats, max(stored, default=None))
 
 
 def _fetch(store: Store, path: str, file: File) -> bytes:

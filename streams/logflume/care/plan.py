@@ -20,6 +20,9 @@ from logflume.table.snapshot import File
 Merge = tuple[File, ...]
 """Files that become one, oldest first."""
 
+LATE = timedelta(days=4)
+"""How long after its arrival a row is stored at most: Kafka keeps it for a day before it is sorted, for three after."""
+
 _TIERS = 4  # the lowest holds all that is smaller: 1/128 of the size aimed at, and less
 _TIMES = 4
 _SETTLED = timedelta(hours=1)  # what arrived on a day is at rest by then, but for what was parked
@@ -38,7 +41,8 @@ def merges(files: Iterable[File], aims: Aims, now: datetime) -> list[Merge]:
     groups: dict[tuple[str, date | None], list[File]] = {}
     for file in files:
         if file.rows and file.size < aims.file_bytes / 2:
-            groups.setdefault((file.date, file.newest.date() if file.newest else None), []).append(file)
+            came = arrived(file, now)
+            groups.setdefault((file.date, came.date() if came else None), []).append(file)
     found: list[Merge] = []
     for (_, day), small in sorted(groups.items(), key=lambda group: (group[0][0], str(group[0][1]))):
         over = day is None or now - datetime(day.year, day.month, day.day, tzinfo=now.tzinfo) > timedelta(1) + _SETTLED
@@ -48,8 +52,26 @@ def merges(files: Iterable[File], aims: Aims, now: datetime) -> list[Merge]:
 
 def expired(files: Iterable[File], retention_days: int, now: datetime) -> tuple[File, ...]:
     """Return the files whose last row arrived more than ``retention_days`` ago; one that says nothing stays."""
-    limit = now - timedelta(days=retention_days)
-    return tuple(file for file in files if file.newest is not None and file.newest < limit)
+    limit, late = now - timedelta(days=retention_days), min(LATE, timedelta(days=retention_days) / 2)
+    return tuple(file for file in files if (came := arrived(file, now, late)) is not None and came < limit)
+
+
+def arrived(file: File, now: datetime, late: timedelta = LATE) -> datetime | None:
+    """Return when a file's last row arrived, as far as that can be believed; ``None``: the log does not say.
+
+    Rows are stamped by an edge's clock, and their commit by a sink's. A stamp up to ``late`` before the commit is
+    believed. Else one of the clocks is wrong, or the rows waited in a spool: the later counts that is not in the
+    future, so that no wrong clock has a row expire that came just now, nor keeps one for ever.
+    """
+    if file.newest is None or file.stored is None or file.stored - late <= file.newest <= file.stored:
+        return file.newest
+    both = (file.newest, file.stored)
+    return max((time for time in both if time <= now), default=max(both))
+
+
+def doubted(files: Iterable[File], now: datetime) -> tuple[File, ...]:
+    """Return the files whose retention is counted from another time than their rows say."""
+    return tuple(file for file in files if arrived(file, now) != file.newest)
 
 
 def _crowded(small: Sequence[File], aims: Aims, fan_in: int) -> list[File]:

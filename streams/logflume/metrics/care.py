@@ -18,6 +18,13 @@ CARE_LATE = gauge(
     "How long the table waits that is due for a look longest.",
     "Grows: add workers (`logflume care`), or raise care_idle_seconds.",
 )
+CARE_CLOCK = gauge(
+    "logflume_care_clock_seconds",
+    "seconds",
+    (),
+    "This machine's time minus the store's, when they were last compared.",
+    "More than 300 either way: nothing is removed until they agree; set the clock of this machine, or the store's.",
+)
 CARE_LOOKS = counter(
     "logflume_care_looks_total",
     "looks",

@@ -89,6 +89,14 @@ class Bucket:
                 return None
         return found["e_tag"] or f"{found['size']}-{found['last_modified'].timestamp()}"
 
+    def written_at(self, path: str) -> float | None:
+        """Return when an object was last written (seconds since 1970); ``None`` when there is no object."""
+        with _os_errors():
+            try:
+                return obstore.head(self._s3, path)["last_modified"].timestamp()
+            except FileNotFoundError:
+                return None
+
     def any_below(self, folder: str) -> bool:
         """Whether there is an object whose path begins with ``folder`` and a slash."""
         with _os_errors():

@@ -38,13 +38,17 @@ KEPT_FOR = "delta.deletedFileRetentionDuration"
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A data file that is written, and not yet part of the table. ``stats``: Delta's, as JSON."""
+    """A data file that is written, and not yet part of the table. ``stats``: Delta's, as JSON.
+
+    ``stored_ms``: when its rows were first committed, if that was before.
+    """
 
     path: str
     date: str
     size: int
     rows: int
     stats: str
+    stored_ms: int | None = None
 
 
 class Removal(NamedTuple):
@@ -331,7 +335,7 @@ def _adds(files: Sequence[DataFile], now_ms: int, *, data_change: bool = True) -
                 "path": file.path,
                 "partitionValues": {schema.DATE: file.date},
                 "size": file.size,
-                "modificationTime": now_ms,
+                "modificationTime": now_ms if file.stored_ms is None else file.stored_ms,
                 "dataChange": data_change,
                 "stats": file.stats,
             }

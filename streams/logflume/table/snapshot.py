@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -20,7 +20,8 @@ from logflume.table.store import Store
 class File:
     """A data file. ``path``: below the table; ``size``: bytes; ``date``: the ISO date its rows are filed under.
 
-    ``oldest``, ``newest``: when its first and last row arrived, ``None`` where the log does not say.
+    ``oldest``, ``newest``: when its first and last row arrived, ``None`` where the log does not say. ``stored``: when
+    its rows were committed, by the sink's clock; of a merged file, those that came last.
     """
 
     path: str
@@ -29,6 +30,7 @@ class File:
     date: str
     oldest: datetime | None
     newest: datetime | None
+    stored: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,22 @@ def properties(table: DeltaTable) -> dict[str, str]:
 def files(table: DeltaTable) -> tuple[File, ...]:
     """Return the files of a table whose log was read."""
     adds = pa.table(table.get_add_actions(flatten=True))
-    names = ("path", "size_bytes", "num_records", f"partition.{DATE}", "min._received", "max._received")
+    bounds = ("min._received", "max._received", "modification_time")
+    names = ("path", "size_bytes", "num_records", f"partition.{DATE}", *bounds)
     nothing = [None] * adds.num_rows
     columns = [adds.column(name).to_pylist() if name in adds.schema.names else nothing for name in names]
     return tuple(
-        File(name, size, rows or 0, str(date), oldest, newest)
-        for name, size, rows, date, oldest, newest in zip(*columns, strict=True)
+        File(name, size, rows or 0, str(date), oldest, newest, _time(stored_ms))
+        for name, size, rows, date, oldest, newest, stored_ms in zip(*columns, strict=True)
     )
+
+
+def _time(ms: int | None) -> datetime | None:
+    """Any number may stand in a log; one that is no time says nothing."""
+    try:
+        return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
 
 
 def list_tables(store: Store) -> Iterator[tuple[str, str]]:

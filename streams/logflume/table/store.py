@@ -36,6 +36,8 @@ UPLOAD_SECONDS = 120  # of an object, or of a part of 8 MB: slow links get there
 ATTEMPTS = 3
 HEADS = 50_000  # a head is about 1 kB: tables whose last state is remembered
 
+_CLOCK = "care/clock"
+
 
 class Store:
     """A bucket and prefix, or a folder. Safe for threads; one a process is enough.
@@ -172,6 +174,27 @@ class Store:
         except OSError as error:
             raise Retryable(f"{self.uri(path)} could not be looked up: {error}") from error
 
+    def written_at(self, path: str) -> float | None:
+        """Return when an object was written, by the store's clock (seconds since 1970); ``None``: there is none.
+
+        S3 tells whole seconds. Raises ``Retryable``.
+        """
+        try:
+            return _file_time(Path(self.full(path))) if self.local else self._bucket.written_at(path)
+        except OSError as error:
+            raise Retryable(f"{self.uri(path)} could not be looked up: {error}") from error
+
+    def now(self) -> float:
+        """Return the store's own time (seconds since 1970), by an object that is written for it. Raises ``Retryable``.
+
+        A folder's is that of the machine which has it.
+        """
+        self.write(_CLOCK, pa.py_buffer(b"written to learn the store's time\n"))
+        written_at = self.written_at(_CLOCK)
+        if written_at is None:
+            raise Retryable(f"{self.uri(_CLOCK)} was written and is gone")
+        return written_at
+
     def any_below(self, folder: str) -> bool:
         """Whether there is any object in ``folder``. Raises ``Retryable``."""
         try:
@@ -270,6 +293,13 @@ def _file_tag(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     return f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
+
+
+def _file_time(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return None
 
 
 def _any_file(folder: Path) -> bool:

@@ -16,6 +16,13 @@ MUTATIONS = (
         "tests/unit/test_care_index.py::test_nothing_of_an_index_outlives_a_deletion",
     ),
     Mutation(
+        "index-late: who knows an older table brings no deleted id back into its index",
+        code("table/ids/upkeep.py"),
+        "if len(alive) == len(files):",
+        "if True:",
+        "tests/unit/test_care_index.py::test_u1_who_knows_an_older_table_brings_back_nothing_that_was_deleted",
+    ),
+    Mutation(
         "index-size: a file of the same name and other bytes is another file",
         code("explore/ids.py"),
         "known = look.index.catalogue.known",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from logflume.care import deletion
@@ -61,10 +63,70 @@ def test_nothing_of_an_index_outlives_a_deletion(store: Store) -> None:
     fill(store, 3)
     extended(store)
     assert len(objects(store)) == 2
-    deletion.delete(store, "acme", SMALL.name, by="me", reason="asked", keep_hours=2, clock=SystemClock())
+    deleted(store)
     assert not objects(store)
     append(store, ["later"], upto=900)
     assert len(handed(store, "later")) == 1
+
+
+def deleted(store: Store) -> None:
+    deletion.delete(store, "acme", SMALL.name, by="me", reason="asked", keep_hours=2, clock=SystemClock())
+
+
+class Interrupted(Store):
+    """A store in which somebody acts just before a part of an index is put, or just after."""
+
+    before: Callable[[], None] | None = None
+    after: Callable[[], None] | None = None
+
+    def write(self, path: str, data: pa.Buffer) -> None:
+        """Write, with what somebody else does."""
+        part = "/_ids/" in path and not path.endswith("/current")
+        before, after = (self.before, self.after) if part else (None, None)
+        if before is not None:
+            self.before = None
+            before()
+        super().write(path, data)
+        if after is not None:
+            self.after = None
+            after()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_u1_who_knows_an_older_table_brings_back_nothing_that_was_deleted(store: Store, when: str) -> None:
+    """An explorer has read the filters of files; they are deleted, with a receipt; then it writes what it has read."""
+    fill(store, 20)
+    explorer = Interrupted(store.url)
+    setattr(explorer, when, lambda: deleted(store))
+    extended(explorer)
+    [receipt] = deletion.receipts(store)
+    assert receipt["rows"] == 40
+    assert set(objects(store)) <= {"current"}, "which names no part"
+    assert upkeep.read(store, store.table("acme", SMALL.name), "RayID").parts == ()
+
+
+def test_u1_a_part_keeps_what_is_left_when_some_of_its_files_went(store: Store) -> None:
+    append(store, ["old"], upto=1, _received=[NOON - 31 * DAY], at=NOON - 31 * DAY)
+    append(store, ["new"], upto=2)
+    explorer = Interrupted(store.url)
+    explorer.before = lambda: [look(store, days=30, at=NOON), None][1]
+    assert [path for path, _ in extended(explorer).known] == [path for path, _ in asked(store, ["new"]).files]
+    assert handed(store, "new") != []
+
+
+def test_u2_what_one_left_who_died_goes_from_an_empty_table(store: Store) -> None:
+    fill(store, 20)
+
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    explorer = Interrupted(store.url)
+    explorer.before, explorer.after = (lambda: deleted(store)), die
+    with pytest.raises(KeyboardInterrupt):
+        extended(explorer)
+    assert len(objects(store)) == 1
+    look(store, at=time.time_ns() + 2 * 3600 * 10**9)
+    assert not objects(store)
 
 
 def test_an_index_that_can_not_be_written_fails_no_care(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

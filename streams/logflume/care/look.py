@@ -188,10 +188,13 @@ class Carer:
             metrics.CARE_BYTES.labels("written").inc(done.written)
 
     def _index(self, found: Look, standing: Standing) -> None:
-        """Have the index of ids know the files that there are, and none that went; nothing depends on it."""
+        """Have the index of ids know the files that there are, and none that went; nothing depends on it.
+
+        A table of few files needs none, but may have what somebody left there.
+        """
         dataset = self._datasets.get(found.dataset)
         files = [(file.path, file.size) for file in standing.files]
-        if dataset is None or dataset.id_field is None or (len(files) < _INDEXED_FROM and not found.worked):
+        if dataset is None or dataset.id_field is None:
             return
         try:
             upkeep.extend(

@@ -2,8 +2,13 @@
 
 See ``catalogue`` for what the index is. New files' filters are copied out of them, into a part of their own, or
 together with parts that are not much larger, so that there are few (their sizes grow by ``_GROWTH``) and each filter is
-copied a few times only. Parts that no file of the table is in any more go, so that nothing here outlives deleted rows,
-and so does what was left by one who died.
+copied a few times only.
+
+U1  Nothing here outlives deleted rows. A part is put, then the table's log is read, then the part is named: a part with
+    a file that went is written again without it. Who deletes rows commits that, then deletes the index (``forget``): it
+    finds the part, or the part's writer finds the commit.
+U2  A part that nobody named, as when its writer died, and one of which no file is the table's any more, goes when the
+    table is looked after again, an hour later.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ from obstore.exceptions import BaseError
 
 from logflume.clock import Clock
 from logflume.errors import Retryable
-from logflume.table import bloom
+from logflume.table import bloom, log, snapshot
 from logflume.table.bloom import Filters
 from logflume.table.ids import catalogue as catalogues
 from logflume.table.ids.catalogue import Catalogue, File, Part
@@ -125,8 +130,9 @@ class _Upkeep:
                 size += weight
             gone.append(part)
         kept = [part for part in stands.parts if part not in gone]
-        if files:
-            kept.append(self._part(files, filters))
+        made = self._part(files, filters)
+        if made is not None:
+            kept.append(made)
         stands = Catalogue(self._field, tuple(kept))
         self._write(stands)
         for part in gone:
@@ -163,10 +169,23 @@ class _Upkeep:
             raise Retryable(f"{self._store.uri(self._table)}/{part.path} could not be read: {error}") from error
         return part.decode(bytes(data))
 
-    def _part(self, files: Sequence[File], filters: Sequence[Filters]) -> Part:
-        part = catalogues.part_of(uuid.uuid4().hex, files, filters)
-        self._store.write(f"{self._table}/{part.path}", part.encode(filters))
-        return part
+    def _part(self, files: Sequence[File], filters: Sequence[Filters]) -> Part | None:
+        """Put a part of those files that the table has after it is put (U1); None: it has none of them."""
+        while files:
+            part = catalogues.part_of(uuid.uuid4().hex, files, filters)
+            self._store.write(f"{self._table}/{part.path}", part.encode(filters))
+            there = self._there()
+            alive = [number for number, file in enumerate(files) if file in there]
+            if len(alive) == len(files):
+                return part
+            self._drop(part)
+            files, filters = [files[number] for number in alive], [filters[number] for number in alive]
+        return None
+
+    def _there(self) -> set[File]:
+        """The files that the table has now."""
+        table = log.open_table(self._store, self._table)
+        return {(file.path, file.size) for file in snapshot.files(table)} if table is not None else set()
 
     def _write(self, stands: Catalogue) -> None:
         self._store.write(f"{self._table}/{catalogues.CURRENT}", pa.py_buffer(stands.encode(self._table)))

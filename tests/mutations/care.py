@@ -86,6 +86,13 @@ MUTATIONS = (
         f"{_CARE}::test_v1_removed_files_stay_for_as_long_as_they_are_kept",
     ),
     Mutation(
+        "fast-clock: what a worker with a fast clock removed is gone when the receipt is written",
+        code("care/deletion.py"),
+        "if name in removed or at < oldest}",
+        "if at < oldest}",
+        f"{_CARE}::test_d5_a_file_that_a_worker_with_a_fast_clock_removed_is_gone_when_the_receipt_is_written",
+    ),
+    Mutation(
         "order-alone: a deletion that can't be ended holds up no other",
         code("care/deletion.py"),
         "except (TypeError, ValueError) as error:",

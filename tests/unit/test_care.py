@@ -463,9 +463,7 @@ def test_a_table_that_lacks_checkpoints_gets_one(store: TroubledStore, monkeypat
 
 
 def delete(store: Store) -> deletion.Receipt:
-    return deletion.delete(
-        store, "acme", "http_requests", by="Ada", reason="request 9", keep_hours=12, clock=ManualClock(NOON)
-    )
+    return deletion.delete(store, "acme", "http_requests", by="Ada", reason="request 9", clock=ManualClock(NOON))
 
 
 def test_deletion_leaves_a_receipt_and_no_row(store: TroubledStore) -> None:
@@ -490,6 +488,31 @@ def test_deletion_leaves_a_receipt_and_no_row(store: TroubledStore) -> None:
     assert list(deletion.receipts(store, "globex")) == []
     left = [path.rpartition("/")[2] for path in store.list_below(PATH)]
     assert sorted(left)[0].startswith(f"{receipt['version']:020}"), "the log before it names rows that are gone"
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_d5_a_file_that_a_worker_with_a_fast_clock_removed_is_gone_when_the_receipt_is_written(
+    store: TroubledStore, checkpointed: bool
+) -> None:
+    """By the log it will be removed in ten days; by the store it was written a moment ago."""
+    fill(store)
+    assert look(store, days=None, at=time.time_ns() + 10 * DAY).merged_files == 8
+    if checkpointed:
+        log.checkpoint(store, PATH)
+    receipt = delete(store)
+    assert (receipt["earlier_objects"], receipt["left_objects"]) == (8, 0)
+    assert objects(store) == set()
+
+
+def test_d5_a_file_of_no_commit_goes_when_its_writer_can_not_commit_it_any_more(store: TroubledStore) -> None:
+    fill(store, 2)
+    for name, hours in (("young", 0.9), ("old", 1.2)):
+        place = f"{PATH}/_date=2025-11-25/{name}.parquet"
+        store.write(place, pa.py_buffer(b"rows"))
+        age(store, place, hours)
+    receipt = delete(store)
+    assert (receipt["earlier_objects"], receipt["left_objects"]) == (1, 1)
+    assert [path.rpartition("/")[2] for path in objects(store)] == ["young.parquet"]
 
 
 def test_d3_rows_that_were_deleted_do_not_come_back_by_a_replay(store: TroubledStore) -> None:
@@ -539,12 +562,13 @@ def ordered(store: Store, version: int) -> str:
 def test_an_order_that_was_never_committed_is_taken_away_when_its_writer_is_dead_for_sure(store: TroubledStore) -> None:
     fill(store)
     order = ordered(store, DeltaTable(store.uri(PATH)).version() + 1)
-    assert deletion.resume(store, 12, ManualClock(NOON + 60 * 10**9)) == []
-    assert store.list_below(order), "its writer may be about to commit it"
-    assert deletion.resume(store, 12, ManualClock(NOON + 3601 * 10**9)) == []
+    assert deletion.resume(store, ManualClock(NOON + 400 * DAY)) == []
+    assert store.list_below(order), "by the store's time its writer may be about to commit it, whatever our clock says"
+    age(store, *store.list_below(order), hours=1.1)
+    assert deletion.resume(store, ManualClock(NOON - 400 * DAY)) == []
     assert store.list_below(order) == []
     ordered(store, DeltaTable(store.uri(PATH)).version())
-    assert deletion.resume(store, 12, ManualClock(NOON)) == []  # that version is somebody else's
+    assert deletion.resume(store, ManualClock(NOON)) == []  # that version is somebody else's
     assert store.list_below(order) == []
     assert len(ids(store)) == 24
 
@@ -555,7 +579,8 @@ def test_an_order_of_which_nobody_can_tell_whether_it_was_committed_is_refused(s
     append(store, ["x"], upto=25)
     log.forget(store, PATH)
     with capture_logs() as told:
-        assert deletion.resume(store, 12, ManualClock(NOON + DAY)) == []
+        age(store, *store.list_below("deletions"), hours=2)
+        assert deletion.resume(store, ManualClock(NOON)) == []
     assert "can't be told any more" in told[0]["error"]
     assert len(ids(store)) == 25
 
@@ -567,7 +592,8 @@ def test_an_order_that_can_not_be_read_or_ended_holds_up_no_other(store: Trouble
     store.trouble = "crash-after"
     order = ordered(store, DeltaTable(store.uri(PATH)).version() + 1)
     with capture_logs() as told:
-        deletion.resume(store, 12, ManualClock(NOON + 3601 * 10**9))
+        age(store, *(place for place in store.list_below(order) if "http_requests" in place), hours=2)
+        deletion.resume(store, ManualClock(NOON))
     assert [each["event"] for each in told] == ["care.deletion-unreadable"]
     assert [place for place in store.list_below(order) if "http_requests" in place] == []
 

@@ -70,7 +70,7 @@ def test_nothing_of_an_index_outlives_a_deletion(store: Store) -> None:
 
 
 def deleted(store: Store) -> None:
-    deletion.delete(store, "acme", SMALL.name, by="me", reason="asked", keep_hours=2, clock=SystemClock())
+    deletion.delete(store, "acme", SMALL.name, by="me", reason="asked", clock=SystemClock())
 
 
 class Interrupted(Store):

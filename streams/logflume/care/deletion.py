@@ -6,6 +6,8 @@ D1  What is to be removed is written down first (``ordered.json``), then removed
 D2  A table with a hold is refused, at the very version on which the removal would be committed.
 D3  The table itself stays, empty, with how far each sink has come: rows that were deleted can't come back by a replay.
 D4  A receipt is written once and never changed; ``sha256`` is that of all its other entries.
+D5  What is old is so by the store's own time. No worker's clock, slow or fast, has a receipt written while an object
+    that the table had still lies there.
 
 ``deletions/<tenant>/<dataset>/<version>-<mark>/`` holds both, outside of what is deleted.
 """
@@ -22,14 +24,16 @@ import orjson
 import structlog
 
 from logflume import crash, metrics
-from logflume.care import change, hold, vacuum
+from logflume.care import change, hold
 from logflume.care.change import Standing
+from logflume.care.timekeeper import MOST_SECONDS
 from logflume.clock import Clock
 from logflume.errors import LogflumeError, Misconfigured, Refused, Retryable
-from logflume.table import log
+from logflume.table import log, schema
 from logflume.table.ids import upkeep
 from logflume.table.log import Change, Removal
 from logflume.table.store import Store
+from logflume.table.table import COMMITTED_WITHIN_SECONDS
 
 _FOLDER: Final = "deletions"
 _ORDERED: Final = "ordered.json"
@@ -59,14 +63,14 @@ class _Order:
         return f"tables/{self.told['tenant']}/{self.told['dataset']}"
 
 
-def delete(store: Store, tenant: str, dataset: str, *, by: str, reason: str, keep_hours: int, clock: Clock) -> Receipt:
-    """Delete all rows of a table as it stands. ``keep_hours``: for objects of no commit, which are left to the vacuum.
+def delete(store: Store, tenant: str, dataset: str, *, by: str, reason: str, clock: Clock) -> Receipt:
+    """Delete all rows of a table as it stands.
 
     Raises ``Refused`` for a table with a hold, ``Misconfigured`` when there is none, ``Retryable``: call it again.
     """
     path = store.table(tenant, dataset)
     for order in _unfinished(store, f"{_FOLDER}/{tenant}/{dataset}"):
-        _resume(store, order, keep_hours, clock)
+        _resume(store, order, clock)
     for _ in range(_ATTEMPTS):
         standing = change.read(store, path)
         if standing is None:
@@ -83,13 +87,13 @@ def delete(store: Store, tenant: str, dataset: str, *, by: str, reason: str, kee
         crash.point("care.deletion-ordered")
         if log.change(store, path, standing.table, standing.anchor, removal, clock):
             crash.point("care.deletion-committed")
-            return _finish(store, order, keep_hours, clock)
+            return _finish(store, order, clock)
         store.delete(f"{order.folder}/{_ORDERED}")
         metrics.CARE_CONFLICTS.inc()
     raise Retryable(f"{store.uri(path)}: {_ATTEMPTS} times others were quicker: call it again")
 
 
-def resume(store: Store, keep_hours: int, clock: Clock) -> list[Receipt]:
+def resume(store: Store, clock: Clock) -> list[Receipt]:
     """End what somebody began and did not end (D1); return the receipts. Raises ``Retryable``.
 
     An order that can't be ended is logged, with what to do about it, and holds up no other.
@@ -97,7 +101,7 @@ def resume(store: Store, keep_hours: int, clock: Clock) -> list[Receipt]:
     done = []
     for order in _unfinished(store, _FOLDER):
         try:
-            receipt = _resume(store, order, keep_hours, clock)
+            receipt = _resume(store, order, clock)
         except LogflumeError as error:
             metrics.CARE_LOOKS.labels("failed").inc()
             _logger.error("care.deletion-not-ended", order=order.folder, error=str(error))
@@ -181,12 +185,12 @@ def _unfinished(store: Store, folder: str) -> list[_Order]:
     return found
 
 
-def _resume(store: Store, order: _Order, keep_hours: int, clock: Clock) -> Receipt | None:
+def _resume(store: Store, order: _Order, clock: Clock) -> Receipt | None:
     if log.made(store, order.path, order.version, order.mark):
-        return _finish(store, order, keep_hours, clock)
+        return _finish(store, order, clock)
     if store.tag(log.entry_path(order.path, order.version)) is None:
-        age = clock.now_ns() / 1e9 - datetime.fromisoformat(order.told["ordered"]).timestamp()
-        if age < _UNDER_WAY_SECONDS:
+        written_at = store.written_at(f"{order.folder}/{_ORDERED}")
+        if written_at is None or store.now() - written_at < _UNDER_WAY_SECONDS:
             return None
         standing = change.read(store, order.path)
         if standing is not None and standing.version >= order.version:
@@ -198,27 +202,42 @@ def _resume(store: Store, order: _Order, keep_hours: int, clock: Clock) -> Recei
     return None
 
 
-def _finish(store: Store, order: _Order, keep_hours: int, clock: Clock) -> Receipt:
+def _finish(store: Store, order: _Order, clock: Clock) -> Receipt:
     """Delete what the commit removed, and whatever had been removed before; then write the receipt."""
     ordered = [f"{order.path}/{each['path']}" for each in order.told["objects"]]
     for place in ordered:
         store.delete(place)
-    earlier = 0
+    earlier, left = 0, 0
     standing = change.read(store, order.path)
     if standing is not None:
-        left = set(vacuum.unneeded(standing, 0, removed_only=True)) | set(vacuum.unneeded(standing, keep_hours))
-        for name in left:
+        gone, left = _strangers(standing, store.written_at(f"{order.folder}/{_ORDERED}"))
+        for name in gone:
             store.delete(f"{order.path}/{name}")
-        earlier = len(left - {each["path"] for each in order.told["objects"]})
+        earlier = len(gone)
         log.forget(store, order.path)
     upkeep.forget(store, order.path)
     crash.point("care.deletion-done")
-    told = {**order.told, "done": _now(clock), "earlier_objects": earlier}
+    told = {**order.told, "done": _now(clock), "earlier_objects": earlier, "left_objects": left}
     receipt = {**told, "sha256": digest(told)}
     store.put_if_absent(f"{order.folder}/{_RECEIPT}", orjson.dumps(receipt, option=orjson.OPT_INDENT_2))
     metrics.CARE_FILES.labels("deleted").inc(len(ordered) + earlier)
     _logger.info("care.deleted", table=order.path, by=order.told["by"], rows=order.told["rows"], receipt=order.folder)
     return receipt
+
+
+def _strangers(standing: Standing, ordered_at: float | None) -> tuple[set[str], int]:
+    """Of the data files that are no part of the table: which go (D5), and how many somebody may be about to commit.
+
+    Those go that the log says were removed, and those too old to be committed after the order was written.
+    """
+    store, path = standing.store, standing.path
+    written = {place.removeprefix(f"{path}/"): at for place, at in store.written_below(path).items()}
+    part = {file.path for file in standing.files}
+    strangers = {name: at for name, at in written.items() if name.startswith(f"{schema.DATE}=") and name not in part}
+    oldest = (ordered_at or 0.0) - COMMITTED_WITHIN_SECONDS - MOST_SECONDS
+    removed = log.removed(store, path)
+    gone = {name for name, at in strangers.items() if name in removed or at < oldest}
+    return gone, len(strangers) - len(gone)
 
 
 def _now(clock: Clock) -> str:

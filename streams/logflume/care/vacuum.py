@@ -31,14 +31,11 @@ def remember(store: Store, path: str, keep_hours: int, clock: Clock) -> None:
     change.settle(store, path, decide, clock)
 
 
-def unneeded(standing: Standing, keep_hours: int, *, removed_only: bool = False) -> list[str]:
-    """Return the files, below the table, that V1 lets go; ``removed_only``: of those only that once were part of it.
-
-    Raises ``Retryable``.
-    """
+def unneeded(standing: Standing, keep_hours: int) -> list[str]:
+    """Return the files, below the table, that V1 lets go. Raises ``Retryable``."""
     store, path = standing.store, standing.path
     try:
-        gone = standing.table.vacuum(keep_hours, dry_run=True, enforce_retention_duration=False, full=not removed_only)
+        gone = standing.table.vacuum(keep_hours, dry_run=True, enforce_retention_duration=False, full=True)
     except (DeltaError, OSError) as error:
         raise Retryable(f"{store.uri(path)}: its files could not be listed: {error}") from error
     if not gone:

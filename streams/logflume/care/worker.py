@@ -122,7 +122,7 @@ class Worker:
         self._failing = {table: why for table, why in self._failing.items() if table in found}
         self._listed = True
         try:
-            deletion.resume(self._store, self._settings.care_keep_hours, self._clock)
+            deletion.resume(self._store, self._clock)
         except LogflumeError as error:
             metrics.CARE_LOOKS.labels("failed").inc()
             _log.warning("care.deletions-not-ended", error=str(error))

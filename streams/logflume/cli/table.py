@@ -78,7 +78,7 @@ def maintain(
     rows: list[dict[str, Any]] = []
     failed = 0
     if not dry_run:
-        deletion.resume(store, settings.care_keep_hours, clock)
+        deletion.resume(store, clock)
     with _configuration(settings, declared) as source:
         for owner, name in _tables(store, tenant, dataset):
             try:
@@ -127,14 +127,12 @@ def delete(
     """Delete all rows of a tenant's tables, and leave a receipt. Refused, for all of them, when one has a hold."""
     if confirm != tenant:
         raise Misconfigured(f"--confirm {confirm!r} is not the tenant's name, {tenant!r}: nothing was deleted")
-    settings = Settings()
-    store = Store.from_settings(settings)
+    store = Store.from_settings(Settings())
     for owner, name in _tables(store, tenant, dataset):
         deletion.refuse_held(store, store.table(owner, name))
 
     def end(store: Store, owner: str, name: str) -> dict[str, Any]:
-        keep = settings.care_keep_hours
-        return dict(deletion.delete(store, owner, name, by=by, reason=reason, keep_hours=keep, clock=SystemClock()))
+        return dict(deletion.delete(store, owner, name, by=by, reason=reason, clock=SystemClock()))
 
     _each(tenant, dataset, end, ["version", "rows", "files", "bytes", "done", "sha256"], as_json=as_json)
 

@@ -12,8 +12,11 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
+from urllib.parse import unquote
 
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
@@ -279,6 +282,37 @@ def forget(store: Store, path: str) -> None:
         version = place.rpartition("/")[2].partition(".")[0]
         if version.isdigit() and int(version) < last:
             store.delete(place)
+
+
+def removed(store: Store, path: str) -> set[str]:
+    """Return the names of the data files that a table's log says were removed, by whatever clock. Raises ``Retryable``.
+
+    delta-rs tells only of those that were removed before now: of none by a worker whose clock is ahead.
+    """
+    last = last_checkpoint(store, path)
+    gone: set[str] = set()
+    for place in store.list_below(f"{path}/_delta_log"):
+        name = place.rpartition("/")[2]
+        version = name.partition(".")[0]
+        if not version.isdigit():
+            continue
+        if int(version) > last and name == f"{version}.json":
+            actions = map(orjson.loads, (store.read(place) or b"").splitlines())
+            gone |= {unquote(action["remove"]["path"]) for action in actions if "remove" in action}
+        elif int(version) == last and name.endswith(".parquet"):
+            gone |= _removed_by(store, place)
+    return gone
+
+
+def _removed_by(store: Store, checkpoint: str) -> set[str]:
+    try:
+        with store.filesystem.open_input_file(store.full(checkpoint)) as file:
+            held = pq.ParquetFile(file).read(columns=["remove.path"])
+    except (OSError, pa.ArrowException) as error:
+        raise Retryable(f"{store.uri(checkpoint)} could not be read: {error}") from error
+    if not held.num_columns:
+        return set()
+    return {unquote(each["path"]) for each in held.column("remove").to_pylist() if each and each["path"]}
 
 
 def anchor(store: Store, path: str, version: int) -> tuple[str, str]:

@@ -228,12 +228,17 @@ class Store:
 
     def list_below(self, folder: str) -> list[str]:
         """Return the paths of all objects in ``folder`` and its folders. Raises ``Retryable``."""
+        return list(self.written_below(folder))
+
+    def written_below(self, folder: str) -> dict[str, float]:
+        """Return when each object in ``folder`` and its folders was written (see ``written_at``)."""
         try:
             selector = pafs.FileSelector(self.full(folder), recursive=True, allow_not_found=True)
             found = self.filesystem.get_file_info(selector)
         except OSError as error:
             raise Retryable(f"{self.uri(folder)} could not be listed: {error}") from error
-        return [each.path[len(self.root) + 1 :] for each in found if each.type == pafs.FileType.File]
+        files = (each for each in found if each.type == pafs.FileType.File)
+        return {each.path[len(self.root) + 1 :]: (each.mtime_ns or 0) / 1e9 for each in files}
 
     def delete(self, path: str) -> None:
         """Delete one object, which may be gone already; of a table's files only what ``care`` knows nobody needs."""

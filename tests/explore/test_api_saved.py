@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from logflume.api import saved
-from logflume.api.saved import Entry, Saved, SavedQueries
 from logflume.clock import ManualClock, SystemClock
 from logflume.errors import Refused, Retryable
+from logflume.table import saved
+from logflume.table.saved import Entry, Saved, SavedQueries
 from logflume.table.snapshot import list_tables
 from logflume.table.store import Store
 from tests.support.api import GLOBEX, Client, problem
@@ -191,6 +191,22 @@ def test_sq3_a_change_that_succeeded_unheard_is_found(tmp_path: Path) -> None:
     with pytest.raises(Retryable, match="away"):
         queries.change("acme", put("y"))
     assert names(queries.read("acme")) == ["x"]
+
+
+def test_sq5_who_is_about_to_save_brings_nothing_back_that_was_deleted(tmp_path: Path) -> None:
+    store = TroubledStore(f"file://{tmp_path}/store")
+    one, two = SavedQueries(store, SystemClock()), SavedQueries(store, SystemClock())
+    one.change("acme", lambda _: {"old": {"sql": "SELECT 'secret'"}})
+
+    def delete() -> None:
+        two.change("acme", put("another"))
+        two.forget("acme")
+        two.forget("acme")
+
+    store.trouble = delete
+    assert names(one.change("acme", put("mine"))) == ["mine"]
+    assert names(two.read("acme")) == ["mine"]
+    assert all(b"secret" not in (store.read(place) or b"") for place in store.list_below("saved/acme"))
 
 
 def test_sq4_old_versions_are_deleted_an_hour_later_and_no_number_comes_again(store: Store) -> None:

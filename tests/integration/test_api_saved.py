@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from logflume.api import saved
-from logflume.api.saved import Entry, SavedQueries
 from logflume.clock import ManualClock, SystemClock
+from logflume.table import saved
+from logflume.table.saved import Entry, SavedQueries
 from logflume.table.store import Store
 from tests.support.services import S3
 

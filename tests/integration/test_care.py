@@ -30,6 +30,7 @@ from logflume.local.process import Process
 from logflume.model import dataset as datasets
 from logflume.settings import Settings
 from logflume.table import snapshot
+from logflume.table.saved import SavedQueries
 from logflume.table.store import Store
 from tests.conftest import StartWorker
 from tests.support.asking import forks
@@ -293,8 +294,10 @@ def test_tables_are_listed_maintained_held_and_deleted_by_command(settings: Sett
     with pytest.raises(Exception, match="not the tenant's name"):
         call("table delete --tenant acme --by Bob --reason request-9 --confirm globex")
     assert call("table list")[0]["rows"] == 15
+    SavedQueries(store, SystemClock()).change("acme", lambda _: {"busy hours": {}})
     [receipt] = call("table delete --tenant acme --by Bob --reason request-9 --confirm acme")
-    assert receipt["rows"] == 15
+    assert (receipt["rows"], receipt["saved_queries"]) == (15, 1)
+    assert SavedQueries(store, SystemClock()).read("acme").entries == {}
     [listed] = call("table receipts --tenant acme")
     assert (listed["by"], listed["rows"], listed["intact"]) == ("Bob", 15, True)
     assert call("table list")[0]["rows"] == 0

@@ -136,14 +136,14 @@ MUTATIONS = (
     ),
     Mutation(
         "saved-again: a change is made of what is there when it is made",
-        code("api/saved.py"),
+        code("table/saved.py"),
         "change(now.entries), uuid",
         "change({}), uuid",
         "tests/explore/test_api_saved.py::test_sq2_of_many_changes_at_once_none_is_lost",
     ),
     Mutation(
         "saved-unheard: a change that succeeded unheard is not made twice, nor told as failed",
-        code("api/saved.py"),
+        code("table/saved.py"),
         "            return there.change == saved.change\n        there",
         "            raise\n        there",
         "tests/explore/test_api_saved.py::test_sq3_a_change_that_succeeded_unheard_is_found",

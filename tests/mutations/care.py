@@ -93,6 +93,20 @@ MUTATIONS = (
         f"{_CARE}::test_d5_a_file_that_a_worker_with_a_fast_clock_removed_is_gone_when_the_receipt_is_written",
     ),
     Mutation(
+        "saved-deleted: what a tenant has saved goes with the tenant",
+        code("care/deletion.py"),
+        "        SavedQueries(store, clock).forget(order.told[\"tenant\"])",
+        "        pass",
+        f"{_CARE}::test_the_saved_queries_of_a_whole_tenant_go_with_its_rows_and_not_with_one_dataset",
+    ),
+    Mutation(
+        "saved-back: who is about to save brings no deleted query back",
+        code("table/saved.py"),
+        "self._store.write(_path(tenant, version), pa.py_buffer(_encode(Saved(version))))",
+        "self._store.delete(_path(tenant, version))",
+        "tests/explore/test_api_saved.py::test_sq5_who_is_about_to_save_brings_nothing_back_that_was_deleted",
+    ),
+    Mutation(
         "order-alone: a deletion that can't be ended holds up no other",
         code("care/deletion.py"),
         "except (TypeError, ValueError) as error:",

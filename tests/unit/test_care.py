@@ -27,6 +27,7 @@ from logflume.model.dataset import Dataset, Datasets, Field, FieldType
 from logflume.settings import Settings
 from logflume.table import log, snapshot
 from logflume.table.log import Change
+from logflume.table.saved import SavedQueries
 from logflume.table.store import Store
 from logflume.table.table import Table
 from tests.support.tables import DAY, NOON, SMALL, TroubledStore, append, held, ids, rows
@@ -513,6 +514,23 @@ def test_d5_a_file_of_no_commit_goes_when_its_writer_can_not_commit_it_any_more(
     receipt = delete(store)
     assert (receipt["earlier_objects"], receipt["left_objects"]) == (1, 1)
     assert [path.rpartition("/")[2] for path in objects(store)] == ["young.parquet"]
+
+
+def test_the_saved_queries_of_a_whole_tenant_go_with_its_rows_and_not_with_one_dataset(store: TroubledStore) -> None:
+    saved = SavedQueries(store, ManualClock(NOON))
+    for name in ("one", "two"):
+        saved.change("acme", lambda entries, name=name: {**entries, name: {"sql": "SELECT 'secret'"}})
+    saved.change("globex", lambda _: {"theirs": {}})
+    fill(store)
+    assert delete(store)["saved_queries"] is None
+    assert len(saved.read("acme").entries) == 2
+    receipt = deletion.delete(
+        store, "acme", "http_requests", by="Ada", reason="request 9", clock=ManualClock(NOON), whole=True
+    )
+    assert receipt["saved_queries"] == 2
+    assert saved.read("acme").entries == {}
+    assert all(b"secret" not in (store.read(place) or b"") for place in store.list_below("saved/acme"))
+    assert saved.read("globex").entries == {"theirs": {}}
 
 
 def test_d3_rows_that_were_deleted_do_not_come_back_by_a_replay(store: TroubledStore) -> None:

@@ -38,7 +38,6 @@ from logflume.api.question import Question
 from logflume.api.register import Register
 from logflume.api.rejected import Rejected
 from logflume.api.running import Runner, Running
-from logflume.api.saved import SavedQueries
 from logflume.api.saving import Saving
 from logflume.api.session import Sessions
 from logflume.api.tail import Tails
@@ -54,6 +53,7 @@ from logflume.explore.tail.hub import Hub
 from logflume.model.dataset import Dataset
 from logflume.model.tenant import Holder
 from logflume.settings import Settings
+from logflume.table.saved import SavedQueries
 
 PREFIX: Final = "/api/v1"
 _GONE: Final = 499

@@ -19,10 +19,10 @@ from logflume.api import forms, question
 from logflume.api.caller import Caller
 from logflume.api.described import IF_MATCH, IF_NONE_MATCH, NAME, NUMBER, array, described, ref, thing
 from logflume.api.problem import Problem
-from logflume.api.saved import MOST, MOST_BYTES, Entry, SavedQueries, tag
 from logflume.clock import Clock
 from logflume.model.dataset import Dataset
 from logflume.settings import Settings
+from logflume.table.saved import MOST, MOST_BYTES, Entry, SavedQueries, tag
 
 MOST_NAME: Final = 100
 _MOST_NOTE: Final = 1_000

@@ -32,6 +32,7 @@ from logflume.errors import LogflumeError, Misconfigured, Refused, Retryable
 from logflume.table import log, schema
 from logflume.table.ids import upkeep
 from logflume.table.log import Change, Removal
+from logflume.table.saved import SavedQueries
 from logflume.table.store import Store
 from logflume.table.table import COMMITTED_WITHIN_SECONDS
 
@@ -63,8 +64,10 @@ class _Order:
         return f"tables/{self.told['tenant']}/{self.told['dataset']}"
 
 
-def delete(store: Store, tenant: str, dataset: str, *, by: str, reason: str, clock: Clock) -> Receipt:
-    """Delete all rows of a table as it stands.
+def delete(
+    store: Store, tenant: str, dataset: str, *, by: str, reason: str, clock: Clock, whole: bool = False
+) -> Receipt:
+    """Delete all rows of a table as it stands; ``whole``: all of the tenant goes, what it has saved as well.
 
     Raises ``Refused`` for a table with a hold, ``Misconfigured`` when there is none, ``Retryable``: call it again.
     """
@@ -83,7 +86,8 @@ def delete(store: Store, tenant: str, dataset: str, *, by: str, reason: str, clo
             tuple(Removal(file.path, file.date, file.size) for file in standing.files),
             about={"by": by, "reason": reason},
         )
-        order = _write_down(standing, removal, tenant, dataset, by, reason, clock)
+        queries = len(SavedQueries(store, clock).read(tenant).entries) if whole else None
+        order = _write_down(standing, removal, tenant, dataset, by, reason, clock, saved_queries=queries)
         crash.point("care.deletion-ordered")
         if log.change(store, path, standing.table, standing.anchor, removal, clock):
             crash.point("care.deletion-committed")
@@ -141,7 +145,7 @@ def _refuse_held(standing: Standing) -> None:
 
 
 def _write_down(
-    standing: Standing, removal: Change, tenant: str, dataset: str, by: str, reason: str, clock: Clock
+    standing: Standing, removal: Change, tenant: str, dataset: str, by: str, reason: str, clock: Clock, **more: Any
 ) -> _Order:
     version = standing.version + 1
     files = sorted((file.path, file.size, file.rows) for file in standing.files)
@@ -159,6 +163,7 @@ def _write_down(
         "bytes": sum(size for _, size, _ in files),
         "oldest": min(times).isoformat() if times else None,
         "newest": max(times).isoformat() if times else None,
+        **more,
         "objects": [{"path": path, "bytes": size, "rows": rows} for path, size, rows in files],
     }
     order = _Order(f"{_FOLDER}/{tenant}/{dataset}/{version:020}-{removal.mark}", version, removal.mark, told)
@@ -216,6 +221,8 @@ def _finish(store: Store, order: _Order, clock: Clock) -> Receipt:
         earlier = len(gone)
         log.forget(store, order.path)
     upkeep.forget(store, order.path)
+    if order.told.get("saved_queries") is not None:
+        SavedQueries(store, clock).forget(order.told["tenant"])
     crash.point("care.deletion-done")
     told = {**order.told, "done": _now(clock), "earlier_objects": earlier, "left_objects": left}
     receipt = {**told, "sha256": digest(told)}

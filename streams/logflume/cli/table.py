@@ -124,7 +124,10 @@ def delete(
     dataset: Dataset = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete all rows of a tenant's tables, and leave a receipt. Refused, for all of them, when one has a hold."""
+    """Delete all rows of a tenant's tables, and leave a receipt. Refused, for all of them, when one has a hold.
+
+    Without --dataset the tenant's saved queries go as well.
+    """
     if confirm != tenant:
         raise Misconfigured(f"--confirm {confirm!r} is not the tenant's name, {tenant!r}: nothing was deleted")
     store = Store.from_settings(Settings())
@@ -132,9 +135,11 @@ def delete(
         deletion.refuse_held(store, store.table(owner, name))
 
     def end(store: Store, owner: str, name: str) -> dict[str, Any]:
-        return dict(deletion.delete(store, owner, name, by=by, reason=reason, clock=SystemClock()))
+        whole = dataset is None
+        return dict(deletion.delete(store, owner, name, by=by, reason=reason, clock=SystemClock(), whole=whole))
 
-    _each(tenant, dataset, end, ["version", "rows", "files", "bytes", "done", "sha256"], as_json=as_json)
+    columns = ["version", "rows", "files", "bytes", "saved_queries", "done", "sha256"]
+    _each(tenant, dataset, end, columns, as_json=as_json)
 
 
 @app.command()

@@ -9,18 +9,22 @@ SQ2  No change is lost: of two at once one makes the version, the other begins a
 SQ3  A change that was answered by a failure of the store may have been made, and is found if it was.
 SQ4  An older version is deleted an hour after it was made: whoever read it has long made the next one, or given up, so
      that no version is ever made a second time.
+SQ5  Who deletes a tenant makes a version that is empty, and empties those before it in their place: whoever is about to
+     make one of them finds it made, and brings nothing back.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import sys
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
+import pyarrow as pa
 import pyarrow.fs as pafs
 import structlog
 
@@ -85,9 +89,21 @@ class SavedQueries:
 
     def change(self, tenant: str, change: Change) -> Saved:
         """Change it, and return what is saved then. Raises what ``change`` does, and ``Refused`` beyond the bounds."""
+        return self._change(tenant, change, _MOST_VERSIONS)
+
+    def forget(self, tenant: str) -> None:
+        """Delete what is saved, and what was (SQ5). Doing it again changes nothing."""
+        now = self.read(tenant)
+        if now.entries:
+            now = self._change(tenant, lambda _: {}, sys.maxsize)
+        for version in self._versions(tenant):
+            if version < now.version:
+                self._store.write(_path(tenant, version), pa.py_buffer(_encode(Saved(version))))
+
+    def _change(self, tenant: str, change: Change, most_versions: int) -> Saved:
         for _ in range(_ATTEMPTS):
             now, versions = self._newest(tenant)
-            if len(versions) > _MOST_VERSIONS:
+            if len(versions) > most_versions:
                 raise Refused(f"the saved queries were changed {_MOST_VERSIONS} times within the hour; try again later")
             made = Saved(now.version + 1, change(now.entries), uuid.uuid4().hex)
             if self._made(tenant, made):
@@ -108,8 +124,7 @@ class SavedQueries:
 
     def _made(self, tenant: str, saved: Saved) -> bool:
         """Whether the version was made by this change (SQ1, SQ3)."""
-        content = {"change": saved.change, "entries": saved.entries}
-        data = orjson.dumps(content, option=_OPTIONS)
+        data = _encode(saved)
         _check(saved.entries, len(data))
         try:
             if self._store.put_if_absent(_path(tenant, saved.version), data) is not None:
@@ -160,6 +175,10 @@ class SavedQueries:
 
 def _path(tenant: str, version: int) -> str:
     return f"{folder(tenant)}/{version:010}.json"
+
+
+def _encode(saved: Saved) -> bytes:
+    return orjson.dumps({"change": saved.change, "entries": saved.entries}, option=_OPTIONS)
 
 
 def _check(entries: Mapping[str, Entry], size: int) -> None:

@@ -28,6 +28,9 @@ MOST_DATES = 16
 ROW_GROUP_ROWS = 100_000
 """Most rows of a row group."""
 
+_PAGE_ROWS = (
+    10_000  # half of the usual: who wants one row decodes a page of each column; 1 % larger, 3 % longer to write
+)
 _SMALL_ROWS = 2_000  # below, a dictionary and a page index cost a third of the time, and gain nothing
 _FALSE_POSITIVES = 0.001  # of the Bloom filter: 1.8 to 3.6 bytes a distinct id; its size is a power of two
 _DAY_US = 86_400_000_000
@@ -122,6 +125,7 @@ class Writer:
             column_encoding=plan.encodings,
             write_statistics=plan.bounded,
             write_page_index=large,
+            max_rows_per_page=_PAGE_ROWS,
             bloom_filter_options=bloom,
             store_schema=False,  # Arrow's copy of the schema: 3 kB a file that nobody reads
         )

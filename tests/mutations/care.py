@@ -95,7 +95,7 @@ MUTATIONS = (
     Mutation(
         "saved-deleted: what a tenant has saved goes with the tenant",
         code("care/deletion.py"),
-        "        SavedQueries(store, clock).forget(order.told[\"tenant\"])",
+        '        SavedQueries(store, clock).forget(order.told["tenant"])',
         "        pass",
         f"{_CARE}::test_the_saved_queries_of_a_whole_tenant_go_with_its_rows_and_not_with_one_dataset",
     ),

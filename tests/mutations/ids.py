@@ -6,6 +6,8 @@ from tests.mutations.mutation import Mutation, code
 
 _IDS_INDEX = "tests/unit/test_ids_index.py"
 _LOOKING = "tests/explore/test_explore_ids.py"
+_LOOKUP = "tests/explore/test_explore_lookup.py"
+_PICK = "tests/unit/test_pick.py"
 
 MUTATIONS = (
     Mutation(
@@ -39,8 +41,8 @@ MUTATIONS = (
     Mutation(
         "index-always: a file without filters is always handed over",
         code("explore/ids.py"),
-        "set(part.always()) if look.hashes else set()",
-        "set()",
+        "{there: set() for there in part.always()} if look.hashes else {}",
+        "{}",
         f"{_IDS_INDEX}::test_i1_files_that_can_not_tell_are_always_handed_over",
     ),
     Mutation(
@@ -168,5 +170,75 @@ MUTATIONS = (
         "not all(isinstance(each, exp.Literal) and each.is_string",
         "not any(isinstance(each, exp.Literal) and each.is_string",
         f"{_LOOKING}::test_ids_are_those_that_a_condition_names_beyond_doubt",
+    ),
+    Mutation(
+        "pick-strange: a file that the index does not know is looked into too",
+        code("explore/picking.py"),
+        "            look.may[number] = has\n",
+        "            pass\n",
+        f"{_LOOKUP}::test_files_without_filters_are_picked_from_all_the_same",
+    ),
+    Mutation(
+        "pick-gone: rows of a file that is no more the table's are not found",
+        code("explore/choice.py"),
+        "picked = await self._picker.rows(search, named(files))",
+        "picked = await self._picker.rows(search, list(search.reading))",
+        f"{_LOOKUP}::test_pi1_rows_of_files_that_the_table_has_no_more_are_not_found",
+    ),
+    Mutation(
+        "pick-fails: what can't be picked is left to the engine",
+        code("explore/picking.py"),
+        "            return None\n\n    def _begin",
+        "            return []\n\n    def _begin",
+        f"{_LOOKUP}::test_pi2_what_can_not_be_picked_the_engine_finds",
+    ),
+    Mutation(
+        "lookup-span: a lookup within a time range is the engine's",
+        code("explore/engine/engine.py"),
+        "if range.span == ALWAYS and not live else None",
+        "if not live else None",
+        f"{_LOOKUP}::test_a_lookup_within_a_time_range_is_the_engines",
+    ),
+    Mutation(
+        "lookup-clauses: a query with any other clause is the engine's",
+        code("explore/lookup.py"),
+        "and {name for name, value in select.args.items() if value} <= _MAY",
+        "and True",
+        f"{_LOOKUP}::test_any_other_query_is_the_engines_over_the_rows_that_were_picked",
+    ),
+    Mutation(
+        "lookup-condition: a query with a further condition is the engine's",
+        code("explore/lookup.py"),
+        "and isinstance(where.this, exp.EQ)",
+        "and True",
+        f"{_LOOKUP}::test_any_other_query_is_the_engines_over_the_rows_that_were_picked",
+    ),
+    Mutation(
+        "pick-nested: of a map's keys and values those pages are decoded that end together",
+        code("table/pick/decode.py"),
+        "            if len(set(ends)) == 1:\n",
+        "            if True:\n",
+        f"{_PICK}::test_p1_what_is_picked_is_what_is_there",
+    ),
+    Mutation(
+        "pick-many: an id that hundreds of rows have is none",
+        code("table/pick/decode.py"),
+        "    if len(found) > MOST_ROWS:\n",
+        "    if False:\n",
+        f"{_PICK}::test_p2_many_rows_are_refused_before_they_are_decoded",
+    ),
+    Mutation(
+        "pick-groups: a row group whose filter does not match is not read",
+        code("table/pick/rows.py"),
+        "return [group for group, has in zip(groups, may, strict=True) if has]",
+        "return groups",
+        f"{_PICK}::test_bloom_filters_spare_row_groups",
+    ),
+    Mutation(
+        "pick-head: a Bloom filter of another kind tells nothing",
+        code("table/pick/rows.py"),
+        "    if not bloom.is_head(bytes(head), bits[1]):\n        return True\n",
+        "",
+        f"{_PICK}::test_a_filter_of_another_kind_spares_nothing",
     ),
 )

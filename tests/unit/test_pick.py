@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from obstore.store import LocalStore
 
+from logflume.table import bloom
 from logflume.table.pick import decode, thrift
 from logflume.table.pick import footer as footers
 from logflume.table.pick import rows as picking
@@ -131,6 +132,21 @@ def test_bloom_filters_spare_row_groups(tmp_path: Path) -> None:
     assert pick(tmp_path, {"nobody"}).bytes == 0
 
 
+def test_a_filter_of_another_kind_spares_nothing(tmp_path: Path) -> None:
+    write(tmp_path, table(2_000), row_group_size=500, bloom_filter_options=BLOOM)
+    about = pq.read_metadata(tmp_path / PATH)
+    data = bytearray((tmp_path / PATH).read_bytes())
+    for group in range(4):
+        chunk = about.row_group(group).column(1)
+        assert bloom.bits(chunk.bloom_filter_offset, chunk.bloom_filter_offset + chunk.bloom_filter_length) is not None
+        data[chunk.bloom_filter_offset + 3] ^= 0xFF
+        data[chunk.bloom_filter_offset + 30 : chunk.bloom_filter_offset + chunk.bloom_filter_length] = bytes(
+            chunk.bloom_filter_length - 30
+        )
+    (tmp_path / PATH).write_bytes(data)
+    assert len(pick(tmp_path, {"1-600"}).rows) == 1
+
+
 def test_of_a_column_one_page_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, table(2_000), max_rows_per_page=100)
     decoded = []
@@ -158,6 +174,13 @@ def test_p1_what_is_not_ours_to_say_is_left_to_others(tmp_path: Path, rows: pa.T
     write(tmp_path, rows)
     with pytest.raises(Broken, match=why):
         pick(tmp_path, ids)
+
+
+def test_p2_many_rows_are_refused_before_they_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, pa.table({"id": ["same"] * 300}))
+    monkeypatch.setattr(decode, "rows", lambda *_: pytest.fail("they are decoded"))
+    with pytest.raises(Broken, match="300 rows"):
+        pick(tmp_path, {"same"})
 
 
 def test_p2_many_rows_of_many_row_groups_are_too_many(tmp_path: Path) -> None:

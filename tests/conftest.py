@@ -19,6 +19,7 @@ from confluent_kafka.admin import AdminClient
 from logflume.settings import PREFIX, SETTINGS_VARIABLE, TEST_PREFIX, Settings
 from tests.support import services
 from tests.support import worker as workers
+from tests.support.secured import SecuredKafka, secured_kafka
 from tests.support.services import S3, Kafka, Run
 from tests.support.worker import Worker
 
@@ -94,6 +95,12 @@ def kafka(run: Run) -> SharedKafka:
 def s3(run: Run) -> S3:
     """A real S3 server: ``.endpoint``, ``.access_key``, ``.secret_key``, ``.new_bucket()`` (a store URL)."""
     return services.shared_s3(run)
+
+
+@pytest.fixture(scope="session")
+def secured(run: Run) -> SecuredKafka:
+    """A real broker with TLS, SASL and ACLs; ``.bootstrap`` is its operator's plain listener."""
+    return secured_kafka(run)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from tests.mutations import (
     live,
     page,
     parking,
+    security,
     sink,
     sort,
     tables,
@@ -25,6 +26,7 @@ from tests.mutations.mutation import Mutation
 MUTATIONS: tuple[Mutation, ...] = (
     *edge.MUTATIONS,
     *kafka.MUTATIONS,
+    *security.MUTATIONS,
     *sort.MUTATIONS,
     *config.MUTATIONS,
     *tables.MUTATIONS,

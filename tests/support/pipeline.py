@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaException
@@ -66,6 +67,8 @@ class Pipeline:
     folder: Path
     start: StartWorker
     senders: list[Sender] = field(default_factory=list)
+    given: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By stage (edge, sort, sink): what its settings have otherwise."""
 
     def __post_init__(self) -> None:
         topics.apply(self.settings)
@@ -75,11 +78,15 @@ class Pipeline:
 
     def sort(self, **env: str) -> Worker:
         """Start a sorter."""
-        return self.start("sort", self.settings, env)
+        return self.start("sort", self.of("sort"), env)
 
     def sink(self, command: str = "sink", **env: str) -> Worker:
         """Start a sink."""
-        return self.start(command, self.settings, env)
+        return self.start(command, self.of("sink"), env)
+
+    def of(self, stage: str) -> Settings:
+        """A stage's settings."""
+        return self.settings.model_copy(update=dict(self.given.get(stage, {})))
 
     def send(self, limit: int | None = None, **env: str) -> Sender:
         """Start a client process that sends until it is stopped, or ``limit`` records."""
@@ -88,7 +95,7 @@ class Pipeline:
         kept |= {name: value for name, value in os.environ.items() if name.startswith(TEST_PREFIX)}
         # Behind whatever is in front: a mutated copy of the package must be found first (tests/mutations).
         path = os.pathsep.join(p for p in (os.environ.get("PYTHONPATH", ""), str(ROOT)) if p)
-        environment = kept | self.settings.environment() | {SETTINGS_VARIABLE: os.devnull, "PYTHONPATH": path} | env
+        environment = kept | self.of("edge").environment() | {SETTINGS_VARIABLE: os.devnull, "PYTHONPATH": path} | env
         command = [sys.executable, "-m", "tests.support.sender", str(journal.path)]
         log = self.folder / f"sender-{len(self.senders)}.log"
         process = self.run.start([*command, *([str(limit)] if limit else [])], log, environment)

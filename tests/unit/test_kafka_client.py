@@ -23,9 +23,9 @@ def settings(**options: str) -> Settings:
 
 
 def test_options_reach_every_client() -> None:
-    given = settings(**{"security.protocol": "SASL_SSL", "client.id": "mine"})
+    given = settings(**{"socket.keepalive.enable": "true", "client.id": "mine"})
     for config in (client.common(given), client.producer_config(given), client.consumer_config(given, "g")):
-        assert config["security.protocol"] == "SASL_SSL"
+        assert config["socket.keepalive.enable"] == "true"
         assert config["client.id"] == "mine"
 
 

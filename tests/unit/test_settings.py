@@ -99,7 +99,8 @@ def test_sizes_are_read_with_units(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_environment_gives_another_process_equal_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings = Settings(
         kafka_bootstrap="a:1",
-        kafka_options={"security.protocol": "SSL", "quote": 'a "b" %'},
+        kafka_security_protocol="SSL",
+        kafka_options={"client.id": "mine", "quote": 'a "b" %'},
         store_secret_key="the key",
         sink_flush_age_seconds=0.25,
         tenants_dir=str(tmp_path),
@@ -118,6 +119,8 @@ def test_the_stack_file_gives_equal_addresses_and_is_for_the_user_only(
 ) -> None:
     settings = Settings(
         kafka_bootstrap="a:1",
+        kafka_security_protocol="SSL",
+        kafka_tls_ca=str(tmp_path / "ca.pem"),
         kafka_options={'odd "name"': "väl\\ue"},
         store_url="s3://b/ü",
         store_secret_key="k",

@@ -10,7 +10,6 @@ from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 
-from logflume.errors import Misconfigured
 from logflume.settings import Settings
 from logflume.sort.commit import CommitRule
 from logflume.sort.stage import build
@@ -141,9 +140,25 @@ def test_a_refused_commit_is_tried_again_until_kafka_takes_it(monkeypatch: pytes
             asyncio.run(ours._commit_offsets(offsets))
 
 
-def test_what_only_librdkafka_would_heed_is_refused() -> None:
-    with pytest.raises(Misconfigured, match=r"sasl\.mechanism.*PLAINTEXT only"):
-        build(Settings(kafka_bootstrap="127.0.0.1:1", kafka_options={"sasl.mechanism": "PLAIN"}))
+def test_faust_is_told_who_it_is_to_kafka_as_librdkafka_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_PASSWORD", "hunter2")
+    secured = {
+        "kafka_bootstrap": "127.0.0.1:1",
+        "kafka_security_protocol": "SASL_SSL",
+        "kafka_sasl_mechanism": "SCRAM-SHA-512",
+        "kafka_sasl_username": "me",
+        "kafka_sasl_password": "env:KAFKA_PASSWORD",
+    }
+    conf = build(Settings(**secured)).conf
+    said = stock.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context)
+    context = said.pop("ssl_context")
+    assert context.check_hostname
+    assert said == {
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": "me",
+        "sasl_plain_password": "hunter2",
+    }
 
 
 def test_the_app_never_jumps_and_drains_before_it_ends() -> None:

@@ -32,9 +32,11 @@ def _run(*, http: bool) -> None:
 
     from logflume import logs, memory
     from logflume.edge.serve import serve as run
+    from logflume.kafka.renewal import Renewal
     from logflume.settings import Settings
 
     settings = Settings()
     logs.setup(settings.log_format, settings.log_level)
     memory.setup()
+    Renewal(settings).start()
     uvloop.run(run(settings, http=http))

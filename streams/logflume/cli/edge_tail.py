@@ -18,6 +18,7 @@ from logflume.edge.tail import source
 from logflume.edge.tail.source import Options, Source
 from logflume.edge.tail.worker import Tail
 from logflume.errors import LogflumeError, Misconfigured
+from logflume.kafka.renewal import Renewal
 from logflume.model import Datasets
 from logflume.settings import Settings
 
@@ -50,6 +51,7 @@ def command(
     settings = Settings()
     logs.setup(settings.log_format, settings.log_level)
     memory.setup()
+    Renewal(settings).start()
     settings.require("kafka_bootstrap")
     datasets = model.load(contract.find(settings.topics_dir))
     if config is not None:

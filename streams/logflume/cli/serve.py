@@ -9,9 +9,11 @@ def command() -> None:
 
     from logflume import logs
     from logflume.api.serve import serve as run
+    from logflume.kafka.renewal import Renewal
     from logflume.page.app import front
     from logflume.settings import Settings
 
     settings = Settings()
     logs.setup(settings.log_format, settings.log_level)
+    Renewal(settings).start()
     uvloop.run(run(settings, front))

@@ -17,6 +17,7 @@ from logflume import contract, health, logs, memory
 from logflume.clock import SystemClock
 from logflume.config import Source, opened
 from logflume.errors import LogflumeError
+from logflume.kafka.renewal import Renewal
 from logflume.model import Datasets, dataset
 from logflume.settings import Settings
 from logflume.sink import telling
@@ -37,6 +38,7 @@ def command(
     settings = Settings()
     logs.setup(settings.log_format, settings.log_level)
     memory.setup()
+    Renewal(settings).start()
     datasets = dataset.load(contract.find(settings.topics_dir))
     store = Store.from_settings(settings)
     probe(store)

@@ -15,6 +15,7 @@ from logflume import health, logs
 from logflume.cli.listing import AsJson, show
 from logflume.clock import SystemClock
 from logflume.kafka import status
+from logflume.kafka.renewal import Renewal
 from logflume.settings import Settings
 from logflume.watch import causes, looking, worker
 
@@ -29,6 +30,7 @@ def command(
         _once(settings, as_json=as_json)
         return
     logs.setup(settings.log_format, settings.log_level)
+    Renewal(settings).start()
     clock = SystemClock()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

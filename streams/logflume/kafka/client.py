@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
+import time
+import weakref
 from concurrent.futures import Future
 from typing import Any, cast
 
@@ -11,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from logflume.errors import Fatal, LogflumeError, Misconfigured, Retryable
 from logflume.kafka.admin import Administrator
+from logflume.kafka.security import Security
 from logflume.settings import Settings
 
 REQUEST_SECONDS = 30.0
@@ -47,6 +51,11 @@ _ASK_WHY = (
     "is Kafka up, and is LOGFLUME_KAFKA_BOOTSTRAP its address? "
     """With LOGFLUME_KAFKA_OPTIONS='{"log_level": "4"}' librdkafka says why"""
 )
+_NOT_LET_IN = {KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED}
+_TLS_SAYS = re.compile("SSL handshake failed|SSL alert")
+_HEARD_SECONDS = 60.0
+_heard = (0.0, "")
+_admins: weakref.WeakSet[AdminClient] = weakref.WeakSet()
 # What librdkafka reports of itself when brokers are away; it marks few of these as retriable.
 _PASSING = {
     KafkaError._TRANSPORT,
@@ -80,12 +89,14 @@ _PASSING = {
 
 
 def common(settings: Settings, **overrides: Any) -> dict[str, Any]:
-    """Return what every client needs: the brokers and the setting ``kafka_options``.
+    """Return what every client needs: the brokers, who we are there, and the setting ``kafka_options``.
 
-    An override's underscores are librdkafka's dots: ``client_id="x"`` is ``client.id``.
+    An override's underscores are librdkafka's dots: ``client_id="x"`` is ``client.id``. It reads secrets and
+    certificates; ``Misconfigured`` when they, or what is said of them, can't be used.
     """
     brokers = {"bootstrap.servers": settings.require("kafka_bootstrap")}
-    return {"client.id": "logflume"} | settings.kafka_options | brokers | _dotted(overrides)
+    secured = Security.of(settings).librdkafka()
+    return {"client.id": "logflume"} | settings.kafka_options | brokers | secured | _dotted(overrides)
 
 
 def producer_config(settings: Settings, **overrides: Any) -> dict[str, Any]:
@@ -98,6 +109,7 @@ def producer_config(settings: Settings, **overrides: Any) -> dict[str, Any]:
         "compression.type": "none",  # blocks are compressed inside
         "message.max.bytes": _CLIENT_MESSAGE_BYTES,
         "logger": _LOG,
+        "error_cb": hear,
     }
     promises: dict[str, Any] = {
         "enable.idempotence": True,
@@ -122,23 +134,29 @@ def consumer_config(settings: Settings, group: str, **overrides: Any) -> dict[st
         "isolation.level": "read_committed",
         "allow.auto.create.topics": False,
     }
-    return _promised({"logger": _LOG} | common(settings), promises) | _dotted(overrides)
+    return _promised({"logger": _LOG, "error_cb": hear} | common(settings), promises) | _dotted(overrides)
 
 
 def admin(settings: Settings) -> AdminClient:
     """Return a client for topics, configurations and groups: a command's, which ends soon."""
-    return AdminClient(_admin_config(settings))
+    return _kept(_admin_config(settings))
 
 
 def lasting_admin(settings: Settings) -> AdminClient:
     """Return one for a worker: an ``Administrator``, which has all its methods."""
-    return cast(AdminClient, Administrator(_admin_config(settings)))
+    return cast(AdminClient, Administrator(_admin_config(settings), _kept))
+
+
+def _kept(config: dict[str, Any]) -> AdminClient:
+    made = AdminClient(config)
+    _admins.add(made)
+    return made
 
 
 def _admin_config(settings: Settings) -> dict[str, Any]:
     # Nothing polls it for logs, so they go to stderr. Of brokers that are away librdkafka says the same twenty times a
     # second as long as a request waits, so it says nothing: ``typed`` tells how to hear it.
-    return {"log_level": 2} | common(settings)
+    return {"log_level": 2, "error_cb": hear} | common(settings)
 
 
 def answer(future: Future[Any], about: str) -> Any:
@@ -168,10 +186,28 @@ def typed(error: KafkaError | KafkaException, about: str) -> LogflumeError:
     if cause.code() in _MISSING_TOPIC:
         return Misconfigured(f"{message}; `logflume topics diff` shows what is missing, `topics apply` makes it")
     if cause.code() in _AWAY:
-        return Retryable(f"{message}; {_ASK_WHY}")
+        return Retryable(f"{message}; {_refused() or _ASK_WHY}")
     if cause.retriable() or cause.code() in _PASSING:
         return Retryable(message)
     return Fatal(message)
+
+
+def hear(error: KafkaError) -> None:
+    """Remember that brokers do not let this process in: its requests only time out. An ``error_cb`` of any client."""
+    global _heard
+    # A broker that wants a certificate says so in the midst of a connection, as if that had broken.
+    if error.code() in _NOT_LET_IN or (error.code() == KafkaError._TRANSPORT and _TLS_SAYS.search(error.str())):
+        _heard = (time.monotonic(), error.str())
+
+
+def _refused() -> str:
+    """Say why brokers do not let this process in, or nothing."""
+    for each in list(_admins):
+        each.poll(0)  # nobody else does: what it heard waits there
+    since, why = _heard
+    if not why or time.monotonic() - since > _HEARD_SECONDS:
+        return ""
+    return f"brokers do not let this client in: {why} (see LOGFLUME_KAFKA_SECURITY_PROTOCOL and what goes with it)"
 
 
 def _promised(options: dict[str, Any], promises: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ tests/integration/test_quotas.py fails when they move.
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
@@ -20,6 +19,7 @@ from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Boolean, Float64, Int16, Int32, Schema, String
 
 from logflume.errors import Misconfigured, Retryable
+from logflume.kafka.security import Security
 from logflume.settings import Settings
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ class Quotas:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._connection = _connection(settings)
+        self._settings = settings
 
     def producers(self) -> dict[str, float]:
         """Return the bytes a second of each user that has such a quota, whoever set it."""
@@ -122,7 +122,7 @@ class Quotas:
 
     def _asked(self, ask: Callable[[_Send], Awaitable[T]]) -> T:
         async def run() -> T:
-            kafka = AIOKafkaClient(client_id="logflume-quotas", **self._connection)
+            kafka = AIOKafkaClient(client_id="logflume-quotas", **_connection(self._settings))
             try:
                 async with asyncio.timeout(_SECONDS):
                     await kafka.bootstrap()
@@ -159,20 +159,4 @@ def _check(code: int, message: str | None, about: str = "") -> None:
 
 
 def _connection(settings: Settings) -> dict[str, Any]:
-    """``kafka_options`` in aiokafka's words: those that say how to connect."""
-    options = settings.kafka_options
-    protocol = options.get("security.protocol", "PLAINTEXT").upper()
-    found: dict[str, Any] = {
-        "bootstrap_servers": settings.require("kafka_bootstrap"),
-        "security_protocol": protocol,
-    }
-    if protocol.endswith("SSL"):
-        context = ssl.create_default_context(cafile=options.get("ssl.ca.location"))
-        if certificate := options.get("ssl.certificate.location"):
-            context.load_cert_chain(certificate, options.get("ssl.key.location"), options.get("ssl.key.password"))
-        found["ssl_context"] = context
-    if protocol.startswith("SASL"):
-        found["sasl_mechanism"] = options.get("sasl.mechanism") or options.get("sasl.mechanisms") or "PLAIN"
-        found["sasl_plain_username"] = options.get("sasl.username")
-        found["sasl_plain_password"] = options.get("sasl.password")
-    return found
+    return {"bootstrap_servers": settings.require("kafka_bootstrap"), **Security.of(settings).aiokafka()}

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from logflume.settings import STACK_FILE, Settings, variable
+from logflume.settings import STACK_FILE, Settings, security, variable
 
 _SHARED_PREFIXES = ("kafka_", "store_", "topic", "tenants_")
 _SPOKEN_PREFIXES = ("kafka_", "store_", "topic_prefix")
@@ -60,6 +60,8 @@ def write_toml(folder: Path, settings: Settings) -> None:
         if not name.startswith(_SHARED_PREFIXES) and name not in _SHARED:
             continue
         value = getattr(settings, name)
+        if name in security.FIELDS and not value:
+            continue
         if name == "store_secret_key":
             value = value.get_secret_value()
         if isinstance(value, dict):
@@ -77,7 +79,7 @@ def fingerprints(settings: Settings, token: str) -> dict[str, str]:
     """
     values = settings.environment()
     names = [name for name in Settings.model_fields if name.startswith(_SPOKEN_PREFIXES)]
-    return {name: hashlib.sha256(f"{token} {values[variable(name)]}".encode()).hexdigest() for name in names}
+    return {name: hashlib.sha256(f"{token} {values.get(variable(name), '')}".encode()).hexdigest() for name in names}
 
 
 def write_private(path: Path, text: str) -> None:

@@ -7,46 +7,14 @@ else the worker has. So only operators' files may use them, nothing that came by
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from enum import StrEnum
-
 from logflume.model.job import Job, Target
 from logflume.model.owner import Owner
+from logflume.references import Kind, Reference, parse
+
+__all__ = ["FIELDS", "Kind", "Reference", "check", "parse", "references"]
 
 FIELDS = ("access_key", "secret_key", "session_token")
 """Of a target: those that are references."""
-
-_ENV = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
-_FILE = re.compile(r"/[^\x00-\x1f\x7f]{1,1000}")
-
-
-class Kind(StrEnum):
-    """Where a secret lies."""
-
-    ENV = "env"
-    FILE = "file"
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """``place`` is a variable's name, or a path."""
-
-    kind: Kind
-    place: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}:{self.place}"
-
-
-def parse(text: str) -> Reference:
-    """Read a reference. ``ValueError``, which does not repeat the text, as that may be a secret."""
-    kind, colon, place = text.partition(":")
-    if colon and kind == Kind.ENV and _ENV.fullmatch(place):
-        return Reference(Kind.ENV, place)
-    if colon and kind == Kind.FILE and _FILE.fullmatch(place) and ".." not in place.split("/"):
-        return Reference(Kind.FILE, place)
-    raise ValueError("is env:NAME (capitals, digits and _) or file:/path, never the secret itself")
 
 
 def references(target: Target) -> dict[str, str]:

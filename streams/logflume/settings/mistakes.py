@@ -26,7 +26,10 @@ def explain(error: ValidationError, settings: Collection[str]) -> str:
     """One line for each mistake; values are left out, one may be a secret."""
     lines = []
     for mistake in error.errors(include_input=False, include_url=False, include_context=False):
-        name = str(mistake["loc"][0]) if mistake["loc"] else "?"
+        if not mistake["loc"]:  # several settings that don't go together: they name themselves
+            lines.append(mistake["msg"].removeprefix("Value error, "))
+            continue
+        name = str(mistake["loc"][0])
         if mistake["type"] == "extra_forbidden":
             near = difflib.get_close_matches(name, settings, n=1)
             lines.append(f"{name} is not a setting." + (f" Did you mean {near[0]}?" if near else ""))

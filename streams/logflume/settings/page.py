@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -31,7 +32,7 @@ def page() -> str:
         "Sizes may be written as `64MB` or as a number of bytes. A `LOGFLUME_` variable that is not here is refused.",
     ]
     for stage in STAGES:
-        about = (stage.__doc__ or "").replace("``", "`")
+        about = inspect.cleandoc(stage.__doc__ or "").replace("``", "`")
         lines += ["", f"## {stage.model_config['title']}", "", about, ""]
         lines += ["| variable | type | default | meaning |", "|---|---|---|---|"]
         for name, field in stage.model_fields.items():

@@ -11,6 +11,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from logflume.errors import Misconfigured
+from logflume.settings import security
 from logflume.settings.api import Api
 from logflume.settings.care import Care
 from logflume.settings.command import Command
@@ -118,6 +119,8 @@ class Settings(
         found: dict[str, str] = {}
         for name, value in self.model_dump(mode="json").items():
             secret = getattr(self, name)
+            if name in security.FIELDS and not value:
+                continue  # unset: a blank one is a mistake
             if isinstance(secret, SecretStr):
                 found[variable(name)] = secret.get_secret_value()
             elif isinstance(value, dict):

@@ -31,9 +31,10 @@ from logflume.kafka import client, cursors, topics
 from logflume.kafka.deliveries import Deliveries
 from logflume.kafka.identity import SameTopics
 from logflume.kafka.registry import connect
+from logflume.kafka.renewal import Renewal
 from logflume.model import Configuration, Dataset, Datasets, load
 from logflume.settings import Settings
-from logflume.sort import telling
+from logflume.sort import credentials, telling
 from logflume.sort.gather import Gatherer
 from logflume.sort.policing import Policing
 from logflume.sort.regroup import Regrouper
@@ -76,12 +77,13 @@ def build(settings: Settings, datasets: Datasets | None = None, source: Source |
     Raises:
         Misconfigured: a setting or a topic is missing.
     """
-    _refuse_secured(settings)
     memory.setup()
+    renewal = Renewal(settings)
     datasets = datasets or load(contract.find(settings.topics_dir))
     app = App(
         settings.sort_group,
         broker=[f"logflume://{host}" for host in settings.require("kafka_bootstrap").split(",")],
+        broker_credentials=credentials.of(settings),
         store="memory://",
         datadir=_empty_folder(),
         web_enabled=False,
@@ -101,7 +103,7 @@ def build(settings: Settings, datasets: Datasets | None = None, source: Source |
     )
     if source is None:
         source = _Unrouted() if settings.tenants_dir else Follower(settings, SystemClock())
-    Stage(app, settings, datasets, source)
+    Stage(app, settings, datasets, source, renewal)
     return app
 
 
@@ -115,13 +117,6 @@ class _Unrouted:
     def state(self) -> State:
         """There is none."""
         return State(origin=Origin.FILES)
-
-
-def _refuse_secured(settings: Settings) -> None:
-    """Faust's client has options of its own: what only librdkafka would heed must not be thought to hold for both."""
-    for name, value in settings.kafka_options.items():
-        if name.startswith(("sasl.", "ssl.")) or (name == "security.protocol" and value.upper() != "PLAINTEXT"):
-            raise Misconfigured(f"LOGFLUME_KAFKA_OPTIONS: {name}: the sort stage speaks PLAINTEXT only so far")
 
 
 def _empty_folder() -> str:
@@ -140,13 +135,14 @@ class App(faust.App):
 class Stage:
     """Sorters, agents and health, tied together over the life of the app."""
 
-    def __init__(self, app: App, settings: Settings, datasets: Datasets, source: Source) -> None:
+    def __init__(self, app: App, settings: Settings, datasets: Datasets, source: Source, renewal: Renewal) -> None:
         app.stage = self
         self._app = app
         self._settings = settings
         self._datasets = datasets
         self._source = source
         self._policing = Policing(settings, source.current, SystemClock())
+        self._renewal = renewal
         self._following = False
         self._session = uuid.uuid4().hex
         self._sorters: dict[str, Sorter] = {}
@@ -266,6 +262,7 @@ class Stage:
         """Serve health, and end the process when its work is stuck or its topics are not the ones it started with."""
         self._turned = time.monotonic()
         threading.Thread(target=self._watch_the_loop, name="sort-watch", daemon=True).start()
+        self._renewal.start()
         if self._settings.http_port:
             health.serve(self._settings.http_host, self._settings.http_port, live=self.not_live, ready=self.not_ready)
         tells = telling.reporter(

@@ -202,7 +202,8 @@ def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         ("store_endpoint", "http://other"),
         ("store_access_key", "other"),
         ("store_secret_key", "OTHER"),
-        ("kafka_options", {"sasl.password": "OTHER"}),
+        ("kafka_options", {"client.id": "OTHER"}),
+        ("kafka_security_protocol", "SSL"),
         ("topic_prefix", "other."),
     ],
 )

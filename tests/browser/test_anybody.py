@@ -60,6 +60,19 @@ def test_axe_finds_no_violation_and_a_telephone_is_wide_enough(somebody: Person,
     assert somebody.violations() == []
 
 
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "not there"])
+def test_tab_reaches_whatever_can_be_used(person: Person, name: str) -> None:
+    page = person.page
+    if name == "live":
+        page.route(
+            "**/api/v1/tail?*", lambda route: route.fulfill(headers={"Content-Type": "text/event-stream"}, body="")
+        )
+    page.goto(person.site.url + PAGES[name].format(ray=person.site.told.blocked, recent=person.site.recent))
+    usable = person.usable()
+    assert usable > 5
+    assert person.reached(usable) == []
+
+
 def test_the_form_to_sign_in_is_for_everybody(browser: Browser, served: Site, theme: str) -> None:
     person = Person.at(browser, served, NARROW, color_scheme=theme)
     person.open("/sign-in")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,10 +17,9 @@ import pytest
 from logflume.cli.main import DONE, run
 from logflume.settings import Settings
 from tests.conftest import StartWorker
-from tests.support.sorted_log import few_partitions, produce_sorted, sorted_message, stored
+from tests.support.serving_tail import Served, serve
+from tests.support.sorted_log import stored
 from tests.support.waiting import until
-from tests.support.waiting_rows import Sorted
-from tests.support.worker import Worker
 
 SECONDS = 5.0
 """Within which a change must be in force everywhere."""
@@ -85,27 +83,6 @@ def events(lines: Iterator[str]) -> Iterator[tuple[str, str, Any]]:
         told = {}
 
 
-@dataclass
-class Served:
-    """A server, its worker, the sorted topic that it reads, and a token."""
-
-    url: str
-    worker: Worker
-    sorted: Sorted
-    token: str
-
-    def follow(self, after: str = "", **asked: Any) -> Following:
-        return Following(self.url, self.token, asked, after)
-
-    def send(self, first: int, end: int, rows: int = 2, text: str = "m") -> list[str]:
-        produce_sorted(
-            self.sorted.settings,
-            self.sorted.home,
-            [sorted_message({"acme": rows, "bell": 1}, offset, text=text) for offset in range(first, end)],
-        )
-        return [f"{text}{offset}.{row}" for offset in range(first, end) for row in range(rows)]
-
-
 @pytest.fixture
 def served(
     settings: Settings,
@@ -114,27 +91,20 @@ def served(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Served:
-    given = few_partitions(settings, tmp_path)
     limits = {"explore_tail_followers": 2, "explore_tail_bytes": 1_000_000, "explore_tail_rows_a_second": 1_000_000}
-    made = given.model_copy(update={"tenants_dir": "", "serve_port": 0, **limits})
-    for name, value in made.environment().items():
-        monkeypatch.setenv(name, value)
-    assert run(["config", "apply", given.tenants_dir, "--yes"]) == DONE
-    capsys.readouterr()
-    assert run(["token", "create", "--tenant", "acme", "--scope", "query", "--id", "analyst"]) == DONE
-    token = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("lf_"))
-    server = worker("serve", made)
-    address = until(lambda: re.search(r"explore\.started.*(http://127\.0\.0\.1:\d+)", server.output()), 60)[1]
-    server.wait_ready()
-    return Served(address, server, Sorted(made), token)
+    return serve(settings.model_copy(update=limits), tmp_path, worker, monkeypatch, capsys)
+
+
+def follow(served: Served, after: str = "", **asked: Any) -> Following:
+    return Following(served.url, served.token, asked, after)
 
 
 @pytest.mark.timeout(300)
 def test_rows_are_followed_by_their_coordinates_until_the_token_ends(served: Served) -> None:
     served.send(0, 2)
-    all_ = served.follow()
+    all_ = follow(served)
     where = json.dumps({"key": "message", "operator": "endsWith", "value": ".1"})
-    some = served.follow(where=where)
+    some = follow(served, where=where)
     sent = served.send(2, 5)
     until(lambda: all_.messages() == sent, 30)
     until(lambda: some.messages() == sent[1::2], 30)
@@ -148,7 +118,7 @@ def test_rows_are_followed_by_their_coordinates_until_the_token_ends(served: Ser
     some.leave()
     more = served.send(5, 6)
     until(lambda: some.ended, 30)
-    back = until(lambda: (f := served.follow(all_.events[3][0])).begun and f, 30)
+    back = until(lambda: (f := follow(served, all_.events[3][0])).begun and f, 30)
     until(lambda: back.messages() == [*sent[4:], *more], 30)
 
     assert run(["token", "revoke", "analyst"]) == DONE
@@ -158,7 +128,7 @@ def test_rows_are_followed_by_their_coordinates_until_the_token_ends(served: Ser
 
 
 def test_a_server_that_ends_does_not_wait_for_those_who_follow(served: Served) -> None:
-    one = served.follow()
+    one = follow(served)
     assert served.worker.stop(15) == 0
     until(lambda: one.ended, 5)
     assert one.events[-1][1] == "end"
@@ -176,7 +146,7 @@ def test_whoever_does_not_read_loses_rows_with_a_count_and_slows_nobody(served: 
         assert stuck.status_code == 200
         sink = worker("sink", served.sorted.settings)
         sink.wait_ready(120)
-        quick = served.follow(q="x 19.")
+        quick = follow(served, q="x 19.")
         for number in range(pieces):
             served.send(number, number + 1, rows, "x" * 600 + " ")
         # Nobody reads the stuck one, and all the same: the table has all rows, and others are told what they want.

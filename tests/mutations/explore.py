@@ -106,8 +106,8 @@ MUTATIONS = (
     Mutation(
         "query-cancel: whoever reads a cancelled query hears of it (E2)",
         code("explore/engine/engine.py"),
-        "socket.socket(fileno=run.child.stream.detach())",
-        "run.child.stream",
+        "socket.socket(fileno=child.stream.detach())",
+        "child.stream",
         f"{_ENGINE}::test_e2_a_cancelled_query_tells_its_reader_at_once_and_is_gone",
     ),
     Mutation(

@@ -38,6 +38,23 @@ tokens:
 """
 
 
+_USABLE: Final = """() => {
+  const within = (each) => each.shadowRoot ? all(each.shadowRoot) : [];
+  const all = (root) => [...root.querySelectorAll("*")].flatMap((each) => [each, ...within(each)]);
+  const kind = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex], [role=button]";
+  window.usable = all(document).filter((each) => each.matches(kind) && !each.disabled && each.tabIndex >= 0
+    && each.checkVisibility({ visibilityProperty: true }));
+  return window.usable.length;
+}"""
+_REACHED: Final = """() => {
+  let there = document.activeElement;
+  while (there?.shadowRoot?.activeElement) there = there.shadowRoot.activeElement;
+  window.usable = window.usable.filter((each) => each !== there
+    && !(each.type === "radio" && there?.type === "radio" && each.name === there.name));
+}"""
+"""Of radio buttons of one name Tab comes to one; arrows choose among them."""
+
+
 @dataclass(frozen=True)
 class Site:
     """A server with the attacked tenant's tables."""
@@ -193,6 +210,18 @@ class Person:
         self.tab_to(there)
         self.press("Control+A")
         self.page.keyboard.type(text)
+
+    def usable(self) -> int:
+        """Mark all that can be seen and used, wherever it stands; returns how many they are."""
+        return int(self.page.evaluate(_USABLE))
+
+    def reached(self, usable: int) -> list[str]:
+        """Press Tab as often as there is something to use, and some more; return what it has not come to."""
+        for _ in range(usable + 20):
+            self.page.keyboard.press("Tab")
+            self.page.evaluate(_REACHED)
+        left: list[str] = self.page.evaluate("window.usable.map((each) => each.outerHTML.slice(0, 200))")
+        return left
 
     # --- what everybody must be able to use ---------------------------------------------------------------------------
 

@@ -14,10 +14,13 @@ from logflume.metrics import DECLARED, Kind
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "metrics.md"
 CODE = ROOT / "streams" / "logflume"
-COLLECTORS = (Counter, Gauge, Histogram, metrics.Gauges)
+COLLECTORS = (Counter, Gauge, Histogram, metrics.Gauges, metrics.RowHistogram)
 CONSTANTS = {name: value for name, value in vars(metrics).items() if isinstance(value, COLLECTORS)}
-BOUNDED = {"logflume_lag_partition_records", "logflume_lag_partition_seconds"}
-"""Of one process, the watch's; and by partition, of which there are as many as an operator made."""
+BOUNDED = {"logflume_lag_partition_records", "logflume_lag_partition_seconds"} | {
+    f"logflume_tenant_{what}"
+    for what in ("lag_seconds", "waiting_rows", "stored_rows", "stored_bytes", "freshness_seconds")
+}
+"""Of one process, the watch's: by partition, of which there are as many as an operator made; by tenant only some."""
 
 
 def test_the_docs_page_is_current() -> None:

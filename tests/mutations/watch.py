@@ -143,4 +143,11 @@ MUTATIONS = (
         "tests/unit/test_watch_course.py"
         "::test_co4_an_offset_that_stays_with_lag_is_stalled_and_a_sink_may_wait_for_its_jobs",
     ),
+    Mutation(
+        "others-summed: of tenants that are not named nothing gets lost (TE1)",
+        code("kafka/status/shares.py"),
+        "        rest = rest.together(share)",
+        "        rest = share",
+        "tests/unit/test_tenants_told.py::test_te1_few_are_named_those_with_most_and_the_sums_stay",
+    ),
 )

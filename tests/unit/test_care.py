@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from logflume import metrics
 from logflume.care import change, deletion, hold, merging, vacuum
 from logflume.care.look import Carer, Look
 from logflume.care.timekeeper import Timekeeper
+from logflume.care.worker import Worker
 from logflume.clock import ManualClock
 from logflume.errors import Misconfigured, Refused, Retryable
 from logflume.model.dataset import Dataset, Datasets, Field, FieldType
@@ -94,6 +96,19 @@ def test_small_files_become_one_with_the_same_rows(store: TroubledStore) -> None
     assert (before, done.merged_files, done.into_files, len(files(store))) == (8, 8, 1, 1)
     assert whole(store) == expected
     assert look(store, days=None, at=time.time_ns()).worked is False
+
+
+def test_a_worker_shows_how_many_small_files_its_tables_have_left(store: TroubledStore) -> None:
+    fill(store)
+    share: Any = SimpleNamespace(failure=None, mine=lambda tenant, dataset: True)
+    worker = Worker(Settings(), carer(store), store, None, share, ManualClock(NOON))  # type: ignore[arg-type]
+    assert worker.turn()
+    worker.turn()
+    value = metrics.REGISTRY.get_sample_value
+    assert value("logflume_care_small_files", {"dataset": "http_requests"}) == 1
+    share.mine = lambda tenant, dataset: False
+    worker.turn()
+    assert value("logflume_care_small_files", {"dataset": "http_requests"}) is None
 
 
 def test_columns_that_only_some_files_have_are_null_elsewhere_and_keep_their_values(store: TroubledStore) -> None:

@@ -49,6 +49,7 @@ class Look:
     into_bytes: int = 0
     vacuumed: int = 0
     checkpoint: bool = False
+    small_files: int = 0
     held: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -116,6 +117,7 @@ class Carer:
             found.checkpoint = True
         self._time.agree()  # it may have been set while files were merged
         found.vacuumed = vacuum.vacuum(standing, self._keep_hours)
+        found.small_files = sum(self._aims.small(file) for file in standing.files)
         self._index(found, standing)
         metrics.CARE_FILES.labels("vacuumed").inc(found.vacuumed)
         metrics.CARE_SECONDS.observe(self._clock.monotonic() - began)

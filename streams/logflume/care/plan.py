@@ -35,12 +35,16 @@ class Aims:
     file_bytes: int
     fan_in: int
 
+    def small(self, file: File) -> bool:
+        """Whether a file may be merged with others."""
+        return file.size < self.file_bytes / 2
+
 
 def merges(files: Iterable[File], aims: Aims, now: datetime) -> list[Merge]:
     """Return what to merge, none larger than ``aims.file_bytes``."""
     groups: dict[tuple[str, date | None], list[File]] = {}
     for file in files:
-        if file.rows and file.size < aims.file_bytes / 2:
+        if file.rows and aims.small(file):
             came = arrived(file, now)
             groups.setdefault((file.date, came.date() if came else None), []).append(file)
     found: list[Merge] = []

@@ -7,6 +7,7 @@ A table with work is looked at again after ``care_seconds``; one without after t
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -68,6 +69,7 @@ class Worker:
         self._clock = clock
         self._due: dict[tuple[str, str], _Due] = {}
         self._failing: dict[tuple[str, str], str] = {}
+        self._small: dict[tuple[str, str], int] = {}
         self._list_at = clock.monotonic()
         self._listed = False
         self._turned = clock.monotonic()
@@ -102,6 +104,11 @@ class Worker:
             self._list(now)
         mine = {table: due for table, due in self._due.items() if self._share.mine(*table)}
         metrics.CARE_TABLES.set(len(mine))
+        self._small = {table: count for table, count in self._small.items() if table in mine}
+        small: Counter[str] = Counter()
+        for (_, dataset), count in self._small.items():
+            small[dataset] += count
+        metrics.CARE_SMALL_FILES.show(((dataset,), count) for dataset, count in small.items())
         late = min(mine, key=lambda table: mine[table].at, default=None)
         if late is None or mine[late].at > now:
             metrics.CARE_LATE.set(0)
@@ -133,6 +140,7 @@ class Worker:
         try:
             done = self._carer.look(*table, retention(self._source, *table))
             worked = done.worked
+            self._small[table] = done.small_files
             self._failing.pop(table, None)
             metrics.CARE_LOOKS.labels("worked" if worked else "idle").inc()
             if worked:

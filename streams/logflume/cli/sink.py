@@ -57,7 +57,7 @@ def _run(settings: Settings, datasets: Datasets, source: Source, store: Store, a
         server = health.serve(settings.http_host, settings.http_port, sink.health.live, sink.health.ready)
     log = structlog.get_logger("logflume.sink")
     log.info("sink.started", pid=os.getpid(), group=settings.sink_group, http=server.address if server else None)
-    tells = telling.reporter(settings, source, sink.health, clock).start()
+    tells = telling.reporter(settings, source, sink.health, sink.tenants, clock).start()
     try:
         sink.run(stop)
     except Exception as error:

@@ -9,10 +9,24 @@ from logflume.metrics.config import *
 from logflume.metrics.edge import *
 from logflume.metrics.explore import *
 from logflume.metrics.lag import *
-from logflume.metrics.metric import DECLARED, REGISTRY, STAGES, UNITS, Gauges, Kind, Metric, total, values
+from logflume.metrics.metric import DECLARED, REGISTRY, STAGES, UNITS, Gauges, Kind, Metric, RowHistogram, total, values
 from logflume.metrics.page import page
 from logflume.metrics.sink import *
 from logflume.metrics.sort import *
+from logflume.metrics.table import *
+from logflume.metrics.tenant import *
 from logflume.metrics.watch import *
 
-__all__ = ["DECLARED", "REGISTRY", "STAGES", "UNITS", "Gauges", "Kind", "Metric", "page", "total", "values"]
+__all__ = [
+    "DECLARED",
+    "REGISTRY",
+    "STAGES",
+    "UNITS",
+    "Gauges",
+    "Kind",
+    "Metric",
+    "RowHistogram",
+    "page",
+    "total",
+    "values",
+]

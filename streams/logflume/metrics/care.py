@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from logflume.metrics.metric import counter, gauge, histogram
+from logflume.metrics.metric import counter, gauge, gauges, histogram
 
 CARE_TABLES = gauge(
     "logflume_care_tables",
@@ -65,4 +65,11 @@ CARE_CONFLICTS = counter(
     (),
     "Changes of tables that came second to somebody else's commit, and were decided again.",
     "Many: several carers look after the same tables, or sinks commit many times a second.",
+)
+CARE_SMALL_FILES = gauges(
+    "logflume_care_small_files",
+    "files",
+    ("dataset",),
+    "Data files smaller than half of care_file_bytes in the tables that this worker looks after, by its last look.",
+    "Grows for hours: looks come too late (logflume_care_late_seconds) or fail; add workers. Queries slow down.",
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -19,6 +21,7 @@ STAGES = (
     "sink",
     "job",
     "table",
+    "store",
     "tenant",
     "lag",
     "worker",
@@ -115,6 +118,45 @@ class Gauges(Collector):
         return [GaugeMetricFamily(self._name, self._meaning, labels=self._labels)]
 
 
+class RowHistogram(Collector):
+    """A histogram to which the rows of a commit are added at once. Safe for threads."""
+
+    def __init__(
+        self,
+        name: str,
+        meaning: str,
+        labels: tuple[str, ...],
+        bounds: tuple[float, ...],
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
+        self._name, self._meaning, self._labels = name, meaning, labels
+        self.bounds = bounds
+        """The upper bounds of all buckets but the last, which has none."""
+        self._lock = threading.Lock()
+        self._found: dict[tuple[str, ...], tuple[list[int], float]] = {}
+        registry.register(self)
+
+    def add(self, labels: tuple[str, ...], counts: Sequence[int], total: float) -> None:
+        """Add so many observations to each bucket, ``total`` in sum."""
+        with self._lock:
+            before, sum_before = self._found.get(labels, ([0] * len(counts), 0.0))
+            self._found[labels] = [a + b for a, b in zip(before, counts, strict=True)], sum_before + total
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """What a scrape shows."""
+        [family] = self.describe()
+        with self._lock:
+            found = dict(self._found)
+        for labels, (counts, total) in found.items():
+            names = [*(str(float(bound)) for bound in self.bounds), "+Inf"]
+            family.add_metric(labels, list(zip(names, accumulate(counts), strict=True)), total)
+        yield family
+
+    def describe(self) -> list[HistogramMetricFamily]:
+        """The name, for the registry."""
+        return [HistogramMetricFamily(self._name, self._meaning, labels=self._labels)]
+
+
 def counter(name: str, unit: str, labels: tuple[str, ...], meaning: str, remedy: str) -> Counter:
     """Declare a counter."""
     DECLARED.append(Metric(name, Kind.COUNTER, unit, labels, meaning, remedy))
@@ -137,6 +179,14 @@ def histogram(name: str, labels: tuple[str, ...], meaning: str, remedy: str) -> 
     """Declare a histogram; it counts seconds."""
     DECLARED.append(Metric(name, Kind.HISTOGRAM, "seconds", labels, meaning, remedy))
     return Histogram(name, meaning, labels, registry=REGISTRY, buckets=_SECONDS)
+
+
+def row_histogram(
+    name: str, labels: tuple[str, ...], bounds: tuple[float, ...], meaning: str, remedy: str
+) -> RowHistogram:
+    """Declare a histogram of rows; it counts seconds."""
+    DECLARED.append(Metric(name, Kind.HISTOGRAM, "seconds", labels, meaning, remedy))
+    return RowHistogram(name, meaning, labels, bounds)
 
 
 def total(metric: Counter | Gauge) -> float:

@@ -1,8 +1,8 @@
-"""What sinks count, and the tables and jobs that they bring rows to rest in."""
+"""What sinks count, and the jobs whose objects they write."""
 
 from __future__ import annotations
 
-from logflume.metrics.metric import counter, gauge, histogram
+from logflume.metrics.metric import counter, gauge, histogram, row_histogram
 
 SINK_ROWS = counter(
     "logflume_sink_rows_total",
@@ -186,24 +186,10 @@ JOB_OBJECTS = counter(
     "Objects of file jobs written; one that a dead owner had written already is not counted again.",
     "Many small ones cost requests: raise the jobs' max_age_seconds.",
 )
-TABLE_FILES = counter(
-    "logflume_table_files_total",
-    "files",
+SINK_SEARCHABLE = row_histogram(
+    "logflume_sink_searchable_seconds",
     ("dataset",),
-    "Data files committed to tables.",
-    "Many small files: raise sink_flush_age_seconds.",
-)
-TABLE_CONFLICTS = counter(
-    "logflume_table_conflict_errors_total",
-    "errors",
-    ("dataset",),
-    "Commits that were refused or in doubt, and compared with the table again.",
-    "Some while partitions move are normal; always: two sink groups write the same tables.",
-)
-TABLE_SKIPPED = counter(
-    "logflume_table_skipped_rows_total",
-    "rows",
-    ("dataset",),
-    "Rows that a table held already, known by its txn, and that were not written again.",
-    "Some after a crash are normal: this is the exactly-once rule at work.",
+    (0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120, 300, 900, 3600, 21600, 86400),
+    "From a row's arrival at its edge until it can be found: at its table's commit, each row counted. By two clocks.",
+    "Its 0.99 quantile is the freshness of all: beyond sink_flush_age_seconds and some, see lag and pressure by stage.",
 )

@@ -39,3 +39,10 @@ class Worker(Stage, title="Every worker"):
         description="How often a worker tells its status on the topic `status`; 0: it tells none, and edges don't "
         "follow the pressure.",
     )
+    status_tenants: int = Field(
+        10,
+        ge=0,
+        le=100,
+        description="Tables of tenants that a sink names in its status, and the watch in its metrics: so many that "
+        "wait longest, that store most, and that are least fresh. The others are summed.",
+    )

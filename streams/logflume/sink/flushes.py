@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from logflume import metrics
 from logflume.sink.buffers import Flight, Lane, Pair
+from logflume.sink.freshness import Freshness
 from logflume.sink.partition import Partition
 
 _OBJECT_SECONDS = 2.0  # most objects are written within; one that is not was told to Kafka, and comes again
@@ -43,6 +44,8 @@ class Rested:
     files: int
     bytes: int
     skipped: int
+    freshness: Freshness | None = None
+    """Of a table's rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class Landing:
             metrics.SINK_BYTES.labels(dataset).inc(rested.bytes)
             metrics.TABLE_FILES.labels(dataset).inc(rested.files)
             metrics.TABLE_SKIPPED.labels(dataset).inc(rested.skipped)
+            if (fresh := rested.freshness) is not None:
+                metrics.SINK_SEARCHABLE.add((dataset,), fresh.counts, fresh.total_seconds)
         else:
             metrics.JOB_ROWS.labels(dataset).inc(rested.rows)
             metrics.JOB_BYTES.labels(dataset).inc(rested.bytes)

@@ -18,6 +18,7 @@ from logflume.sink.parking.caps import Caps
 from logflume.sink.parking.destinations import Destinations, destination
 from logflume.sink.pausing import again_after
 from logflume.sink.schedule import Schedule, largest
+from logflume.sink.tenants import Tenants
 
 _HURRY_SECONDS = 0.1  # it looks at every pair
 _PRESSING = 0.5  # above this part of the budget the largest are flushed, so that reading need not stop at 1.0
@@ -50,6 +51,8 @@ class Flushing:
         self._clock = clock
         self._random = random.Random(seed)
         self._next_hurry = 0.0
+        self.tenants = Tenants(clock)
+        """What is known of single tenants."""
 
     def launch(self, now: float, *, draining: bool = False) -> None:
         """Hand out flushes while the pool has use for them."""
@@ -57,6 +60,7 @@ class Flushing:
             self._next_hurry = now + _HURRY_SECONDS
             self._hurry()
             self._press(now)
+            self.tenants.look(self._assigned.open.values(), now)
         if draining:
             for partition in self._assigned.open.values():
                 for pair in partition.buffers:
@@ -103,6 +107,7 @@ class Flushing:
             for refused in (False, True):
                 self._destinations.landed(destination(flush.pair.outlet, refused=refused))
         landing.count()
+        self.tenants.landed(landing)
 
     def _failed(self, flush: Flush, error: Exception) -> None:
         metrics.SINK_ERRORS.labels(type(error).__name__).inc()

@@ -9,6 +9,7 @@ R2  An object is what its intent says, of exactly the intent's rows. When the in
 from __future__ import annotations
 
 from logflume import crash
+from logflume.block.schema import RECEIVED
 from logflume.clock import Clock
 from logflume.destinations import Destination, open_destination
 from logflume.errors import Misconfigured, Refused
@@ -19,6 +20,7 @@ from logflume.model.dataset import Dataset
 from logflume.settings import Settings
 from logflume.sink.buffers import Flight
 from logflume.sink.flushes import Flush, Rested
+from logflume.sink.freshness import freshness
 from logflume.table.store import Store
 from logflume.table.table import Table
 
@@ -39,9 +41,12 @@ class Rests:
         if flight.intent is not None:
             return self._object(flight, flight.intent, partition.dataset)
         table = Table(self._store, partition.dataset, flush.pair.tenant, clock=self._clock)
-        appended = table.append(partition.app_id, flight.upto, flight.offsets(), flight.table())
+        rows = flight.table()
+        appended = table.append(partition.app_id, flight.upto, flight.offsets(), rows)
         crash.point("sink.delta-committed")
-        return Rested(appended.rows, appended.files, appended.bytes, appended.skipped)
+        stored = rows.column(RECEIVED.name).slice(appended.skipped)
+        fresh = freshness(stored, self._clock.now_ns())
+        return Rested(appended.rows, appended.files, appended.bytes, appended.skipped, fresh)
 
     def _object(self, flight: Flight, intent: Intent, dataset: Dataset) -> Rested:
         crash.point("sink.intent-stored")

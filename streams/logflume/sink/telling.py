@@ -10,9 +10,10 @@ from logflume.errors import Unconfigured
 from logflume.kafka.status import Condition, Reporter
 from logflume.settings import Settings
 from logflume.sink.health import Health
+from logflume.sink.tenants import Tenants
 
 
-def reporter(settings: Settings, source: Source, health: Health, clock: Clock) -> Reporter:
+def reporter(settings: Settings, source: Source, health: Health, tenants: Tenants, clock: Clock) -> Reporter:
     """Return what tells the status of this sink."""
 
     def measure() -> Condition:
@@ -27,6 +28,7 @@ def reporter(settings: Settings, source: Source, health: Health, clock: Clock) -
             parked_pairs=round(metrics.total(metrics.SINK_PARKED)),
             parked_left_seconds=min(metrics.values(metrics.SINK_PARKED_LEFT), default=None),
             wait_seconds=_wait(source),
+            tenants=tenants.told(settings.status_tenants),
             troubles=tuple((health.ready() or "").splitlines()),
         )
 

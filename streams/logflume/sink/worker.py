@@ -111,9 +111,8 @@ class Sink:
             Retentions(admin, clock).seconds,
             clock,
         )
-        self._joined = False
-        self._draining = False
-        self._ending = False
+        self.tenants = self._flushing.tenants
+        self._joined = self._draining = self._ending = False
         self._commit_error = ""
         self._next_tick = self._next_commit = 0.0
         self._failure: BaseException | None = None

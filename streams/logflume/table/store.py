@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import uuid
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from logflume import metrics
 from logflume.durable import make_folder, sync_folder
 from logflume.errors import Misconfigured, Retryable
 from logflume.model.tenant import check_tenant_name
@@ -157,10 +161,11 @@ class Store:
     def write(self, path: str, data: pa.Buffer) -> None:
         """Write a whole object; durable when it returns. Raises ``Retryable``."""
         try:
-            if self.local:
-                _write_file(Path(self.full(path)), data)
-            else:
-                self._bucket.put(path, data)
+            with _timed("write"):
+                if self.local:
+                    _write_file(Path(self.full(path)), data)
+                else:
+                    self._bucket.put(path, data)
         except OSError as error:
             raise Retryable(f"{self.uri(path)} could not be written: {error}") from error
 
@@ -170,7 +175,8 @@ class Store:
         Raises ``Retryable``.
         """
         try:
-            return _file_tag(Path(self.full(path))) if self.local else self._bucket.tag(path)
+            with _timed("look"):
+                return _file_tag(Path(self.full(path))) if self.local else self._bucket.tag(path)
         except OSError as error:
             raise Retryable(f"{self.uri(path)} could not be looked up: {error}") from error
 
@@ -198,7 +204,8 @@ class Store:
     def any_below(self, folder: str) -> bool:
         """Whether there is any object in ``folder``. Raises ``Retryable``."""
         try:
-            return _any_file(Path(self.full(folder))) if self.local else self._bucket.any_below(folder)
+            with _timed("list"):
+                return _any_file(Path(self.full(folder))) if self.local else self._bucket.any_below(folder)
         except OSError as error:
             raise Retryable(f"{self.uri(folder)} could not be listed: {error}") from error
 
@@ -210,7 +217,8 @@ class Store:
         The promise is the store's (``If-None-Match: *``; a hard link): see ``probe``.
         """
         try:
-            return _link_file(Path(self.full(path)), data) if self.local else self._bucket.put_if_absent(path, data)
+            with _timed("make"):
+                return _link_file(Path(self.full(path)), data) if self.local else self._bucket.put_if_absent(path, data)
         except OSError as error:
             raise Retryable(f"{self.uri(path)} could not be made: {error}") from error
 
@@ -220,7 +228,8 @@ class Store:
         from obstore.exceptions import BaseError
 
         try:
-            return obstore.get(self.objects, path).bytes().to_bytes()
+            with _timed("read"):
+                return obstore.get(self.objects, path).bytes().to_bytes()
         except FileNotFoundError:
             return None
         except (BaseError, OSError) as error:
@@ -234,7 +243,8 @@ class Store:
         """Return when each object in ``folder`` and its folders was written (see ``written_at``)."""
         try:
             selector = pafs.FileSelector(self.full(folder), recursive=True, allow_not_found=True)
-            found = self.filesystem.get_file_info(selector)
+            with _timed("list"):
+                found = self.filesystem.get_file_info(selector)
         except OSError as error:
             raise Retryable(f"{self.uri(folder)} could not be listed: {error}") from error
         files = (each for each in found if each.type == pafs.FileType.File)
@@ -243,10 +253,11 @@ class Store:
     def delete(self, path: str) -> None:
         """Delete one object, which may be gone already; of a table's files only what ``care`` knows nobody needs."""
         try:
-            if self.local:
-                Path(self.full(path)).unlink(missing_ok=True)
-            else:
-                self._bucket.delete(path)
+            with _timed("delete"):
+                if self.local:
+                    Path(self.full(path)).unlink(missing_ok=True)
+                else:
+                    self._bucket.delete(path)
         except OSError as error:
             raise Retryable(f"{self.uri(path)} could not be deleted: {error}") from error
 
@@ -281,6 +292,21 @@ class Heads:
 
     def __len__(self) -> int:
         return len(self._heads)
+
+
+@contextmanager
+def _timed(operation: str) -> Iterator[None]:
+    """Measure a request; an object that is not there is an answer."""
+    began = time.monotonic()
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception:
+        metrics.STORE_ERRORS.labels(operation).inc()
+        raise
+    finally:
+        metrics.STORE_SECONDS.labels(operation).observe(time.monotonic() - began)
 
 
 def _write_file(path: Path, data: pa.Buffer) -> None:

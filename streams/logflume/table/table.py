@@ -124,10 +124,11 @@ class Table:
 
     def _commit(self, head: Head | None, files: list[DataFile], app_id: str, upto: int) -> Head | None:
         """Commit on top of ``head``; ``None`` when somebody else was quicker, or the table is gone."""
-        if head is None:
-            done = log.create(self._store, self.path, self._dataset, files, app_id, upto, self._clock)
-        else:
-            done = log.commit(self._store, self.path, head, files, app_id, upto, self._clock)
+        with metrics.TABLE_COMMIT_SECONDS.time():
+            if head is None:
+                done = log.create(self._store, self.path, self._dataset, files, app_id, upto, self._clock)
+            else:
+                done = log.commit(self._store, self.path, head, files, app_id, upto, self._clock)
         if done is not None:
             self._store.heads.put(self.path, done)
         return done

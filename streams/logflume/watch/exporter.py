@@ -19,6 +19,7 @@ def show(look: Look) -> None:
     _show_lag(look)
     _show_findings(look)
     _show_workers(look)
+    _show_tenants(look)
 
 
 def show_pressure(pressure: Pressure, look: Look, found: Sequence[Cause]) -> None:
@@ -77,3 +78,12 @@ def _show_workers(look: Look) -> None:
     metrics.WORKER_PARKED.show((labels, seen.status.condition.parked_pairs) for labels, seen in sinks)
     left = ((labels, seen.status.condition.parked_left_seconds) for labels, seen in sinks)
     metrics.WORKER_PARKED_LEFT.show((labels, seconds) for labels, seconds in left if seconds is not None)
+
+
+def _show_tenants(look: Look) -> None:
+    tenants = [((share.tenant or "other", share.dataset or "other"), share) for share in look.tenants]
+    metrics.TENANT_WAIT.show((labels, share.wait_seconds) for labels, share in tenants)
+    metrics.TENANT_ROWS.show((labels, share.waiting_rows) for labels, share in tenants)
+    metrics.TENANT_STORED_ROWS.show((labels, share.stored_rows) for labels, share in tenants)
+    metrics.TENANT_BYTES.show((labels, share.stored_bytes) for labels, share in tenants)
+    metrics.TENANT_FRESHNESS.show((labels, share.fresh_seconds) for labels, share in tenants)

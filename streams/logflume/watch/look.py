@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from logflume.kafka.groups import Lag
-from logflume.kafka.status import NO_PRESSURE, Pressure, Seen
+from logflume.kafka.status import NO_PRESSURE, Pressure, Seen, Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,5 +76,7 @@ class Look:
     paces: tuple[Pace, ...] = ()
     findings: tuple[Finding, ...] = ()
     workers: tuple[Seen, ...] = ()
+    tenants: tuple[Share, ...] = ()
+    """Tables of tenants, as sinks tell of them; the last one, without a name, is all others."""
     pressure: Pressure = NO_PRESSURE
     """As it was published last."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 from logflume.clock import Clock
 from logflume.errors import Retryable
 from logflume.kafka.groups import Lags
-from logflume.kafka.status import Reader, View
+from logflume.kafka.status import Reader, View, merged
 from logflume.settings import Settings
 from logflume.watch.course import Course
 from logflume.watch.lateness import ALL, Lateness
@@ -54,6 +54,7 @@ class Looking:
         workers = self._view.workers()
         now = self._clock.monotonic()
         wait = max((seen.status.condition.wait_seconds for seen in workers if not seen.stale), default=0.0)
+        told = (share for seen in workers if not seen.stale for share in seen.status.condition.tenants)
         paces, findings = self._course.follow(late, wait, now)
         return Look(
             at_ms=self._clock.now_ns() // 1_000_000,
@@ -62,6 +63,7 @@ class Looking:
             paces=tuple(paces),
             findings=tuple(findings),
             workers=tuple(workers),
+            tenants=merged(told, self._settings.status_tenants),
             pressure=self._view.pressure(),
         )
 

@@ -19,9 +19,11 @@ from logflume.kafka.status.record import (
     topic,
 )
 from logflume.kafka.status.reporter import Reporter, identity
+from logflume.kafka.status.shares import OTHERS, Share, bounded, merged
 
 __all__ = [
     "NO_PRESSURE",
+    "OTHERS",
     "PRESSURE_KEY",
     "Codec",
     "Condition",
@@ -35,11 +37,14 @@ __all__ = [
     "Reader",
     "Reporter",
     "Seen",
+    "Share",
     "Status",
     "View",
+    "bounded",
     "identity",
     "in_force",
     "is_worker",
+    "merged",
     "read",
     "stale_seconds",
     "topic",

@@ -14,6 +14,7 @@ from typing import Any, Final
 from logflume.clock import Clock
 from logflume.errors import Refused, Unconfigured
 from logflume.kafka.single_object import SingleObject
+from logflume.kafka.status.shares import Share
 from logflume.model.tenant import Configuration
 from logflume.settings import Settings
 
@@ -26,6 +27,7 @@ _WORKER: Final = "worker/"
 _MOST_TEXT: Final = 300  # characters
 _MOST_LINES: Final = 10
 _MOST_STOPPED: Final = 200
+_MOST_TENANTS: Final = 301  # a hundred of three orders, and the others
 _MOST_PERIOD: Final = 3600.0
 
 
@@ -92,6 +94,7 @@ class Condition:
     parked_left_seconds: float | None = None
     wait_seconds: float = 0.0
     troubles: tuple[str, ...] = ()
+    tenants: tuple[Share, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,7 @@ class Codec:
             "refused": _text(status.condition.in_force.refused),
             "stopped": list(status.condition.stopped[:_MOST_STOPPED]),
             "troubles": _lines(status.condition.troubles),
+            "tenants": [asdict(share) for share in status.condition.tenants[:_MOST_TENANTS]],
             "time_ms": status.time_ms,
             "period_seconds": status.period_seconds,
             "rows_a_second": status.rows_a_second,
@@ -157,6 +161,7 @@ class Codec:
         if worker.key != key:
             raise Refused(f"a status of {worker.kind}/{worker.id} lies under {key[:_MOST_TEXT]!r}")
         lists = {"stopped": tuple(record["stopped"]), "troubles": tuple(record["troubles"])}
+        lists |= {"tenants": tuple(Share(**share) for share in record["tenants"])}
         condition = Condition(**_of(record, Condition) | lists | {"in_force": InForce(**_of(record, InForce))})
         return Status(worker, condition, record["time_ms"], _period(record), record["rows_a_second"])
 

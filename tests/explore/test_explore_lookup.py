@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
@@ -195,6 +197,40 @@ def test_pi2_what_can_not_be_picked_the_engine_finds(
         monkeypatch.setattr(picking.picked, "pick", broken)
     assert ask("acme", "SELECT * FROM http_requests WHERE RayID = '1-2'").table.num_rows == 1
     assert len(processes) == 1
+
+
+def test_pi2_a_value_that_is_none_of_its_columns_is_told_of_by_the_engine(
+    ask: Asking, monkeypatch: pytest.MonkeyPatch, processes: list[str]
+) -> None:
+    def other(*_: Any) -> Any:
+        raise pa.ArrowInvalid("out of bounds")
+
+    monkeypatch.setattr(picking.Rows, "seen", other)
+    assert ask("acme", "SELECT * FROM http_requests WHERE RayID = '1-2'").table.num_rows == 1
+    assert len(processes) == 1
+
+
+def test_few_files_are_picked_from_at_once(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    running, most = 0, 0
+    pick = picking.picked.pick
+
+    async def counted(*given: Any) -> Any:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            await asyncio.sleep(0)
+            return await pick(*given)
+        finally:
+            running -= 1
+
+    monkeypatch.setattr(picking.picked, "pick", counted)
+    monkeypatch.setattr(picking, "_AT_ONCE", 2)
+    ids = "'0-1', '1-1', '2-1', 'twice'"
+    assert ask("acme", f"SELECT count(*) AS n FROM http_requests WHERE RayID IN ({ids})").table.to_pylist() == [
+        {"n": 5}
+    ]
+    assert most == 2
 
 
 def test_pi2_a_file_that_is_gone_is_told_of_by_the_engine(store: Store, ask: Asking) -> None:

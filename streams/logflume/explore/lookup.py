@@ -31,7 +31,10 @@ def answer(checked: Checked, picked: Mapping[str, Rows]) -> pa.Table | None:
     if limit is None or rows.count > limit or (rows.count > 1 and select.args.get("order") is not None):
         return None
     columns = _columns(select, name, rows.schema.names)
-    return None if columns is None else rows.seen(columns)
+    try:
+        return None if columns is None else rows.seen(columns)
+    except pa.ArrowException:  # a file of somebody else's has a value that the column's type does not
+        return None
 
 
 def _plain(select: exp.Select, table: exp.Table) -> bool:

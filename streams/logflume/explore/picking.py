@@ -30,6 +30,8 @@ from logflume.table.schema import DATE
 
 MOST_FILES: Final = 8
 _SECONDS: Final = 5.0
+_AT_ONCE: Final = 4
+"""Files that are picked from, of all questions: each may hold a row group."""
 _KEPT_BYTES: Final = 32_000_000
 _log = structlog.get_logger(__name__)
 
@@ -40,6 +42,7 @@ class Picker:
     def __init__(self, ids: Ids) -> None:
         self._ids = ids
         self._kept: Kept[str, About] = Kept(_KEPT_BYTES)
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def begin(self, index: Index, wanted: frozenset[str]) -> Search:
         """Look for the ids in all files that the index knows."""
@@ -92,7 +95,8 @@ class Picker:
             self._kept.put(path, about, about.held)
         of = about.footer.groups
         numbers = sorted(groups.may) if groups is not None and groups.of == len(of) else None
-        found = await picked.pick(objects, path, about, search.index.catalogue.field, search.wanted, numbers)
+        async with self._turns:
+            found = await picked.pick(objects, path, about, search.index.catalogue.field, search.wanted, numbers)
         return Picked(found.rows, found.bytes + read)
 
 

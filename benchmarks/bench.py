@@ -13,20 +13,20 @@ import platform
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks import care, config, explore, freshness, http, parking, records
+from benchmarks import aims, config, http, parking, records
+from benchmarks.aims import ASKED
 from benchmarks.measure import ROOT, Own, child
 from benchmarks.pipeline import Ran, publish, run, tenants
 from benchmarks.services import Services, environment, services
+from benchmarks.shown import FILE_COLUMNS, PARKING_COLUMNS, empty, file_rows, parking_rows, show
 from logflume.kafka import topics
 from logflume.model.job import FileFormat
 
@@ -36,23 +36,6 @@ PARTITIONS = 8
 ROUND_SECONDS = 0.3
 """Between two rounds of the few tenants: several times what their flushes take."""
 
-AIMS = {
-    "pipeline_ratio": (0.5, "at least"),
-    "pipeline_vs_bare": (0.66, "at least"),
-    "plain_ratio": (0.4, "at least"),
-    "http_ratio": (0.5, "at least"),
-    "tenants_ratio": (1.5, "at most"),
-    "sink_memory_over_budget_bytes": (300e6, "at most"),
-    "files_ratio": (0.6, "at least"),
-    "find_ratio": (50, "at least"),
-    "find_warm_ratio": (50, "at least"),
-    "sql_ratio": (1.2, "at most"),
-    "sql_local_ratio": (1.2, "at most"),
-    "page_p95_seconds": (0.3, "at most"),
-    "care_ratio": (2, "at most"),
-} | freshness.AIMS
-
-ASKED = {"explore": explore, "care": care, "freshness": freshness}
 PARTS = ("limit", "bare", "pipeline", "plain", "http", "tenants", "files", "config", "parking", *ASKED)
 
 
@@ -91,8 +74,6 @@ QUICK = Size(
     explored=(10, 1_000_000),
     cared=(300, 150_000),
 )
-
-FILE_COLUMNS = ("format", "MB/s", "compressor or writer alone", "ratio", "times smaller than NDJSON")
 
 THROUGHPUT = {
     # Files of a minute's worth rather than of seconds: the default age suits a reader who waits.
@@ -139,11 +120,11 @@ def main() -> None:
         asked = {"explore": (BUILD / "explore", *size.explored), "care": size.cared, "freshness": ()}
         for name in [each for each in ASKED if each in wanted]:
             found[name] = ASKED[name].run(running, *asked[name])
-            _print(console, ASKED[name].tables(found[name]))
-    found |= _ratios(found)
+            show(console, ASKED[name].tables(found[name]))
+    found |= aims.ratios(found)
     found["seconds"] = time.monotonic() - started
     RESULT.write_text(json.dumps(found, indent=2) + "\n")
-    _show_ratios(console, found)
+    show(console, [("Against the aims", ("figure", "measured", "aim", ""), aims.rows(found))])
     console.print(f"Written to {RESULT.relative_to(ROOT)} after {found['seconds']:.0f} s.")
 
 
@@ -164,7 +145,7 @@ def _median(measure: Callable[[], Own], repeats: int) -> Own:
 
 def _limit(console: Console, folder: Path, size: Size) -> dict[str, Any]:
     own = _median(lambda: child("limit", str(folder)), size.repeats)
-    table = _table("In-process limit, one core, no Kafka", "part", "CPU s", "rows per CPU s")
+    table = empty("In-process limit, one core, no Kafka", "part", "CPU s", "rows per CPU s")
     for part in ("edge", "sort", "sink"):
         table.add_row(part, f"{own.more[part]:.2f}", f"{size.rows / own.more[part]:,.0f}")
     table.add_row("together", f"{own.cpu_seconds:.2f}", f"{size.rows / own.cpu_seconds:,.0f}")
@@ -191,7 +172,7 @@ def _bare_and_plain(
         produce()
     rows = str(size.rows)
     own = _median(lambda: child("bare", topic, str(PARTITIONS), rows, environment=variables), size.repeats)
-    table = _table("Bare loop: consume, pyarrow.json, Parquet", "", "CPU s", "rows per CPU s", "peak MB")
+    table = empty("Bare loop: consume, pyarrow.json, Parquet", "", "CPU s", "rows per CPU s", "peak MB")
     peak = f"{own.peak_bytes / 1e6:.0f}"
     table.add_row("one process", f"{own.cpu_seconds:.2f}", f"{size.rows / own.cpu_seconds:,.0f}", peak)
     console.print(table)
@@ -199,7 +180,7 @@ def _bare_and_plain(
 
 
 def _pipeline(console: Console, title: str, size_bytes: int, ran: Ran) -> dict[str, Any]:
-    table = _table(title, "process", "CPU s", "rows per CPU s", "peak MB")
+    table = empty(title, "process", "CPU s", "rows per CPU s", "peak MB")
     for name, used in {**ran.used, **ran.beside}.items():
         each = f"{ran.rows / used.cpu_seconds:,.0f}" if name in ran.used else "beside"
         table.add_row(name, f"{used.cpu_seconds:.2f}", each, f"{used.peak_bytes / 1e6:.0f}")
@@ -221,7 +202,7 @@ def _pipeline(console: Console, title: str, size_bytes: int, ran: Ran) -> dict[s
 
 def _http(console: Console, running: Services, folder: Path) -> dict[str, Any]:
     found = http.run(running, folder)
-    table = _table("NDJSON by HTTP, bodies of 1 MB, until Kafka has them", "", "CPU s", "rows per CPU s", "peak MB")
+    table = empty("NDJSON by HTTP, bodies of 1 MB, until Kafka has them", "", "CPU s", "rows per CPU s", "peak MB")
     for name, used in {**found["used"], **found["beside"]}.items():
         each = f"{found['rows'] / used['cpu_seconds']:,.0f}" if name in found["used"] else "beside"
         table.add_row(name, f"{used['cpu_seconds']:.2f}", each, f"{used['peak_bytes'] / 1e6:.0f}")
@@ -254,7 +235,7 @@ def _tenants(console: Console, running: Services, size: Size) -> dict[str, Any]:
             "rows_a_flush": ran.rows / max(ran.commits, 1),
         }
     columns = ("tenants", "rows", "flushes", "rows a flush", "CPU µs a row", "sink's CPU ms a flush")
-    table = _table("Tenants, at equal rows a flush", *columns)
+    table = empty("Tenants, at equal rows a flush", *columns)
     for each in found.values():
         table.add_row(
             f"{each['tenants']:,}",
@@ -272,7 +253,7 @@ def _config(console: Console, running: Services, size: Size) -> dict[str, Any]:
     """Planning, applying and following the configuration of the many tenants."""
     found = config.run(running, size.many_tenants)
     title = f"Configuration of {found['tenants']:,} tenants and {found['jobs']:,} jobs"
-    table = _table(title, "", "seconds", "CPU s", "CPU %", "peak MB")
+    table = empty(title, "", "seconds", "CPU s", "CPU %", "peak MB")
     for name, each in found.items():
         if isinstance(each, dict):
             table.add_row(
@@ -290,44 +271,8 @@ def _parking(console: Console, running: Services, size: Size) -> dict[str, Any]:
     """What parked tables cost while they wait, and a scan for all of them against one for each."""
     found = parking.run(running, BUILD / "parking", size.many_tenants)
     title = f"{found['tenants']:,} parked tables of one partition; they wait for {found['rows']:,} rows"
-    _print(console, ((title, *each) for each in zip(PARKING_COLUMNS, parking_rows(found), strict=True)))
+    show(console, ((title, *each) for each in zip(PARKING_COLUMNS, parking_rows(found), strict=True)))
     return found
-
-
-PARKING_COLUMNS = (
-    ("while they wait", ""),
-    ("caught up", "members", "seconds", "CPU s", "records/s read", "records/s for members", "times cheaper than alone"),
-    ("admission of new ones", "seconds, at ease", "seconds, pressed"),
-)
-
-
-def parking_rows(found: dict[str, Any]) -> tuple[Sequence[tuple[str, ...]], ...]:
-    """The rows of the tables of parking, as ``PARKING_COLUMNS``."""
-    many, rows = found["tenants"], found["rows"]
-    waiting: list[tuple[str, ...]] = [
-        ("memory, B a pair", f"{found['memory_bytes_a_pair']:,.0f}"),
-        ("record in the commit that parks, B a pair", f"{found['record_bytes_a_pair']:,.0f}"),
-        ("CPU in the commit that parks, µs a pair", f"{found['first_commit_us_a_pair']:.1f}"),
-        ("CPU of a later commit, ms", f"{found['later_commit_ms']:.3f}"),
-        ("the same with nobody parked, ms", f"{found['later_commit_nobody_ms']:.3f}"),
-        ("CPU of the loop's look at all, ms", f"{found['tick_ms']:.1f}"),
-    ]
-    scans: list[tuple[str, ...]] = []
-    for members in (1, 100, many):
-        wall, used = found[f"shared {members} seconds"], found[f"shared {members} cpu"]
-        cheaper = found["alone cpu"] * members / used
-        rate, own = rows / wall, rows / many * members / wall
-        scans.append(
-            ("one scan", f"{members:,}", f"{wall:.2f}", f"{used:.2f}", f"{rate:,.0f}", f"{own:,.0f}", f"{cheaper:,.1f}")
-        )
-    wall, used = found["alone seconds"], found["alone cpu"]
-    rate, own = rows / wall, rows / many / wall
-    scans.append(("a scan each", "1", f"{wall:.2f}", f"{used:.2f}", f"{rate:,.0f}", f"{own:,.0f}", "1"))
-    admitted = [
-        (f"{int(count):,}", f"{each['at ease']:.0f}", f"{each['pressed']:.0f}")
-        for count, each in found["admission"].items()
-    ]
-    return waiting, scans, admitted
 
 
 def _files(console: Console, size: Size) -> list[dict[str, Any]]:
@@ -341,78 +286,11 @@ def _files(console: Console, size: Size) -> list[dict[str, Any]]:
         if bare:
             each |= {"alone_mb_per_second": text / bare, "ratio": bare / more[f"{format} seconds"]}
         found.append({**each, "times_smaller": more["text_bytes"] / more[f"{format} bytes"]})
-    table = _table("Formats out, MB of NDJSON a CPU second", *FILE_COLUMNS)
+    table = empty("Formats out, MB of NDJSON a CPU second", *FILE_COLUMNS)
     for row in file_rows(found):
         table.add_row(*row)
     console.print(table)
     return found
-
-
-def file_rows(found: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """The rows of the formats' table, as ``FILE_COLUMNS``."""
-    return [
-        (
-            each["format"],
-            f"{each['mb_per_second']:.0f}",
-            f"{each['alone_mb_per_second']:.0f}" if "ratio" in each else "",
-            f"{each['ratio']:.2f}" if "ratio" in each else "",
-            f"{each['times_smaller']:.1f}",
-        )
-        for each in found
-    ]
-
-
-# --- what comes of it -------------------------------------------------------------------------------------------------
-
-
-def _ratios(found: dict[str, Any]) -> dict[str, float]:
-    ratios = {}
-    rate = {
-        part: found[part]["rows_per_cpu_second"] for part in ("limit", "bare", "pipeline", "plain") if part in found
-    }
-    if {"pipeline", "limit"} <= rate.keys():
-        ratios["pipeline_ratio"] = rate["pipeline"] / rate["limit"]
-    if {"pipeline", "bare"} <= rate.keys():
-        ratios["pipeline_vs_bare"] = rate["pipeline"] / rate["bare"]
-    if {"plain", "bare"} <= rate.keys():
-        ratios["plain_ratio"] = rate["plain"] / rate["bare"]
-    if "http" in found:
-        ratios["http_ratio"] = found["http"]["rows_per_cpu_second"] / found["http"]["parse_rows_per_cpu_second"]
-    if "files" in found:
-        ratios["files_ratio"] = next(each["ratio"] for each in found["files"] if each["format"] == FileFormat.NDJSON_GZ)
-    for name in ASKED.keys() & found.keys():
-        ratios |= ASKED[name].ratios(found[name])
-    if "tenants" in found:
-        ratios["tenants_ratio"] = found["tenants"]["many"]["cpu_us_a_row"] / found["tenants"]["few"]["cpu_us_a_row"]
-    return ratios
-
-
-def _show_ratios(console: Console, found: dict[str, Any]) -> None:
-    table = _table("Against the aims", "figure", "measured", "aim", "")
-    for name, (aim, bound) in AIMS.items():
-        if name in found:
-            value = found[name]
-            good = value >= aim if bound == "at least" else value <= aim
-            shown, wanted = (
-                (f"{value / 1e6:.0f} MB", f"{aim / 1e6:.0f} MB") if aim > 1e6 else (f"{value:.2f}", f"{aim}")
-            )
-            table.add_row(name, shown, f"{bound} {wanted}", "✓" if good else "short")
-    console.print(table)
-
-
-def _print(console: Console, tables: Iterable[tuple[str, Sequence[str], Iterable[tuple[str, ...]]]]) -> None:
-    for title, columns, rows in tables:
-        table = _table(title, *columns)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", show_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
-    return table
 
 
 if __name__ == "__main__":

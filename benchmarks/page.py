@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from benchmarks.bench import AIMS, FILE_COLUMNS, RESULT, file_rows
+from benchmarks.aims import AIMS
+from benchmarks.bench import RESULT
 from benchmarks.measure import ROOT
+from benchmarks.shown import FILE_COLUMNS, file_rows
 
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"

@@ -137,7 +137,8 @@ def test_a_server_that_ends_does_not_wait_for_those_who_follow(served: Served) -
 @pytest.mark.timeout(300)
 def test_whoever_does_not_read_loses_rows_with_a_count_and_slows_nobody(served: Served, worker: StartWorker) -> None:
     rows, pieces = 1_000, 20
-    small = httpx.HTTPTransport(socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)])
+    # Small beside 13 MB; through a still smaller one, what was sent would trickle for minutes once it is read.
+    small = httpx.HTTPTransport(socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)])
     headers, asked = {"Authorization": f"Bearer {served.token}"}, {"dataset": "events"}
     with (
         httpx.Client(transport=small, timeout=60, headers=headers) as client,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from logflume.explore.engine import frames
 from logflume.explore.gateway import Gateway
 from logflume.table.store import Store
 from tests.support.asking import forks
@@ -79,4 +80,17 @@ def test_e1_a_key_opens_no_other_queries_files_under_any_name(inside: Inside) ->
     assert inside("SELECT * FROM own", confined=True, key=inside.their_key) == ("", 0)
     failed, rows = inside("SELECT * FROM own", confined=True, key="guessed")
     assert failed
+    assert rows == 0
+
+
+def test_rows_of_many_bytes_come_in_frames_that_the_parent_takes(inside: Inside) -> None:
+    assert inside("SELECT repeat('x', 5000000) || \"RayID\" FROM own", confined=True) == ("", 20)
+    assert frames.MOST_BYTES / 4 < inside.largest <= frames.MOST_BYTES
+
+
+def test_a_row_that_fits_into_no_frame_is_refused_with_its_size(inside: Inside) -> None:
+    failed, rows = inside(
+        f"SELECT repeat('x', {frames.MOST_BYTES}) FROM own LIMIT 1", confined=True, memory_bytes=1 << 30
+    )
+    assert "one row of the answer has 67,10" in failed
     assert rows == 0

@@ -229,4 +229,25 @@ MUTATIONS = (
         "    if False and any(_names_a_time(checked",
         "tests/explore/test_explore_recent.py::test_re1_what_names_a_time_itself_is_taken_at_its_word",
     ),
+    Mutation(
+        "frame-length: a frame of too many bytes is not read",
+        code("explore/engine/engine.py"),
+        "if length > frames.MOST_BYTES:",
+        "if length > 1 << 40:",
+        "tests/unit/test_explore_frames.py::test_a_frame_of_many_bytes_is_not_read",
+    ),
+    Mutation(
+        "frame-compressed: a batch that grows when it is read is refused",
+        code("explore/engine/frames.py"),
+        "    if _is_compressed(",
+        "    if False and _is_compressed(",
+        "tests/unit/test_explore_frames.py::test_a_frame_of_many_bytes_is_not_read",
+    ),
+    Mutation(
+        "frame-cut: a batch of many bytes is cut into frames",
+        code("explore/engine/frames.py"),
+        "    if size <= MOST_BYTES:",
+        "    if size <= 1 << 40:",
+        "tests/integration/test_explore_inside.py::test_rows_of_many_bytes_come_in_frames_that_the_parent_takes",
+    ),
 )

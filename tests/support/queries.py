@@ -57,12 +57,20 @@ class Inside:
         )
         self.key, self.their_key = gateway.admit(own).key, gateway.admit(theirs).key
         self._schema = snapshots[0].schema
+        self.largest = 0
+        """Bytes of the largest frame of the last task."""
 
     def __call__(
-        self, sql: str, *, confined: bool, tables: tuple[str, ...] = ("own",), key: str = ""
+        self,
+        sql: str,
+        *,
+        confined: bool,
+        tables: tuple[str, ...] = ("own",),
+        key: str = "",
+        memory_bytes: int = 100_000_000,
     ) -> tuple[str, int]:
         """Return what failed, or nothing, and how many rows came."""
-        place = Place(self._gateway.port, 100_000_000, cpu_seconds=10, threads=1, confined=confined)
+        place = Place(self._gateway.port, memory_bytes, cpu_seconds=10, threads=1, confined=confined)
         task = Task(sql, tuple(TableTask(name, self._schema, DATE) for name in tables), key or self.key)
         child = self._forks.make()
         try:
@@ -74,11 +82,12 @@ class Inside:
             child.end()
 
     def _read(self, stream: socket.socket) -> tuple[str, int]:
-        schema, rows = None, 0
+        schema, rows, self.largest = None, 0, 0
         with stream.makefile("rb") as up:
             while head := up.read(frames.HEAD.size):
                 kind, length = frames.HEAD.unpack(head)
                 payload = up.read(length)
+                self.largest = max(self.largest, length)
                 if kind == frames.FAILED:
                     return orjson.loads(payload)["text"], rows
                 if kind == frames.SCHEMA:

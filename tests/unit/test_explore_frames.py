@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
 import threading
+import tracemalloc
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,6 +24,15 @@ from tests.support.tables import SMALL, append
 
 SCHEMA = pa.schema({"RayID": pa.string()})
 BATCH = pa.record_batch({"RayID": ["a"]}).serialize().to_pybytes()
+
+
+def bomb() -> bytes:
+    """A few kilobytes that become 60 MB when they are read."""
+    rows, stream = pa.record_batch({"RayID": ["x" * 60_000_000]}), pa.BufferOutputStream()
+    with pa.ipc.new_stream(stream, rows.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write(rows)
+    _, batch, *_ = pa.ipc.MessageReader.open_stream(stream.getvalue())
+    return batch.serialize().to_pybytes()
 
 
 def frame(kind: bytes, payload: bytes, length: int | None = None) -> bytes:
@@ -49,7 +60,7 @@ class Hostile(Forks):
         return Child(ours, os.pidfd_open(self._body.pid))
 
     def _send(self, to: socket.socket) -> None:
-        with to:
+        with to, contextlib.suppress(ConnectionError):  # the parent may have read enough
             frames.receive_place(to)
             frames.receive_task(to)
             to.sendall(self._sends)
@@ -112,6 +123,25 @@ def test_what_is_no_answer_costs_its_own_query_and_may_be_asked_again(store: Sto
 def test_an_answer_that_ends_before_its_end_is_a_process_that_died(store: Store, sends: bytes) -> None:
     with pytest.raises(TooLarge, match="process has died"):
         ask(store, sends)
+
+
+def test_a_frame_of_many_bytes_is_not_read(store: Store) -> None:
+    """A process that lies takes from its parent what one frame may have, and no more."""
+    tracemalloc.start()
+    try:
+        for sends in (
+            OPENING + frame(frames.BATCH, bytes(128 << 20), length=1 << 30),
+            OPENING + frame(frames.BATCH, bytes(64 << 20) + b"x"),
+            OPENING + frame(frames.BATCH, bomb()),
+        ):
+            before, held = tracemalloc.get_traced_memory()[0], pa.total_allocated_bytes()
+            tracemalloc.reset_peak()
+            with pytest.raises(Retryable, match=r"at once|compressed batch"):
+                ask(store, sends)
+            assert tracemalloc.get_traced_memory()[1] - before < 8 << 20
+            assert pa.total_allocated_bytes() - held < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_it_refuses_is_told(store: Store) -> None:

@@ -335,8 +335,7 @@ class Engine:
             if kind != frames.BATCH:
                 raise self._failure(run, kind, payload)
             with _understood():
-                batch = pa.ipc.read_record_batch(pa.py_buffer(payload), schema)
-                batch.validate(full=True)
+                batch = frames.read_rows(payload, schema)
             yield batch
 
     async def _frame(self, run: _Run, reader: asyncio.StreamReader) -> tuple[bytes, bytes]:

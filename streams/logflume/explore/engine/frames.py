@@ -2,7 +2,7 @@
 
 Down: where and within which limits it will run, and later one task (pickled: the parent is trusted). Up: a schema,
 batches, and at the end ``Done`` or ``Failed``; a stream that ends before is a process that died. What comes up is not
-trusted: lengths are bounded, batches are validated.
+trusted: lengths are bounded, what would grow when it is read is refused, batches are validated.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ SCHEMA: Final = b"S"
 BATCH: Final = b"B"
 DONE: Final = b"D"
 FAILED: Final = b"F"
-MOST_BYTES: Final = 1 << 30
-"""Of one frame; a batch has 8,192 rows, or those that fit into the process's memory."""
+MOST_BYTES: Final = 64 << 20
+"""Of one frame, which the parent holds as a whole: a process cuts its batches so."""
+_BATCH_COMPRESSION: Final = 3
+"""The number of ``compression`` among the fields of a RecordBatch (Arrow's Message.fbs)."""
 _TEXT: Final = 4_000
 
 
@@ -96,6 +98,54 @@ def send(to: socket.socket, kind: bytes, payload: pa.Buffer | bytes) -> None:
     view = memoryview(payload).cast("B")
     to.sendall(HEAD.pack(kind, len(view)))
     to.sendall(view)
+
+
+def send_rows(to: socket.socket, rows: pa.RecordBatch) -> None:
+    """Send rows up, in as many frames as their bytes want. Raises ``Refusal`` for one row that fits into none."""
+    size = pa.ipc.get_record_batch_size(rows)
+    if size <= MOST_BYTES:
+        send(to, BATCH, rows.serialize())
+        return
+    if rows.num_rows == 1:
+        raise Refusal(f"one row of the answer has {size:,} bytes, and {MOST_BYTES:,} are the most; ask for less of it")
+    half = rows.num_rows // 2
+    send_rows(to, rows.slice(0, half))
+    send_rows(to, rows.slice(half))
+
+
+def read_rows(payload: bytes, schema: pa.Schema) -> pa.RecordBatch:
+    """Return the rows of a batch's frame. Raises ``ValueError`` or Arrow's own errors when it is none of ours."""
+    message = pa.ipc.read_message(pa.py_buffer(payload))
+    if _is_compressed(message.metadata.to_pybytes()):
+        raise ValueError("a compressed batch, which may have any size")
+    batch = pa.ipc.read_record_batch(message, schema)
+    batch.validate(full=True)
+    return batch
+
+
+def _is_compressed(metadata: bytes) -> bool:
+    """Whether a message is a batch with compression: pyarrow does not say so before all of it is unpacked."""
+    try:
+        header = _member(metadata, _at(metadata, 0, "<I"), 2)
+        return header is None or _member(metadata, header + _at(metadata, header, "<I"), _BATCH_COMPRESSION) is not None
+    except struct.error as error:
+        raise ValueError("a message that ends before its end") from error
+
+
+def _member(data: bytes, table: int, number: int) -> int | None:
+    """Where a member of a flatbuffer's table lies; None: it has none."""
+    members = table - _at(data, table, "<i")
+    if 4 + 2 * number >= _at(data, members, "<H"):
+        return None
+    offset = _at(data, members + 4 + 2 * number, "<H")
+    return table + offset if offset else None
+
+
+def _at(data: bytes, place: int, form: str) -> int:
+    if place < 0:
+        raise ValueError("a message that points before its beginning")
+    (value,) = struct.unpack_from(form, data, place)
+    return int(value)
 
 
 def failure(kind: str, text: str) -> bytes:

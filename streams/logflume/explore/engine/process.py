@@ -81,8 +81,8 @@ def _run(context: datafusion.SessionContext, task: Task, place: Place, stream: s
         for batch in frame.execute_stream():
             rows = plain(batch.to_pyarrow(), schema)
             if rows.num_rows:
-                frames.send(stream, frames.BATCH, rows.serialize())
-    except (BrokenPipeError, MemoryError):
+                frames.send_rows(stream, rows)
+    except (BrokenPipeError, MemoryError, Refusal):
         raise
     except Exception as error:  # the engine's errors have no type of their own
         raise Refusal(_PYTHONS.sub(r"\1", str(error))) from error

@@ -17,6 +17,8 @@ import pytest
 from logflume.errors import LogflumeError, Refused
 from logflume.explore.engine.engine import Answer, Engine, Gone, TooLarge, TooLong
 from logflume.explore.engine.forks import Child
+from logflume.explore.engine.turns import Busy
+from logflume.explore.span import ALWAYS
 from logflume.settings import Settings
 from logflume.table.store import Store
 from tests.support.queries import Watched, gone, handles
@@ -24,6 +26,7 @@ from tests.support.tables import SMALL, append
 
 DATASETS = {"http_requests": SMALL}
 ENDLESS = "SELECT count(*) FROM " + ", ".join(f"http_requests t{n}" for n in range(12)) + " WHERE t0.RayID > t1.RayID"
+SELECT = "SELECT RayID FROM http_requests"
 STREAM = ENDLESS.replace("count(*)", "t0.RayID") + " LIMIT 100000000"
 
 
@@ -332,5 +335,30 @@ def test_a_table_that_is_gone_while_it_is_read_is_told_and_read_anew_afterwards(
                 await ask(engine, "SELECT * FROM http_requests", "leaving")
             file.write_bytes(content)
             assert (await ask(engine, "SELECT * FROM http_requests", "leaving")).num_rows == 2
+
+    run(go())
+
+
+# --- E4: turns --------------------------------------------------------------------------------------------------------
+
+
+def test_e4_what_a_query_would_be_about_is_found_out_in_the_turn_of_its_tenant(
+    running: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long text takes a second of CPU to read: a tenant that asks for many at once keeps nobody else from asking."""
+    read: list[str] = []
+    checked = Engine._checked
+    monkeypatch.setattr(Engine, "_checked", lambda self, sql: (read.append(sql), checked(self, sql))[1])
+
+    async def go() -> None:
+        async with running(explore_tenant_queries=1, explore_waiting=2) as engine:
+            async with engine.turns.of("acme"):
+                asked = [asyncio.create_task(engine.range("acme", f"{SELECT} LIMIT {n}", ALWAYS)) for n in (1, 2, 3)]
+                (refused,), waiting = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+                assert isinstance(refused.exception(), Busy)
+                await engine.range("globex", SELECT, ALWAYS)
+                assert read == [SELECT]
+            await asyncio.gather(*waiting)
+            assert (len(read), engine.turns.running) == (3, 0)
 
     run(go())

@@ -250,4 +250,12 @@ MUTATIONS = (
         "    if size <= 1 << 40:",
         "tests/integration/test_explore_inside.py::test_rows_of_many_bytes_come_in_frames_that_the_parent_takes",
     ),
+    Mutation(
+        "range-turn: what a query would be about is found out in its tenant's turn",
+        code("explore/engine/engine.py"),
+        "        async with self.turns.of(tenant):\n            checked, _ =",
+        "        if True:\n            checked, _ =",
+        "tests/integration/test_explore_engine.py"
+        "::test_e4_what_a_query_would_be_about_is_found_out_in_the_turn_of_its_tenant",
+    ),
 )

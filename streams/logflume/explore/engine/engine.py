@@ -252,9 +252,11 @@ class Engine:
         return await asyncio.to_thread(self._snapshots.stored, tenant, self._datasets[dataset])
 
     async def range(self, tenant: str, sql: str, span: Span | Recent) -> recent.Range:
-        """Return what a query would be about. Raises as ``query`` does."""
-        checked, _ = await asyncio.to_thread(self._checked, sql)
-        snapshots, _ = await asyncio.to_thread(self._read, tenant, checked)
+        """Return what a query would be about, found out in the tenant's turn. Raises as ``query`` does."""
+        check_tenant_name(tenant)
+        async with self.turns.of(tenant):
+            checked, _ = await asyncio.to_thread(self._checked, sql)
+            snapshots, _ = await asyncio.to_thread(self._read, tenant, checked)
         return recent.of(span, checked, snapshots, self._datasets)
 
     def _checked(self, sql: str) -> tuple[Checked, str]:

@@ -258,4 +258,25 @@ MUTATIONS = (
         "tests/integration/test_explore_engine.py"
         "::test_e4_what_a_query_would_be_about_is_found_out_in_the_turn_of_its_tenant",
     ),
+    Mutation(
+        "tail-turns: another tenant's tail waits for one turn of a slow filter",
+        code("explore/tail/matching.py"),
+        "            mine.move_to_end(follower)\n            self._turns.move_to_end(tenant)\n",
+        "            pass\n",
+        "tests/unit/test_tail_matching.py::test_ma2_another_tenants_tail_waits_for_one_turn_of_a_slow_filter",
+    ),
+    Mutation(
+        "tail-part: a turn of many conditions has fewer rows",
+        code("explore/tail/matching.py"),
+        "_STEPS // follower.conditions",
+        "_STEPS",
+        "tests/unit/test_tail_matching.py::test_ma2_tenants_take_turns_and_many_conditions_have_fewer_rows_a_turn",
+    ),
+    Mutation(
+        "tail-slow: what waits for a slow filter is bounded, and what is lost counted",
+        code("explore/tail/matching.py"),
+        "            if inbox.full:",
+        "            if False:",
+        "tests/unit/test_tail_matching.py::test_ma3_whose_filter_is_slower_than_its_rows_loses_some_with_a_count",
+    ),
 )

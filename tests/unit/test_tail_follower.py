@@ -119,7 +119,7 @@ def test_a_follower_gets_so_many_rows_a_second_and_the_rest_is_counted(woken: Wo
 
 def test_what_nobody_counted_is_told_by_itself(woken: Woken) -> None:
     each = follower(woken, pace=1)
-    each.miss("Kafka was away")
+    each.lose(Lost(None, "Kafka was away"))
     each.offer(rows(0, 3))
     assert taken(each) == [Lost(None, "Kafka was away"), 0, lost(2)]
 

@@ -41,6 +41,8 @@ class Match:
         self._where = where
         self._text = text
         self._types = {field.name: field.type for field in file_schema(dataset)}
+        self.conditions = _count(where) + bool(text) if where else 1
+        """How many are asked of each row; 1 at least."""
         self._texts = [*(field.name for field in dataset.schema if pa.types.is_string(field.type)), _EXTRA]
 
     def __call__(self, rows: pa.Table) -> Mask | None:
@@ -83,6 +85,11 @@ class Match:
             if name in rows.schema.names:
                 found |= _mask(pc.match_substring(rows.column(name), self._text, ignore_case=True))
         return found
+
+
+def _count(where: Mapping[str, Any]) -> int:
+    below = where.get("and", where.get("or"))
+    return 1 if below is None else sum(map(_count, below))
 
 
 def _scalar(value: Any, type: pa.DataType) -> pa.Scalar:

@@ -63,6 +63,7 @@ EXPLORE_TAIL_LOST = counter(
     "logflume_explore_tail_lost_rows_total",
     "rows",
     (),
-    "Rows that followers did not get, and were told so: they take too slowly, or want more than a follower may have.",
-    "Many: their filters are wide; `sample` takes a part.",
+    "Rows that followers did not get, and were told so: they take too slowly, want more than a follower may have, "
+    "or have filters that are slower than the rows come.",
+    "Many: their filters are wide, or have many conditions; `sample` takes a part.",
 )

@@ -44,7 +44,7 @@ class Wants:
 
 
 class Follower:
-    """See FO1 and FO2. ``offer``, ``miss`` and ``end`` by the hub's thread; ``take`` by another."""
+    """See FO1 and FO2. ``offer`` and ``lose`` by one thread (``matching``), ``take`` by another, ``end`` by any."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Follower:
         wake: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``wake`` is called, by the hub's thread, when there is something to take."""
+        """``wake`` is called, by those threads, when there is something to take."""
         self.tenant = tenant
         self.dataset = dataset
         self._wants = wants
@@ -67,6 +67,11 @@ class Follower:
         self._allowed, self._since = wants.rows_a_second, clock()
         self.ended = ""
         """Why nothing more comes; empty: it goes on."""
+
+    @property
+    def conditions(self) -> int:
+        """How many conditions its filter asks of each row."""
+        return self._wants.match.conditions
 
     def offer(self, rows: pa.Table) -> None:
         """Take what is wanted of ``rows`` (``parquet.at_rest``)."""
@@ -85,10 +90,11 @@ class Follower:
                 self._lose(lost)
         self._wake()
 
-    def miss(self, why: str) -> None:
-        """Note that rows went by which nobody counted."""
+    def lose(self, lost: Lost) -> None:
+        """Note that rows went by before anybody asked whether it wants them."""
+        metrics.EXPLORE_TAIL_LOST.inc(lost.rows or 0)
         with self._lock:
-            self._waiting.append(Lost(None, why))
+            self._waiting.append(lost)
         self._wake()
 
     def end(self, why: str) -> None:

@@ -1,7 +1,8 @@
 """All who follow rows, and the one thread that reads for them: each sorted partition once, from its end on.
 
 TH1 A row that comes into Kafka after ``follow`` has returned is offered to the follower, once: repeats are dropped.
-TH2 Whatever followers do holds up neither the thread nor each other; the pipeline does not know of them.
+TH2 Whatever followers do, and their filters cost, holds up neither the thread nor each other (see ``matching``); the
+    pipeline does not know of them.
 TH3 Nothing is read of partitions that nobody follows.
 TH4 What is missed is told (``Follower.miss``): a tail shows rows as they come; the table has them all.
 """
@@ -27,6 +28,7 @@ from logflume.errors import Hole, LogflumeError, Misconfigured, Refused, Retryab
 from logflume.explore.engine.turns import Busy
 from logflume.explore.live import own, read
 from logflume.explore.tail.follower import Coordinates, Follower, behind
+from logflume.explore.tail.matching import Matching
 from logflume.kafka import client, topics
 from logflume.kafka.position import Position
 from logflume.kafka.reader import SortedPartition
@@ -59,6 +61,7 @@ class _Channel:
 
     tenant: str
     dataset: Dataset
+    matching: Matching
     followers: list[Follower] = field(default_factory=list)
     beginning: list[tuple[Follower, Coordinates | None]] = field(default_factory=list)
     """Who follows as soon as all partitions are read, and after which row."""
@@ -73,7 +76,11 @@ class _Channel:
         while self.bytes > _KEPT_BYTES and len(self.last) > 1:
             self.bytes -= self.last.popleft().nbytes
         for follower in self.followers:
-            follower.offer(rows)
+            self.matching.offer(follower, rows)
+
+    def miss(self, why: str) -> None:
+        for follower in self.followers:
+            self.matching.miss(follower, why)
 
     def waits(self, follower: Follower) -> bool:
         return any(each is follower for each, _ in self.beginning)
@@ -92,9 +99,9 @@ class _Channel:
         for number, rows in enumerate(parts):
             if (place := behind(rows, at)) is not None:
                 for each in (rows.slice(place), *parts[number + 1 :]):
-                    follower.offer(each)
+                    self.matching.offer(follower, each)
                 return
-        follower.miss("what came in the meantime is not kept any more")
+        self.matching.miss(follower, "what came in the meantime is not kept any more")
 
 
 class Hub:
@@ -107,6 +114,7 @@ class Hub:
         self._changed = threading.Condition()
         self._channels: dict[tuple[str, str], _Channel] = {}
         self._ended = False
+        self._matching = Matching()
         self._thread = threading.Thread(target=self._run, name="logflume-tail", daemon=True)
         # The thread's own:
         self._admin: AdminClient | None = None
@@ -117,6 +125,7 @@ class Hub:
 
     def start(self) -> Hub:
         """Begin; returns itself. Kafka is asked when somebody follows."""
+        self._matching.start()
         self._thread.start()
         return self
 
@@ -129,6 +138,7 @@ class Hub:
                     follower.end("the server ends; ask again")
             self._changed.notify_all()
         self._thread.join(_BEGIN_SECONDS)
+        self._matching.close()
 
     def __enter__(self) -> Hub:
         return self.start()
@@ -149,7 +159,8 @@ class Hub:
             raise Refused(f"the tenant {follower.tenant!r} does not keep the dataset {follower.dataset!r}")
         with self._changed:
             self._check_room(follower)
-            channel = self._channels.setdefault(key, _Channel(follower.tenant, self._datasets[follower.dataset]))
+            new = _Channel(follower.tenant, self._datasets[follower.dataset], self._matching)
+            channel = self._channels.setdefault(key, new)
             channel.beginning.append((follower, after))
             self._changed.notify_all()
             self._changed.wait_for(lambda: not channel.waits(follower) or self._ended, timeout=_BEGIN_SECONDS)
@@ -167,6 +178,7 @@ class Hub:
                 channel.followers = [each for each in channel.followers if each is not follower]
                 if not channel.followers:
                     channel.idle_since = time.monotonic()
+            self._matching.leave(follower)
             metrics.EXPLORE_TAIL_FOLLOWERS.dec()
 
     def _check_room(self, follower: Follower) -> None:
@@ -267,8 +279,7 @@ class Hub:
             position = reader.position.lost_until(beyond)
             self._readers[place] = SortedPartition(reader.topic, reader.topic_id, reader.partition, position)
             for channel in channels:
-                for follower in channel.followers:
-                    follower.miss("what was sorted is not whole here; the sinks wait for it")
+                channel.miss("what was sorted is not whole here; the sinks wait for it")
             if isinstance(trouble, Hole):
                 self._read(place, message)
             return
@@ -312,8 +323,7 @@ class Hub:
         with self._changed:
             self._trouble = f"nothing can be followed just now: {trouble}"
             for channel in self._channels.values():
-                for follower in channel.followers:
-                    follower.miss("Kafka was away, or the topic was made again")
+                channel.miss("Kafka was away, or the topic was made again")
             self._changed.wait_for(lambda: self._ended, timeout=_LOOK_SECONDS)
 
     def _forget(self) -> None:

@@ -78,6 +78,9 @@ def test_a_filter_is_answered_newest_first(api: Client) -> None:
         ({"key": "EdgeStartTimestamp", "operator": "geq", "value": "2025-11-27T12:00:00.000002Z"}, ["2-2", "2-3"]),
         ({"key": "BotTags", "operator": "!contains", "value": "api"}, ["2-0", "2-1", "2-2", "2-3"]),
         ({"key": "ClientRequestHost", "operator": "eq", "value": "' OR '1'='1"}, []),
+        ({"key": "ClientRequestHost", "operator": "isNull"}, ["2-3"]),
+        ({"key": "ClientRequestHost", "operator": "!isNull"}, ["2-0", "2-1", "2-2"]),
+        ({"key": "RequestHeaders", "operator": "isNull"}, ["2-0", "2-1", "2-2", "2-3"]),
     ],
 )
 def test_operators_mean_what_logpush_says(api: Client, condition: dict[str, object], found: list[str]) -> None:
@@ -99,6 +102,8 @@ def test_operators_mean_what_logpush_says(api: Client, condition: dict[str, obje
         ({"key": "EdgeResponseStatus", "operator": "contains", "value": 2}, "has no operator 'contains'"),
         ({"key": "EdgeResponseStatus", "operator": "eq", "value": "2"}, "is no int64"),
         ({"key": "EdgeResponseStatus", "operator": "!lt", "value": 2}, "has no operator '!lt'"),
+        ({"key": "EdgeResponseStatus", "operator": "isNull", "value": 2}, "'isNull' has no value"),
+        ({"key": "EdgeResponseStatus", "operator": "eq"}, "'eq' has a value"),
         ({"and": []}, "where.and: a list of conditions"),
         ({"and": [{"key": "RayID"}]}, 'where.and[0]: a condition has "key"'),
         ({"key": 'RayID" = "RayID', "operator": "eq", "value": "x"}, "has no field"),

@@ -150,6 +150,18 @@ def test_one_of_several_values(browser: Browser) -> None:
     assert total(page) == MANY // 2
 
 
+def test_a_field_without_a_value_is_asked_for_by_a_row_without_one(browser: Browser) -> None:
+    for operator, found in (("isNull", 5), ("!isNull", MANY)):
+        page = browser.html(url(show="RayID") + condition("EdgeResponseStatus", operator, "what was there before"))
+        assert total(page) == found
+        assert re.search(rf'<option value="{operator}" data-types="[a-z ]*" data-alone selected', page)
+    [link] = re.findall(r'<a class="null" href="([^"]*)">none</a>', browser.html(url()))
+    assert total(browser.html(html.unescape(link))) == 5, "the records without the field by which bars are stacked"
+    values = browser.html(f"{EXPLORE}/values/EdgeResponseStatus?since=all")
+    [link] = re.findall(r'href="([^"]*)" aria-label="Only with EdgeResponseStatus"', values)
+    assert total(browser.html(html.unescape(link))) == MANY
+
+
 def test_free_text_is_looked_for_in_every_field(browser: Browser) -> None:
     assert total(browser.html(url(q="RAY-01"))) == 10
     assert total(browser.html(url(q="ONERROR"))) == 5
@@ -474,6 +486,7 @@ def test_nothing_that_was_saved_is_lost_by_the_way(browser: Browser) -> None:
         (None, 0),
         ({"key": "a", "operator": "eq", "value": True}, 1),
         ({"and": [{"key": "a", "operator": "eq", "value": 1}, {"key": "b", "operator": "in", "value": [1, 2]}]}, 2),
+        ({"or": [{"key": "a", "operator": "isNull"}, {"key": "b", "operator": "!isNull"}]}, 2),
         ({"and": [{"or": [{"key": "a", "operator": "eq", "value": 1}]}]}, None),
         ({"or": [{"or": [{"key": "a", "operator": "eq", "value": 1}]}]}, None),
     ],

@@ -279,4 +279,11 @@ MUTATIONS = (
         "            if False:",
         "tests/unit/test_tail_matching.py::test_ma3_whose_filter_is_slower_than_its_rows_loses_some_with_a_count",
     ),
+    Mutation(
+        "no-value: what a row lacks has no value, and else it has one",
+        code("explore/match.py"),
+        "        return np.ones(rows.num_rows, dtype=bool)",
+        "        return np.zeros(rows.num_rows, dtype=bool)",
+        "tests/property/test_explore_match.py::test_a_filter_over_columns_matches_what_its_sql_matches",
+    ),
 )

@@ -59,13 +59,16 @@ ASKED: dict[str, st.SearchStrategy[Any]] = VALUES | {
 }
 OPERATORS = [sign + name for name in ("eq", "startsWith", "endsWith", "contains", "in") for sign in ("", "!")]
 OPERATORS += ["lt", "leq", "gt", "geq"]
+NULLS = ["isNull", "!isNull"]
 
 
 @st.composite
 def conditions(draw: st.DrawFn, depth: int = 2) -> dict[str, Any]:
     if depth and draw(st.booleans()):
         return {draw(st.sampled_from(["and", "or"])): draw(st.lists(conditions(depth - 1), min_size=1, max_size=3))}
-    key, operator = draw(st.sampled_from(sorted(VALUES))), draw(st.sampled_from(OPERATORS))
+    key, operator = draw(st.sampled_from(sorted(VALUES))), draw(st.sampled_from([*OPERATORS, *NULLS]))
+    if operator in NULLS:
+        return {"key": key, "operator": operator}
     values = ASKED[key]
     return {
         "key": key,
@@ -108,6 +111,8 @@ def by_columns(rows: pa.Table, where: Any, text: str) -> list[int]:
 @hypothesis_settings(max_examples=examples(200))
 @given(ROWS, conditions())
 @example([{"tags": ["a", None]}, {"tags": []}, {}], {"key": "tags", "operator": "!contains", "value": "b"})
+@example([{"tags": []}, {"text": ""}, {}], {"or": [{"key": k, "operator": "isNull"} for k in ("tags", "text")]})
+@example([{"tags": []}, {"text": ""}, {}], {"key": "part", "operator": "!isNull"})
 @example([{"at": NOON - 1_500}], {"key": "at", "operator": "lt", "value": NOON - 1_000})
 def test_a_filter_over_columns_matches_what_its_sql_matches(rows: list[dict[str, Any]], where: dict[str, Any]) -> None:
     condition = ""

@@ -140,6 +140,18 @@ _CONDITION: Final[Schema] = {
             "required": ["key", "operator", "value"],
             "additionalProperties": False,
         },
+        {
+            "type": "object",
+            "properties": {
+                "key": {"type": "string", "description": "A field of the dataset."},
+                "operator": {
+                    "enum": ["isNull", "!isNull"],
+                    "description": "The record has no value there, or has one.",
+                },
+            },
+            "required": ["key", "operator"],
+            "additionalProperties": False,
+        },
         *(
             {
                 "type": "object",

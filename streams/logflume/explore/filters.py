@@ -10,6 +10,7 @@ The operators are those of Logpush, by the type of the field:
 | string | ``startsWith`` ``endsWith`` ``contains``, and each with ``!`` |
 | array | ``contains`` ``!contains`` |
 | string, int | ``in`` ``!in`` |
+| any | ``isNull`` ``!isNull``, which have no ``value``: the row lacks the field, or has it |
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from logflume.model.dataset import Dataset
 from logflume.table.schema import file_schema
 
 MOST_CONDITIONS: Final = 200
+IS_NULL: Final = "isNull"
 _MOST_DEPTH: Final = 20
 _COMPARED: Final = {"lt": "<", "leq": "<=", "gt": ">", "geq": ">="}
 _TEXTS: Final[Mapping[str, Callable[[str, str], str]]] = {
@@ -76,9 +78,9 @@ class _Reading:
         self._count += 1
         if self._count > MOST_CONDITIONS:
             raise Refused(f"{where}: a filter has at most {MOST_CONDITIONS} conditions")
-        if set(found) != {"key", "operator", "value"}:
+        if not {"key", "operator"} <= set(found) <= {"key", "operator", "value"}:
             raise Refused(f'{where}: a condition has "key", "operator" and "value", or is an "and" or an "or"')
-        key, operator, value = found["key"], found["operator"], found["value"]
+        key, operator = found["key"], found["operator"]
         if not isinstance(key, str) or key not in self._types:
             near = get_close_matches(str(key), self._types, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
@@ -87,6 +89,11 @@ class _Reading:
             raise Refused(f"{where}.operator: a text is wanted")
         bare = operator.removeprefix("!")
         negated = bare != operator
+        if ("value" in found) == (bare == IS_NULL):
+            raise Refused(f"{where}: {operator[:40]!r} has {'no' if bare == IS_NULL else 'a'} value")
+        if bare == IS_NULL:
+            return f'("{key}" IS {"NOT " if negated else ""}NULL)'
+        value = found["value"]
         text = self._positive(key, bare, value, negated, where)
         if text is None:
             raise Refused(f"{where}.operator: {key} is {self._types[key]}, and has no operator {operator[:40]!r}")

@@ -61,11 +61,13 @@ class Match:
                 return mask
         operator = found["operator"]
         bare = operator.removeprefix("!")
-        matches = self._positive(found["key"], bare, found["value"], rows)
+        matches = self._positive(found["key"], bare, found.get("value"), rows)
         # A field that a row lacks equals nothing, so that the negation matches it.
         return matches if bare == operator else ~matches
 
     def _positive(self, key: str, operator: str, value: Any, rows: pa.Table) -> Mask:
+        if operator == filters.IS_NULL:
+            return _lacks(rows, key)
         if key not in rows.schema.names:
             return np.zeros(rows.num_rows, dtype=bool)
         column, type = rows.column(key), self._types[key]
@@ -105,6 +107,13 @@ def _has(column: pa.ChunkedArray, value: Any) -> Mask:
     equal = _mask(pc.equal(pc.list_flatten(column), pa.scalar(value, column.type.value_type)))
     found[np.asarray(pc.list_parent_indices(column))[equal]] = True
     return found
+
+
+def _lacks(rows: pa.Table, key: str) -> Mask:
+    """Whether each row has no value in a field."""
+    if key not in rows.schema.names:
+        return np.ones(rows.num_rows, dtype=bool)
+    return np.asarray(rows.column(key).is_null()).astype(bool)
 
 
 def _mask(found: Any) -> Mask:

@@ -143,10 +143,10 @@ def rows_of(where: Any) -> tuple[Condition, ...] | None:
     for number, each in enumerate(alternatives):
         parts = each["and"] if set(each) == {"and"} else [each]
         for at, part in enumerate(parts):
-            if set(part) != {"key", "operator", "value"}:
+            if not {"key", "operator"} <= set(part):
                 return None
             join = "or" if number and not at else "and"
-            rows.append(Condition(part["key"], part["operator"], _written(part["value"]), join))
+            rows.append(Condition(part["key"], part["operator"], _written(part.get("value", "")), join))
     return tuple(rows)
 
 

@@ -15,6 +15,7 @@ from logflume.api import question
 from logflume.api.coordinates import COLUMNS
 from logflume.api.dataset import fields
 from logflume.errors import Refused
+from logflume.explore.filters import IS_NULL
 from logflume.model.dataset import Dataset
 from logflume.page import zone
 
@@ -33,6 +34,8 @@ OPERATORS: Final[Mapping[str, tuple[str, str]]] = {
     "!endsWith": ("does not end with", "string"),
     "in": ("is one of", "string int"),
     "!in": ("is none of", "string int"),
+    IS_NULL: ("has no value", "string int float bool timestamp array"),
+    f"!{IS_NULL}": ("has a value", "string int float bool timestamp array"),
 }
 """The operators of filters: how they are shown, and the types that have them."""
 PAGE_ROWS: Final = 50
@@ -264,6 +267,8 @@ class View:
         return [tuple(group) for group in groups]
 
     def _condition(self, row: Condition) -> dict[str, Any]:
+        if row.operator.removeprefix("!") == IS_NULL:
+            return {"key": row.key, "operator": row.operator}
         type = self.types.get(row.key, "string")
         read = _READ.get(type.removeprefix("array[").removesuffix("]"), str)
         if type == "timestamp":

@@ -8,6 +8,7 @@ function fit(condition) {
   if (!operator || !type) return;
   for (const option of operator.options) option.hidden = option.disabled = !option.dataset.types.split(" ").includes(type);
   if (operator.selectedOptions[0]?.disabled) operator.value = [...operator.options].find((each) => !each.disabled)?.value;
+  condition.querySelector("[name=value]").hidden = "alone" in (operator.selectedOptions[0]?.dataset ?? {});
 }
 
 function prepare() {
@@ -24,7 +25,7 @@ document.addEventListener("change", (event) => {
   if (target.matches("[data-go]")) location.assign(target.value);
   if (target.matches("[data-zones]") && target.dataset.zones) location.assign(target.dataset.zones + encodeURIComponent(target.value));
   if (target.matches("[data-submit]")) target.form.requestSubmit();
-  if (target.matches("[data-key]")) fit(target.closest(".condition"));
+  if (target.matches("[data-key], [data-op]")) fit(target.closest(".condition"));
 });
 
 document.addEventListener("input", (event) => {

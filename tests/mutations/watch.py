@@ -150,4 +150,11 @@ MUTATIONS = (
         "        rest = share",
         "tests/unit/test_tenants_told.py::test_te1_few_are_named_those_with_most_and_the_sums_stay",
     ),
+    Mutation(
+        "untraced: what its edge does not trace nobody traces (TR2)",
+        code("traces.py"),
+        "span.is_valid and span.trace_flags.sampled",
+        "True",
+        "tests/unit/test_traces.py::test_tr4_a_header_that_is_no_traces_is_passed_over",
+    ),
 )

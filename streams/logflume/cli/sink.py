@@ -13,7 +13,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from logflume import contract, health, logs, memory
+from logflume import contract, health, logs, memory, traces
 from logflume.clock import SystemClock
 from logflume.config import Source, opened
 from logflume.errors import LogflumeError
@@ -38,6 +38,7 @@ def command(
     settings = Settings()
     logs.setup(settings.log_format, settings.log_level)
     memory.setup()
+    traces.setup(settings, "sink")
     Renewal(settings).start()
     datasets = dataset.load(contract.find(settings.topics_dir))
     store = Store.from_settings(settings)

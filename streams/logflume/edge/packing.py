@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from logflume import traces
 from logflume.block import reasons, wire
 from logflume.edge.buffer import Cut, Format
 from logflume.edge.lines import BYTE_ORDER_MARK
@@ -184,6 +185,11 @@ class Packer:
         value, headers = wire.encode(batch, header)
         if len(value) <= self._block_bytes and batch.nbytes <= _MOST_BYTES:
             self._seq += 1
+            if traces.on():
+                step = traces.begin("logflume.edge", header.first_time, dataset=dataset.name, rows=count, bytes=size)
+                if step is not None:
+                    headers.append(step.header)
+                    step.end()
             yield Message(self._topic(dataset.name), None, value, headers, dataset.name, count, size)
         elif count == 1:
             detail = (

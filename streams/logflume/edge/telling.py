@@ -1,11 +1,11 @@
-"""The topic ``status`` at an edge: what it says of itself there, and the pressure that it hears of."""
+"""What an edge tells of itself: the topic ``status``, and traces; and the pressure that it hears of."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Protocol
 
-from logflume import metrics
+from logflume import metrics, traces
 from logflume.clock import Clock
 from logflume.edge.restraint import Restraint
 from logflume.edge.spool import Spool
@@ -44,6 +44,7 @@ class Signals:
         self, settings: Settings, client: Telling, clock: Clock, press: Callable[[Pressure], None], *, tells: bool
     ) -> None:
         """Start; ``press`` hears every change of the pressure, from a thread."""
+        traces.setup(settings, "edge")
         self._follower = Follower(settings, clock, press).start()
         self._reporter = reporter(settings, client, clock).start() if tells and settings.worker_id else None
 

@@ -27,6 +27,13 @@ class Worker(Stage, title="Every worker"):
         description="`/ready` fails when there is work and nothing was committed for this long (a sink: and for the "
         "longest `max_age_seconds` of a job).",
     )
+    traces_ratio: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Part of the blocks whose way is traced with OpenTelemetry, as edges decide; sorters and sinks go "
+        "on with what comes traced, when this is above 0 there. Needs the extra `traces`. 0: off.",
+    )
     worker_id: str = Field(
         "",
         description="Name of a worker among those of its kind, the same after a restart (such as a StatefulSet's pod); "

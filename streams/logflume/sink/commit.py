@@ -58,11 +58,13 @@ class Committer:
         offsets = [TopicPartition(partition.topic, partition.number, at.offset) for partition, at, *_ in moved]
         crash.point("sink.before-transaction")
         self._transactions.commit(messages, offsets, lambda: membership(consumer))
+        seconds = self._clock.monotonic() - began
         for partition, position, changes, parkings in moved:
             partition.commit(position, changes, parkings)
+            partition.traced.committed(position.offset, seconds)
             if partition.known.to_store(began) is not None:
                 partition.known.stored(began)
-        metrics.SINK_TRANSACTION_SECONDS.observe(self._clock.monotonic() - began)
+        metrics.SINK_TRANSACTION_SECONDS.observe(seconds)
         return True
 
     def close(self) -> None:

@@ -99,6 +99,7 @@ class Flushing:
 
     def _landed(self, landing: Landing) -> None:
         flush = landing.flush
+        flush.partition.traced.rested(flush.flight, landing.seconds, flush.pair.tenant, flush.pair.outlet.name)
         flush.partition.landed(flush.pair)
         now = self._clock.monotonic()
         self._schedule.landed(flush.partition, flush.pair, now)

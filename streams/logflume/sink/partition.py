@@ -20,7 +20,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import structlog
 
-from logflume import metrics
+from logflume import metrics, traces
 from logflume.kafka.deadletters import DeadLetter, Message, deleted, to_messages
 from logflume.kafka.intents import Intent
 from logflume.kafka.position import Position
@@ -37,6 +37,7 @@ from logflume.sink.parking.caps import Caps, Known
 from logflume.sink.parking.parked import FAILING, ParkedChange
 from logflume.sink.placing import Start
 from logflume.sink.progress import Progress
+from logflume.sink.traced import Traced
 
 _FAILURES_TOLD = 3  # one failed flush is weather
 _TENANTS_TOLD = 20  # of a partition; when thousands fail, they fail alike
@@ -100,6 +101,7 @@ class Partition:
         self.behind = Behind(topic, topic_id, number, self.buffers, self._cuts, self.progress)
         self._reader = SortedPartition(topic, topic_id, number, start.position)
         self._position = start.position
+        self.traced = Traced(self.where)
         self._unjudged: _Unjudged | None = None
         self._letters: deque[Letter] = deque()
         self._budget = budget
@@ -164,6 +166,8 @@ class Partition:
             columns.check(block.batch, self._types, f"{self.where}@{offset}")
         sent = int(dict(headers)["rows"])  # the reader refuses another number than the block's
         metrics.SINK_REPEATS.labels(self.dataset.name).inc(sent - (block.batch.num_rows if block else 0))
+        if traces.on():
+            self.traced.read(offset, headers)
         self._unjudged = _Unjudged(block, offset, timestamp_ms, len(value))
         if self.ahead and waits is not None and waits(self.ahead, now):
             return None, []
@@ -317,6 +321,7 @@ class Partition:
     def close(self) -> None:
         """Forget everything (A4)."""
         self.closed = True
+        self.traced.close()
         self.buffers.clear()
         while self._letters:
             self._budget.free(self._letters.popleft().bytes)

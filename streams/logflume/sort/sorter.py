@@ -36,7 +36,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from logflume import crash, metrics
+from logflume import crash, metrics, traces
 from logflume.block.sorted import Coordinate
 from logflume.errors import Retryable
 from logflume.kafka import deadletters
@@ -45,6 +45,7 @@ from logflume.sort.gather import Gathered, Gatherer
 from logflume.sort.regroup import Cover, Piece, Regrouper
 from logflume.sort.routes import RoutesInForce
 from logflume.sort.transport import Chunk
+from logflume.traces import Step
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +88,7 @@ class Sorted:
     letters: list[deadletters.Message]
     reasons: Counter[str]
     """Letters by reason."""
+    traced: Step | None = None
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,7 @@ class Sorter:
 
     def _sort(self, unit: Unit) -> Sorted:
         started = time.monotonic()
+        traced = self._traced(unit) if traces.on() else None
         gathered = self._gathered(unit)
         metrics.SORT_SECONDS.labels("decode").observe(time.monotonic() - started)
         started = time.monotonic()
@@ -201,7 +204,14 @@ class Sorter:
         metrics.SORT_SECONDS.labels("sort").observe(time.monotonic() - started)
         # Packed here: a letter as an object takes many times its bytes, and units wait for the one before them.
         letters = deadletters.pack(gathered.letters)
-        return Sorted(unit, rounds, letters, Counter(letter.reason for letter in gathered.letters))
+        if traced is not None:
+            for piece in (piece for pieces in rounds for piece in pieces):
+                piece.headers.append(traced.header)
+        return Sorted(unit, rounds, letters, Counter(letter.reason for letter in gathered.letters), traced)
+
+    def _traced(self, unit: Unit) -> Step | None:
+        messages = (record.headers for chunk in unit.chunks for record in chunk.records)
+        return traces.go_on("logflume.sort", messages, dataset=self._dataset)
 
     def _gathered(self, unit: Unit) -> Gathered:
         """Gather ``unit``, however long a schema registry takes to answer: what can't be asked now is no poison."""
@@ -235,6 +245,8 @@ class Sorter:
             self._patiently(lambda: self._deliveries.wait(_REPORT_SECONDS))
             crash.point("sort.produced")
         metrics.SORT_SECONDS.labels("produce").observe(time.monotonic() - started)
+        if done.traced is not None:
+            done.traced.end()
         self._count(done)
 
     def _patiently(self, call: Callable[[], None]) -> None:

@@ -22,7 +22,7 @@ import faust
 import structlog
 from confluent_kafka import Producer
 
-from logflume import contract, health, memory, metrics
+from logflume import contract, health, memory, metrics, traces
 from logflume.clock import SystemClock
 from logflume.config import Origin, Source, State, manifest
 from logflume.config.follow import Follower
@@ -78,6 +78,7 @@ def build(settings: Settings, datasets: Datasets | None = None, source: Source |
         Misconfigured: a setting or a topic is missing.
     """
     memory.setup()
+    traces.setup(settings, "sort")
     renewal = Renewal(settings)
     datasets = datasets or load(contract.find(settings.topics_dir))
     app = App(

@@ -46,6 +46,11 @@ chromium:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \
 	  echo "The tests of the page need Chromium. On Debian: sudo apt-get install -y chromium"; exit 2; }
 
+.PHONY: prometheus
+prometheus:
+	@command -v prometheus >/dev/null && command -v promtool >/dev/null || { \
+	  echo "The tests of alerts need Prometheus. On Debian: sudo apt-get install -y prometheus"; exit 2; }
+
 .PHONY: check
 check: $(READY) ## Format, lint, types, layers, spelling, unit tests: about a minute
 	@$(MAKE) -j2 --output-sync=target unit types format lint layers spelling
@@ -70,7 +75,7 @@ fix: $(READY) ## Format, and repair what the linter can
 	$(BIN)/ruff format $(CODE)
 
 .PHONY: test
-test: $(READY) tools chromium ## All tests, with real Kafka, S3 and Chromium: about 20 minutes on two cores
+test: $(READY) tools chromium prometheus ## All tests, with real Kafka, S3, Prometheus and Chromium: about 20 minutes on two cores
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: demo

@@ -7,9 +7,12 @@ from pathlib import Path
 from logflume import metrics, settings
 from logflume.formats import avro_schema
 from logflume.model import load
+from logflume.watch.alerts import alert
+from logflume.watch.alerts.catalogue import ALERTS, SERIES
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = ROOT / "topics" / "schemas" / "datasets"
+RULES_HEAD = "# Made by `make docs` from streams/logflume/watch/alerts/; with other links: `logflume alerts rules`.\n"
 
 
 def generated() -> dict[Path, str]:
@@ -17,6 +20,7 @@ def generated() -> dict[Path, str]:
     docs = ROOT / "docs"
     pages = {docs / "settings.md": settings.page(), docs / "metrics.md": metrics.page()}
     datasets = load(ROOT / "topics").values()
+    pages[ROOT / "deploy" / "prometheus" / "logflume.rules.yml"] = RULES_HEAD + alert.rules(SERIES, ALERTS)
     return pages | {SCHEMAS / f"{ds.name}.avsc": avro_schema.of_dataset(ds) for ds in datasets}
 
 

@@ -55,6 +55,7 @@ COMMANDS = {
     "lag": Entry("lag", "Show how far each consumer group is behind."),
     "status": Entry("status", "Show what each worker says of itself, and the pressure."),
     "watch": Entry("watch", "Measure how late each stage is, and publish the pressure that edges follow."),
+    "alerts": Entry("alerts", "List the alerts, and write them as rules for Prometheus."),
     "drill": Entry("drill", "Harm a pipeline on purpose, under load, and judge."),
     "deadletter": Entry("deadletter", "List, show, export and replay records that could not be read."),
 }

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from logflume.errors import Misconfigured
 from logflume.settings import security
+from logflume.settings.alerting import Alerting
 from logflume.settings.api import Api
 from logflume.settings.care import Care
 from logflume.settings.command import Command
@@ -45,6 +46,7 @@ class Settings(
     Machine,
     Worker,
     Pressure,
+    Alerting,
     Edge,
     EdgeHttp,
     EdgeTail,

@@ -1,0 +1,1 @@
+"""What Prometheus is told to watch over: alerts, each with its runbook, and the series that they are made of."""

@@ -1,0 +1,268 @@
+"""All alerts, and the series that they and the dashboards share. ``logflume alerts`` lists them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from logflume.watch.alerts.alert import Alert, Record, Severity
+
+SERIES: Final = (
+    Record("group_topic:logflume_lag_seconds:max", "max by (group, topic) (logflume_lag_partition_seconds)"),
+    Record("group_topic:logflume_lag_records:sum", "sum by (group, topic) (logflume_lag_partition_records)"),
+    Record("dataset:logflume_edge_rows:rate5m", "sum by (dataset) (rate(logflume_edge_rows_total[5m]))"),
+    Record("dataset:logflume_sort_rows:rate5m", "sum by (dataset) (rate(logflume_sort_rows_total[5m]))"),
+    Record("dataset:logflume_sink_rows:rate5m", "sum by (dataset) (rate(logflume_sink_rows_total[5m]))"),
+    Record(
+        "dataset:logflume_searchable_late:ratio5m",
+        '1 - sum by (dataset) (rate(logflume_sink_searchable_seconds_bucket{le="60.0"}[5m]))'
+        " / sum by (dataset) (rate(logflume_sink_searchable_seconds_count[5m]) > 0)",
+    ),
+    Record(
+        "dataset:logflume_searchable_late:ratio1h",
+        '1 - sum by (dataset) (rate(logflume_sink_searchable_seconds_bucket{le="60.0"}[1h]))'
+        " / sum by (dataset) (rate(logflume_sink_searchable_seconds_count[1h]) > 0)",
+    ),
+    Record(
+        "dataset:logflume_deadletter_rows:ratio5m",
+        "sum by (dataset) (rate(logflume_sort_deadletter_rows_total[5m]))"
+        " / (sum by (dataset) (rate(logflume_sort_deadletter_rows_total[5m]))"
+        " + sum by (dataset) (rate(logflume_sort_rows_total[5m])) > 0)",
+    ),
+    Record(
+        "dataset:logflume_deadletter_rows:ratio1h",
+        "sum by (dataset) (rate(logflume_sort_deadletter_rows_total[1h]))"
+        " / (sum by (dataset) (rate(logflume_sort_deadletter_rows_total[1h]))"
+        " + sum by (dataset) (rate(logflume_sort_rows_total[1h])) > 0)",
+    ),
+)
+
+ALERTS: Final = (
+    # --- is everything delivered --------------------------------------------------------------------------------------
+    Alert(
+        "RowsLost",
+        Severity.PAGE,
+        "sum by (dataset) (increase(logflume_sink_lost_messages_total[1h])"
+        " or increase(logflume_sink_parked_lost_messages_total[1h])"
+        ' or label_replace(increase(logflume_sort_lost_messages_total[1h]), "dataset", "$1", "topic", "(.*)")) > 0',
+        0,
+        "Retention deleted messages of {{ $labels.dataset }} before they were read",
+        "retention passes a sink that is stopped",
+    ),
+    Alert(
+        "LagGrows",
+        Severity.PAGE,
+        "group_topic:logflume_lag_seconds:max > {600} and deriv(group_topic:logflume_lag_seconds:max[10m]) > 0",
+        300,
+        "{{ $labels.group }} is {{ $value | humanizeDuration }} behind on {{ $labels.topic }}, and falls back further",
+        "drill sink-stop",
+    ),
+    Alert(
+        "NeverCatchesUp",
+        Severity.TICKET,
+        "logflume_lag_catch_up_seconds == +Inf and on (group, topic) group_topic:logflume_lag_seconds:max > {120}",
+        900,
+        "{{ $labels.group }} does less on {{ $labels.topic }} than comes",
+        "drill sink-stop",
+    ),
+    Alert(
+        "CommitStalled",
+        Severity.PAGE,
+        "sum by (group, topic) (logflume_lag_stalled_partitions) > 0",
+        120,
+        "{{ $value }} partitions of {{ $labels.topic }} have lag, and {{ $labels.group }} commits nothing there",
+        "a sorter that hangs (SIGSTOP)",
+    ),
+    Alert(
+        "PartitionStopped",
+        Severity.PAGE,
+        "sum by (instance) (logflume_sort_stopped_partitions) > 0"
+        " or sum by (instance) (logflume_sink_stopped_partitions) > 0",
+        60,
+        "{{ $labels.instance }} does not read {{ $value }} of its partitions, as that could lose or repeat rows",
+        "a group's offset set beyond the log's end",
+    ),
+    Alert(
+        "GroupVanished",
+        Severity.PAGE,
+        "max by (group) (logflume_lag_vanished_groups) > 0",
+        60,
+        "The group {{ $labels.group }} has no offsets any more",
+        "a group deleted by hand",
+    ),
+    Alert(
+        "TopicUnread",
+        Severity.TICKET,
+        "max by (topic) (logflume_lag_unread_topics) > 0",
+        300,
+        "{{ $labels.topic }} has records, and nobody has ever committed anything there",
+        "no sorter from the beginning",
+    ),
+    Alert(
+        "OffsetsWentBack",
+        Severity.TICKET,
+        "sum by (group, topic) (increase(logflume_lag_backward_offsets_total[15m])) > 0",
+        0,
+        "Committed offsets of {{ $labels.group }} on {{ $labels.topic }} are lower than before",
+        "offsets set back by hand",
+    ),
+    Alert(
+        "SearchableLate",
+        Severity.PAGE,
+        "dataset:logflume_searchable_late:ratio5m > 0.05 and dataset:logflume_searchable_late:ratio1h > 0.05",
+        120,
+        "{{ $value | humanizePercentage }} of the rows of {{ $labels.dataset }} are searchable later than in a minute",
+        "drill sink-stop",
+    ),
+    # --- what is in the way -------------------------------------------------------------------------------------------
+    Alert(
+        "DeadLetterFlood",
+        Severity.TICKET,
+        "dataset:logflume_deadletter_rows:ratio5m > 0.01 and dataset:logflume_deadletter_rows:ratio1h > 0.01",
+        120,
+        "{{ $value | humanizePercentage }} of what comes for {{ $labels.dataset }} can't be read",
+        "drill poison-flood",
+    ),
+    Alert(
+        "StoreFails",
+        Severity.PAGE,
+        "sum by (instance) (rate(logflume_store_errors_total[5m])) > 0",
+        300,
+        "Requests of {{ $labels.instance }} to the object store fail",
+        "the object store ended with SIGKILL",
+    ),
+    Alert(
+        "Parked",
+        Severity.TICKET,
+        'sum by (instance, reason) (logflume_sink_parked_pairs{reason="failing"}) > 0',
+        600,
+        "{{ $value }} tables or jobs of {{ $labels.instance }} can't be written, and wait in Kafka",
+        "a job's folder that can't be written",
+    ),
+    Alert(
+        "ParkedRunsOut",
+        Severity.PAGE,
+        "min by (worker) (logflume_worker_parked_left_seconds) < {86400}",
+        60,
+        "In {{ $value | humanizeDuration }} retention deletes what a parked table of {{ $labels.worker }} waits for",
+        "a job's folder that can't be written, with a short retention",
+    ),
+    Alert(
+        "SurgeOfTables",
+        Severity.TICKET,
+        'sum(logflume_sink_parked_pairs{reason="new"}) > 0',
+        900,
+        "{{ $value }} new tables or jobs wait for a cap on sinks",
+        "drill tenant-surge",
+    ),
+    # --- configuration ------------------------------------------------------------------------------------------------
+    Alert(
+        "ConfigurationRefused",
+        Severity.PAGE,
+        "sum by (instance, reason) (increase(logflume_config_refused_generations_total[15m])) > 0",
+        0,
+        "{{ $labels.instance }} refused a configuration ({{ $labels.reason }}); the last good one is in force",
+        "drill blank-config",
+    ),
+    Alert(
+        "GenerationStale",
+        Severity.PAGE,
+        "max by (kind, worker) (logflume_worker_config_generation)"
+        " < on () group_left () max(logflume_worker_config_generation)",
+        120,
+        "{{ $labels.worker }} works by generation {{ $value }} of the configuration, others by a newer one",
+        "a worker that hangs (SIGSTOP) while a generation is published",
+    ),
+    Alert(
+        "LastGoodNotKept",
+        Severity.TICKET,
+        "sum by (instance) (increase(logflume_config_last_good_errors_total[1h])) > 0",
+        0,
+        "{{ $labels.instance }} can't keep the last good configuration on its disk",
+        "a folder of the configuration that can't be written",
+    ),
+    # --- workers ------------------------------------------------------------------------------------------------------
+    Alert(
+        "WorkerSilent",
+        Severity.PAGE,
+        'sum by (kind) (logflume_status_workers{state="stale"}) > 0',
+        60,
+        "{{ $value }} workers ({{ $labels.kind }}) have said nothing for a while",
+        "a worker that hangs (SIGSTOP)",
+    ),
+    Alert(
+        "WatchAbsent",
+        Severity.PAGE,
+        "absent(logflume_lag_look_seconds) == 1",
+        120,
+        "No watch is scraped: of lag, groups and workers nothing is known",
+        "the watch ended",
+    ),
+    Alert(
+        "Pressure",
+        Severity.PAGE,
+        'max by (level) (logflume_pressure_level_info{level!="none"}) > 0',
+        300,
+        "The pipeline publishes {{ $labels.level }}: senders wait, or are refused",
+        "the object store ended with SIGKILL, with a low limit on lag",
+    ),
+    # --- edges --------------------------------------------------------------------------------------------------------
+    Alert(
+        "SpoolFills",
+        Severity.PAGE,
+        "logflume_edge_spool_ratio > 0.5 and predict_linear(logflume_edge_spool_ratio[15m], 3600) > 1",
+        60,
+        "The spool of {{ $labels.instance }} is at {{ $value | humanizePercentage }}, and full within an hour",
+        "drill broker-restart",
+    ),
+    Alert(
+        "SpoolDamaged",
+        Severity.PAGE,
+        "sum by (instance) (increase(logflume_edge_spool_quarantined_messages_total[1h])) > 0",
+        0,
+        "The disk of {{ $labels.instance }} did not keep {{ $value }} messages of its spool",
+        "a byte of a spool changed",
+    ),
+    Alert(
+        "SendersRefused",
+        Severity.PAGE,
+        'sum by (instance) (rate(logflume_edge_http_requests_total{status=~"5.."}[5m]))'
+        " / sum by (instance) (rate(logflume_edge_http_requests_total[5m]) > 0) > 0.01",
+        120,
+        "{{ $labels.instance }} answers {{ $value | humanizePercentage }} of its requests with 5xx",
+        "the broker ended, with a small spool",
+    ),
+    # --- searching, and tables at rest --------------------------------------------------------------------------------
+    Alert(
+        "ExplorerFails",
+        Severity.TICKET,
+        'sum by (instance) (rate(logflume_explore_requests_total{status=~"5.."}[5m]))'
+        " / sum by (instance) (rate(logflume_explore_requests_total[5m]) > 0) > 0.05",
+        300,
+        "{{ $labels.instance }} answers {{ $value | humanizePercentage }} of its questions with 5xx",
+        "the object store ended with SIGKILL",
+    ),
+    Alert(
+        "AuditLost",
+        Severity.TICKET,
+        "sum by (instance) (increase(logflume_explore_audit_lost_rows_total[1h])) > 0",
+        0,
+        "{{ $value }} records of who asked what were lost by {{ $labels.instance }}",
+        "the broker ended while questions are asked",
+    ),
+    Alert(
+        "CareLate",
+        Severity.TICKET,
+        "max(logflume_care_late_seconds) > {14400}",
+        900,
+        "A table has waited {{ $value | humanizeDuration }} for its care: retention and deletions are late",
+        "tables that are due while care hangs",
+    ),
+    Alert(
+        "ClockDiffers",
+        Severity.TICKET,
+        "abs(logflume_care_clock_seconds) > 120",
+        300,
+        "The clock of {{ $labels.instance }} and the object store's differ by {{ $value | humanizeDuration }}",
+        "an object store whose clock differs",
+    ),
+)

@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 
 import pytest
 
 from logflume.api import usage
 from logflume.api.rejected import Key, Rejected
+from logflume.care.look import Carer
+from logflume.clock import ManualClock
 from logflume.errors import Retryable
+from logflume.model import Datasets
+from logflume.settings import Settings
+from logflume.table import log
 from logflume.table.store import Store
 from tests.support.api import GLOBEX, Client, problem
-from tests.support.tables import DAY, NOON, append
+from tests.support.tables import DAY, NOON, SMALL, append
 
 # The clock of ``Client`` stands at noon of 2025-11-28.
 
@@ -59,8 +65,8 @@ def test_what_is_stored_is_told_by_event_day_and_what_came_by_arrival(api: Clien
     ]
     assert sum(day["bytes"] for day in dataset["stored"]) == dataset["bytes"] > 0
     assert dataset["received"] == [
-        {"day": "2025-11-25", "records": 2, "at_least": False},
-        {"day": "2025-11-26", "records": 1, "at_least": False},
+        {"day": "2025-11-25", "records": 2, "bytes": 2 * (1 + 8), "at_least": False},
+        {"day": "2025-11-26", "records": 1, "bytes": 1 + 8, "at_least": False},
     ]
     assert api("GET", "/queries").json()["queries"] == []  # its log alone told it
 
@@ -127,3 +133,34 @@ def test_letters_that_take_long_to_read_are_not_waited_for(api: Client, monkeypa
     monkeypatch.setattr(api.made, "_rejected", Counted())
     api.renew()
     assert "still being read" in api("GET", "/usage").json()["rejections"]["because"]
+
+
+def test_bytes_are_the_same_after_a_checkpoint_and_a_merge_and_not_known_of_files_that_do_not_say(
+    tmp_path: Path, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(f"file://{tmp_path}")
+    path = store.table("acme", "http_requests")
+    for number in range(4):
+        append(store, [f"ray-{number}"], upto=number + 1, EdgeResponseStatus=[200], _extra=['{"a":"é"}'])
+
+    def told() -> list[int | None]:
+        client = Client(store, runner)
+        try:
+            [dataset] = client("GET", "/usage").json()["datasets"]
+            return [day["bytes"] for day in dataset["received"]]
+        finally:
+            client.close()
+
+    each = len("ray-0") + 8 + 8 + len('{"a":"é"}'.encode())
+    assert told() == [4 * each]
+    log.checkpoint(store, path)
+    append(store, ["x"], upto=5)
+    assert told() == [4 * each + 1 + 8]
+    clock = ManualClock(NOON)
+    carer = Carer(Settings(care_fan_in=2), Datasets({SMALL.name: SMALL}), store, clock, lambda: NOON / 1e9)
+    assert carer.look("acme", "http_requests", None).merged_files == 5
+    log.forget(store, path)
+    assert told() == [4 * each + 1 + 8]
+    monkeypatch.setattr(log, "VALUE_BYTES", "another")
+    append(store, ["old"], upto=6)
+    assert told() == [None]

@@ -431,7 +431,8 @@ def test_a_query_of_the_page_is_one_of_the_tenants(browser: Browser) -> None:
 def test_usage_is_told_by_day(browser: Browser) -> None:
     said = texts(browser.html("/usage?days=7"))
     assert "125 records" in said
-    assert "2025-11-26 0 5" in said
+    assert "2025-11-26 0 0 B 5 " in said
+    assert "2025-11-25 125 5.0 kB 120 " in said
     assert "Rejected records are not known" in said  # without Kafka
 
 

@@ -141,4 +141,11 @@ MUTATIONS = (
         "if done and False:",
         "tests/unit/test_care.py::test_a_hold_whose_number_was_deleted_from_the_log_is_not_told_to_hold",
     ),
+    Mutation(
+        "value-bytes: a file says how many bytes its records are",
+        code("table/log.py"),
+        '"tags": {VALUE_BYTES: str(file.value_bytes)},',
+        '"tags": {},',
+        "tests/explore/test_api_usage.py::test_what_is_stored_is_told_by_event_day_and_what_came_by_arrival",
+    ),
 )

@@ -98,7 +98,8 @@ class Api:
         """Return the ASGI application."""
         about = DatasetQuestions(self._datasets, self._runner, self._engine, self._settings, self._clock)
         saving = Saving(self._saved, self._datasets, self._clock, self._settings)
-        usage = Usage(self._source, self._engine.snapshots, self._runner, self._rejected, self._clock)
+        store, snapshots = self._engine.store, self._engine.snapshots
+        usage = Usage(self._source, store, snapshots, self._runner, self._rejected, self._clock)
         routes = [
             self._route("/query", self._post_query, "POST", "query"),
             self._route("/query/{id}", self._get_query, "GET"),

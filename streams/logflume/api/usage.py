@@ -3,8 +3,10 @@
 Stored: exact, from the tables' logs at one version; no file is opened. Received: the rows at rest, by the day of their
 arrival, from the logs where a file's bounds lie within one day, and counted by a query where they do not. Rows on
 their way, and rows that retention has taken, are not there: the number is a lower bound for days that retention has
-begun to take. Rejected: the tenant's dead letters, each once, as long as they are kept; what could not be read as
-anybody's is nobody's, and a letter of a whole message counts one, whatever was in it: a lower bound as well.
+begun to take. Their bytes are those of their values (``table/weight.py``), as the log says of each file; a file whose
+rows came on two days counts on the later. Rejected: the tenant's dead letters, each once, as long as they are kept;
+what could not be read as anybody's is nobody's, and a letter of a whole message counts one, whatever was in it: a lower
+bound as well.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ from logflume.config import Source
 from logflume.errors import LogflumeError
 from logflume.explore.snapshots import NoTable, Snapshot, Snapshots
 from logflume.explore.span import ALWAYS
+from logflume.table import actions
 from logflume.table.schema import DATE
+from logflume.table.store import Store
 
 MOST_DAYS: Final = 90
 _DAYS: Final = 7
@@ -46,10 +50,17 @@ class Usage:
     """The endpoint, for the caller's own."""
 
     def __init__(
-        self, source: Source, snapshots: Snapshots, runner: Runner, rejected: Rejected | None, clock: Clock
+        self,
+        source: Source,
+        store: Store,
+        snapshots: Snapshots,
+        runner: Runner,
+        rejected: Rejected | None,
+        clock: Clock,
     ) -> None:
         """Without ``rejected`` nobody knows of dead letters."""
         self._source = source
+        self._store = store
         self._snapshots = snapshots
         self._runner = runner
         self._rejected = rejected
@@ -73,7 +84,9 @@ class Usage:
                             },
                             **dict.fromkeys(("retention_days", "rows", "bytes", "files"), NUMBER),
                             stored=array(thing({"day": DAY, "rows": NUMBER, "bytes": NUMBER, "files": NUMBER})),
-                            received=array(thing({"day": DAY, "records": NUMBER, "at_least": FLAG})),
+                            received=array(
+                                thing({"day": DAY, "records": NUMBER, "bytes": nullable("integer"), "at_least": FLAG})
+                            ),
                         )
                     ),
                     "rejections": thing({"since": DAY, "known": FLAG, "because": nullable("string")}),
@@ -93,14 +106,15 @@ class Usage:
         told = []
         for name, wanted in sorted(self._source.current().tenants[who.tenant].datasets.items()):
             kept_from = (now - timedelta(days=wanted.retention_days)).date() + timedelta(days=1)
-            stored, received = await self._table(request, who, name, first)
+            stored, received, sizes = await self._table(request, who, name, first)
             told.append(
                 {
                     "dataset": name,
                     "retention_days": wanted.retention_days,
                     **_stored(stored),
                     "received": [
-                        {"day": day, "records": n, "at_least": day < kept_from} for day, n in sorted(received.items())
+                        {"day": day, "records": n, "bytes": sizes.get(day, 0), "at_least": day < kept_from}
+                        for day, n in sorted(received.items())
                     ],
                     "rejected": _rejected(letters, name, first),
                 }
@@ -112,8 +126,8 @@ class Usage:
 
     async def _table(
         self, request: Request, who: Caller, name: str, first: date
-    ) -> tuple[Snapshot | None, Mapping[date, int]]:
-        """A dataset's table, if there is one, and its rows by the day of their arrival."""
+    ) -> tuple[Snapshot | None, Mapping[date, int], Mapping[date, int | None]]:
+        """A dataset's table, if there is one; by the day of arrival its rows, and their bytes (None: not known)."""
         try:
             snapshot = await asyncio.to_thread(self._snapshots.read, who.tenant, name)
             received = by_arrival(snapshot, first)
@@ -124,9 +138,10 @@ class Usage:
                 )
                 rows = (await self._runner.whole(request, who.tenant, Question(sql, ALWAYS, 10_000))).rows
                 received = {row["day"]: row["n"] for row in rows}
-            return snapshot, received
+            weights = await asyncio.to_thread(actions.value_bytes, self._store, snapshot.path)
+            return snapshot, received, bytes_by_arrival(snapshot, weights)
         except NoTable:
-            return None, {}
+            return None, {}, {}
 
     async def _letters(self, who: Caller) -> tuple[Mapping[Key, tuple[int, int]], str | None]:
         """The tenant's rejected records, or why they are not known."""
@@ -161,6 +176,23 @@ def by_arrival(snapshot: Snapshot, first: date) -> dict[date, int] | None:
             return None
         found[day] += rows
     return dict(found)
+
+
+def bytes_by_arrival(snapshot: Snapshot, weights: Mapping[str, int]) -> dict[date, int | None]:
+    """Return the bytes of a table's records by the day of their arrival; None where a file's are not among ``weights``.
+
+    A file that was written before files said so has none, nor has one that was merged since the snapshot was read.
+    """
+    found: dict[date, int | None] = {}
+    if "max._received" not in snapshot.files.schema.names:
+        return found
+    for path, high in zip(
+        *(snapshot.files.column(name).to_pylist() for name in ("path", "max._received")), strict=True
+    ):
+        if high is not None:
+            had, weight = found.get(high.date(), 0), weights.get(path)
+            found[high.date()] = None if had is None or weight is None else had + weight
+    return found
 
 
 def _stored(snapshot: Snapshot | None) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from logflume.care.change import Standing
 from logflume.care.timekeeper import MOST_SECONDS
 from logflume.clock import Clock
 from logflume.errors import LogflumeError, Misconfigured, Refused, Retryable
-from logflume.table import log, schema
+from logflume.table import actions, log, schema
 from logflume.table.ids import upkeep
 from logflume.table.log import Change, Removal
 from logflume.table.saved import SavedQueries
@@ -242,7 +242,7 @@ def _strangers(standing: Standing, ordered_at: float | None) -> tuple[set[str], 
     part = {file.path for file in standing.files}
     strangers = {name: at for name, at in written.items() if name.startswith(f"{schema.DATE}=") and name not in part}
     oldest = (ordered_at or 0.0) - COMMITTED_WITHIN_SECONDS - MOST_SECONDS
-    removed = log.removed(store, path)
+    removed = actions.removed(store, path)
     gone = {name for name, at in strangers.items() if name in removed or at < oldest}
     return gone, len(strangers) - len(gone)
 

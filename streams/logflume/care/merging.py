@@ -79,7 +79,9 @@ def _write(store: Store, path: str, dataset: Dataset, files: Merge) -> DataFile:
     name = f"{schema.DATE}={day}/merged-{uuid.uuid4().hex}.parquet"
     store.write(f"{path}/{name}", encoded.data)
     stored = [round(file.stored.timestamp() * 1000) for file in files if file.stored is not None]
-    return DataFile(name, day, encoded.data.size, encoded.rows, encoded.stats, max(stored, default=None))
+    return DataFile(
+        name, day, encoded.data.size, encoded.rows, encoded.stats, encoded.value_bytes, max(stored, default=None)
+    )
 
 
 def _fetch(store: Store, path: str, file: File) -> bytes:

@@ -39,10 +39,10 @@ async def usage(here: Here) -> Response:
 def _by_day(told: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     """What is told of a dataset, a line a day, the newest first; ``rejected`` by reason."""
     lines: dict[str, dict[str, Any]] = defaultdict(
-        lambda: {"received": 0, "at_least": False, "rows": 0, "bytes": 0, "rejected": []}
+        lambda: {"received": 0, "in": 0, "at_least": False, "rows": 0, "bytes": 0, "rejected": []}
     )
     for each in told.get("received", []):
-        lines[each["day"]] |= {"received": each["records"], "at_least": each["at_least"]}
+        lines[each["day"]] |= {"received": each["records"], "in": each["bytes"], "at_least": each["at_least"]}
     for each in told.get("stored", []):
         lines[each["day"]] |= {"rows": each["rows"], "bytes": each["bytes"]}
     for each in told["rejected"]:

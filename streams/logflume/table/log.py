@@ -1,4 +1,4 @@
-"""A table's Delta log: where it stands, the next entry, checkpoints. The only place that knows the log's bytes.
+"""A table's Delta log: where it stands, the next entry, checkpoints. Only this and ``actions`` know the log's bytes.
 
 delta-rs reads the log, adds columns and writes checkpoints. The entry of an append, a table's first included, is put by
 ourselves, as Delta's protocol has it ("Delta transaction log protocol", writer version 2): from a known head it is one
@@ -12,11 +12,8 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from urllib.parse import unquote
 
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
@@ -35,6 +32,8 @@ _CONFIGURATION = {
     # Entries older than their checkpoint are only for readers of an older snapshot; a write is over in minutes.
     "delta.logRetentionDuration": "interval 6 hours",
 }
+VALUE_BYTES = "logflume.value_bytes"
+"""The tag of a data file that says how many bytes its records are."""
 KEPT_FOR = "delta.deletedFileRetentionDuration"
 """For how long a table remembers a file that is no longer part of it: ``interval 12 hours``."""
 
@@ -43,7 +42,7 @@ KEPT_FOR = "delta.deletedFileRetentionDuration"
 class DataFile:
     """A data file that is written, and not yet part of the table. ``stats``: Delta's, as JSON.
 
-    ``stored_ms``: when its rows were first committed, if that was before.
+    ``stored_ms``: when its rows were first committed, if that was before. ``value_bytes``: see ``weight``.
     """
 
     path: str
@@ -51,6 +50,7 @@ class DataFile:
     size: int
     rows: int
     stats: str
+    value_bytes: int
     stored_ms: int | None = None
 
 
@@ -284,37 +284,6 @@ def forget(store: Store, path: str) -> None:
             store.delete(place)
 
 
-def removed(store: Store, path: str) -> set[str]:
-    """Return the names of the data files that a table's log says were removed, by whatever clock. Raises ``Retryable``.
-
-    delta-rs tells only of those that were removed before now: of none by a worker whose clock is ahead.
-    """
-    last = last_checkpoint(store, path)
-    gone: set[str] = set()
-    for place in store.list_below(f"{path}/_delta_log"):
-        name = place.rpartition("/")[2]
-        version = name.partition(".")[0]
-        if not version.isdigit():
-            continue
-        if int(version) > last and name == f"{version}.json":
-            actions = map(orjson.loads, (store.read(place) or b"").splitlines())
-            gone |= {unquote(action["remove"]["path"]) for action in actions if "remove" in action}
-        elif int(version) == last and name.endswith(".parquet"):
-            gone |= _removed_by(store, place)
-    return gone
-
-
-def _removed_by(store: Store, checkpoint: str) -> set[str]:
-    try:
-        with store.filesystem.open_input_file(store.full(checkpoint)) as file:
-            held = pq.ParquetFile(file).read(columns=["remove.path"])
-    except (OSError, pa.ArrowException) as error:
-        raise Retryable(f"{store.uri(checkpoint)} could not be read: {error}") from error
-    if not held.num_columns:
-        return set()
-    return {unquote(each["path"]) for each in held.column("remove").to_pylist() if each and each["path"]}
-
-
 def anchor(store: Store, path: str, version: int) -> tuple[str, str]:
     """Return by what the table is known again at this version (see ``Head``). Raises ``Retryable``."""
     for place in (entry_path(path, version), f"{path}/_delta_log/{version:020}.checkpoint.parquet"):
@@ -372,6 +341,7 @@ def _adds(files: Sequence[DataFile], now_ms: int, *, data_change: bool = True) -
                 "modificationTime": now_ms if file.stored_ms is None else file.stored_ms,
                 "dataChange": data_change,
                 "stats": file.stats,
+                "tags": {VALUE_BYTES: str(file.value_bytes)},
             }
         }
         for file in files

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from logflume.block.extra import normalised
 from logflume.model.dataset import Dataset
 from logflume.table.schema import TIMESTAMP, bounded, file_schema
+from logflume.table.weight import value_bytes
 
 MOST_DATES = 16
 """Most event dates that get a file of their own in one flush; a thousand late dates must not make a thousand files."""
@@ -39,11 +40,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A data file's bytes, its rows, and its statistics as Delta wants them (JSON)."""
+    """A data file's bytes, its rows, its statistics as Delta wants them (JSON), the bytes of its values."""
 
     data: pa.Buffer
     rows: int
     stats: str
+    value_bytes: int
 
 
 def at_rest(rows: pa.Table, dataset: Dataset) -> pa.Table:
@@ -116,6 +118,7 @@ class Writer:
         large = rows >= _SMALL_ROWS
         self._sink = pa.BufferOutputStream()
         self._bounds = _Bounds(dataset)
+        self._value_bytes = 0
         self._writer = pq.ParquetWriter(
             self._sink,
             schema,
@@ -134,11 +137,12 @@ class Writer:
         """Add rows."""
         self._writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
         self._bounds.add(rows)
+        self._value_bytes += value_bytes(rows)
 
     def close(self) -> Encoded:
         """Return the file."""
         self._writer.close()
-        return Encoded(self._sink.getvalue(), self._bounds.rows, self._bounds.json())
+        return Encoded(self._sink.getvalue(), self._bounds.rows, self._bounds.json(), self._value_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ class Table:
             encoded = parquet.encode(part, self._dataset)
             name = f"{schema.DATE}={date}/{upto}-{uuid.uuid4().hex}.parquet"
             self._store.write(f"{self.path}/{name}", encoded.data)
-            files.append(DataFile(name, date, encoded.data.size, encoded.rows, encoded.stats))
+            files.append(DataFile(name, date, encoded.data.size, encoded.rows, encoded.stats, encoded.value_bytes))
         return files
 
     def _commit(self, head: Head | None, files: list[DataFile], app_id: str, upto: int) -> Head | None:

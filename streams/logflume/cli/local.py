@@ -21,14 +21,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 
 
 @app.command()
-def up(json: AsJson = False) -> None:
+def up(
+    json: AsJson = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Prometheus as well, where it is installed.")] = False,
+) -> None:
     """Start what does not run yet, and wait until all is ready.
 
     A Kafka given by LOGFLUME_KAFKA_BOOTSTRAP, or a store given by LOGFLUME_STORE_URL, is used and not started.
     """
     stack = Stack(GivenSettings())
     with _console.status("Looking …") as status:
-        stack.up(lambda text: status.update(text) if _console.is_terminal else _console.print(text))
+        stack.up(lambda text: status.update(text) if _console.is_terminal else _console.print(text), watch=watch)
     _print(stack, stack.status(), json)
 
 

@@ -36,6 +36,8 @@ class Record:
     """Where edges take records; ``worker_ports`` has those of every worker's metrics."""
     explore_ports: dict[str, int] = field(default_factory=dict)
     """Where explorers answer."""
+    prometheus_port: int = 0
+    """Where Prometheus is, or would be; 0 when it was not installed."""
 
     @classmethod
     def read(cls, folder: Path) -> Record | None:

@@ -25,9 +25,10 @@ from typing import Any
 from pydantic import SecretStr
 
 from logflume.errors import Misconfigured, Retryable
-from logflume.local import family
+from logflume.local import family, prometheus
 from logflume.local.kafka import VERSION, Broker
 from logflume.local.process import Process, free_ports, is_free
+from logflume.local.prometheus import Prometheus
 from logflume.local.record import Record, fingerprints, write_toml
 from logflume.local.store import PORTS, STOP_SECONDS, ObjectStore
 from logflume.local.supervisor import DRAIN_SECONDS, Program, Supervisor
@@ -69,8 +70,10 @@ class Stack:
         self._given = given
         self.folder = given.state_dir
 
-    def up(self, say: Say = _quiet, *, declare: bool = False) -> Settings:
+    def up(self, say: Say = _quiet, *, declare: bool = False, watch: bool = False) -> Settings:
         """Start what does not run yet, and return when everything is ready: the settings to use it with.
+
+        ``watch``: Prometheus as well, where it is installed.
 
         Files of ``tenants_dir`` are put in force. Without it those in the stack's folder are, as long as nothing else
         was applied, or with ``declare``, also if they are many more tenants than before.
@@ -88,7 +91,10 @@ class Stack:
                 self._launch(record, say)
             else:
                 self._refuse_others(record)
-            return self._bring_up(record, say, declare=declare)
+            settings = self._bring_up(record, say, declare=declare)
+            if watch:
+                self._watch(record, settings, say)
+            return settings
 
     def down(self, say: Say = _quiet) -> list[str]:
         """Stop everything that ``up`` started here, workers first, and return the names of what ran; data stay."""
@@ -111,7 +117,7 @@ class Stack:
         with self._alone():
             if Record.read(self.folder) is None:
                 return  # not a folder of ours
-            for name in ("kafka", "seaweedfs", "objects", "logs", "spool", "config"):
+            for name in ("kafka", "seaweedfs", "objects", "logs", "spool", "config", "prometheus"):
                 shutil.rmtree(self.folder / name, ignore_errors=True)
             for name in ("stack.json", "supervisord.conf", "supervisord.pid"):
                 (self.folder / name).unlink(missing_ok=True)
@@ -167,6 +173,7 @@ class Stack:
             edge_ports=dict(zip(edges, free_ports(len(edges)), strict=True)),
             # The same again where they can be: a page that was looked at is found there after a restart.
             explore_ports=dict(zip(explorers, _again(old_pages, len(explorers)), strict=True)),
+            prometheus_port=_again((old.prometheus_port,) if old else (), 1)[0] if prometheus.program() else 0,
         )
         return replace(record, fingerprints=fingerprints(self._settings(record), record.token))
 
@@ -196,6 +203,9 @@ class Stack:
             return None
         return ObjectStore(self.folder / "seaweedfs", record.store_ports, record.access_key, record.secret_key)
 
+    def _prometheus(self, record: Record) -> Prometheus | None:
+        return Prometheus(self.folder / "prometheus", record.prometheus_port) if record.prometheus_port else None
+
     def _supervisor(self, record: Record) -> Supervisor:
         return Supervisor(self.folder, record.supervisor_port, record.password)
 
@@ -207,6 +217,11 @@ class Stack:
         if store is not None:
             found.append(Program("seaweedfs", store.command(), int(STOP_SECONDS)))
         return found
+
+    def _watching(self, record: Record) -> list[Program]:
+        """What is started on demand only."""
+        server = self._prometheus(record)
+        return [Program("prometheus", server.command(), prometheus.STOP_SECONDS)] if server is not None else []
 
     def _workers(self, record: Record) -> list[Program]:
         return [
@@ -242,7 +257,7 @@ class Stack:
             broker.prepare()
         if store is not None:
             store.prepare()
-        supervisor.configure([*self._services(record), *self._workers(record)])
+        supervisor.configure([*self._services(record), *self._workers(record), *self._watching(record)])
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         own = {SETTINGS_VARIABLE: os.devnull, STACK_VARIABLE: record.token}
         environment = inherited | self._settings(record).environment() | own
@@ -279,6 +294,17 @@ class Stack:
         for program in workers:
             self._wait_ready(supervisor, program, record.worker_ports[program.name])
         return settings
+
+    def _watch(self, record: Record, settings: Settings, say: Say) -> None:
+        server = self._prometheus(record)
+        if server is None:
+            say("Prometheus was not installed when this stack was started; on Debian: sudo apt-get install prometheus")
+            return
+        say(f"Waiting for Prometheus at {server.address}.")
+        server.prepare(settings, record.worker_ports)
+        for program in self._watching(record):
+            self._supervisor(record).start(program)
+        server.wait_ready()
 
     def _wait_ready(self, supervisor: Supervisor, program: Program, port: int) -> None:
         deadline = time.monotonic() + READY_SECONDS
@@ -322,6 +348,8 @@ class Stack:
         broker, store = self._broker(record), self._store(record)
         addresses["kafka"] = broker.bootstrap if broker is not None else ""
         addresses["seaweedfs"] = store.endpoint if store is not None else ""
+        server = self._prometheus(record)
+        addresses["prometheus"] = server.address if server is not None else ""
         given = [Part(name, "GIVEN", None, 0, 0, value, "") for name, value in record.given.items()]
         return given + [
             Part(
@@ -335,6 +363,7 @@ class Stack:
                 health=health.get(state.name, ""),
             )
             for state in supervisor.states()
+            if state.pid or state.name != "prometheus" or state.state != "STOPPED"  # nobody asked for it
         ]
 
 

@@ -1,0 +1,94 @@
+"""Alerts of a running stack, each fired by its cause and seen to resolve. Durations are a fiftieth of the real ones."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Producer
+
+from logflume.drill.rogue import Rogue
+from logflume.watch.alerts.catalogue import ALERTS
+from tests.support.services import Run
+from tests.support.watched import Watched
+
+pytestmark = pytest.mark.timeout(600)
+FIRED = {
+    "LagGrows",
+    "NeverCatchesUp",
+    "CommitStalled",
+    "WorkerSilent",
+    "SearchableLate",
+    "DeadLetterFlood",
+    "StoreFails",
+    "ConfigurationRefused",
+    "WatchAbsent",
+}
+"""Here. The others were fired by promtool's series alone (test_rules.py)."""
+
+
+@pytest.fixture(scope="module")
+def watched(run: Run) -> Iterator[Watched]:
+    folder = run.folder / "watched"
+    made = Watched(
+        folder,
+        status_seconds=1.0,
+        watch_seconds=1.0,
+        stall_seconds=5.0,
+        sink_flush_age_seconds=1.0,
+        local_carers=0,
+        local_explorers=0,
+    )
+    try:
+        yield made.up()
+    finally:
+        made.down()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_all_is_quiet_on_a_good_day(watched: Watched) -> None:
+    watched.resolves(*(each.name for each in ALERTS))
+
+
+def test_a_sorter_that_hangs(watched: Watched) -> None:
+    late = ("LagGrows", "NeverCatchesUp", "CommitStalled", "WorkerSilent")
+    with watched.hanging("sort-1"):
+        watched.fires(*late)
+    watched.resolves(*late)
+
+
+def test_a_store_that_is_down(watched: Watched) -> None:
+    with watched.without("seaweedfs"):
+        watched.fires("StoreFails")
+    watched.fires("SearchableLate")
+    watched.resolves("StoreFails", "SearchableLate", seconds=300)
+
+
+def test_a_flood_of_what_can_not_be_read(watched: Watched) -> None:
+    producer = Producer({"bootstrap.servers": watched.settings.kafka_bootstrap})
+    for _ in range(40):
+        for _ in range(20):
+            watched.produce(producer, b"{no json")
+        producer.flush(10)
+        if "DeadLetterFlood" in watched.firing():
+            break
+        watched.pause()
+    watched.fires("DeadLetterFlood")
+    watched.resolves("DeadLetterFlood")
+
+
+def test_a_blank_configuration(watched: Watched) -> None:
+    Rogue(watched.settings).blank()
+    watched.fires("ConfigurationRefused")
+    watched.resolves("ConfigurationRefused")
+
+
+def test_a_watch_that_hangs(watched: Watched) -> None:
+    with watched.hanging("watch-1"):
+        watched.fires("WatchAbsent")
+    watched.resolves("WatchAbsent")
+
+
+def test_those_fired_here_are_alerts() -> None:
+    assert {each.name for each in ALERTS} >= FIRED

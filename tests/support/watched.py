@@ -1,0 +1,128 @@
+"""A local stack with Prometheus, whose alerts take seconds instead of minutes; and somebody who keeps sending."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from xmlrpc.client import ServerProxy
+
+from confluent_kafka import Producer
+
+from logflume.kafka import topics
+from logflume.local.record import Record
+from logflume.local.stack import Stack
+from logflume.settings import GivenSettings, Settings
+from tests.support.waiting import until
+
+WINDOWS = 0.02
+_EACH_SECONDS = 0.1
+
+
+class Watched:
+    """See above."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.stack = Stack(GivenSettings(state_dir=str(folder), alert_windows=WINDOWS, **settings))
+        self.settings: Settings
+        self._stop = threading.Event()
+        self._sender = threading.Thread(target=self._send, name="sender", daemon=True)
+
+    def up(self) -> Watched:
+        self.settings = self.stack.up(watch=True)
+        self._sender.start()
+        until(lambda: self.ask("logflume_lag_look_seconds"), 60, "a first scrape")
+        return self
+
+    def down(self) -> None:
+        self._stop.set()
+        self.stack.down()
+        self.stack.delete()
+
+    def pid(self, part: str) -> int:
+        [found] = [each.pid for each in self.stack.status() if each.name == part]
+        assert found
+        return found
+
+    @contextmanager
+    def hanging(self, *parts: str) -> Iterator[None]:
+        """Within the block these hang: they have their connections, and do nothing."""
+        pids = [self.pid(part) for part in parts]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
+    @contextmanager
+    def without(self, part: str) -> Iterator[None]:
+        """Within the block this is not there, and supervisord leaves it so."""
+        record = Record.read(self.stack.folder)
+        assert record is not None
+        with ServerProxy(f"http://logflume:{record.password}@127.0.0.1:{record.supervisor_port}/RPC2") as supervisor:
+            supervisor.supervisor.stopProcess(part)
+            try:
+                yield
+            finally:
+                supervisor.supervisor.startProcess(part)
+
+    def ask(self, expression: str) -> list[dict[str, Any]]:
+        """What Prometheus has for an expression now."""
+        return list(self._get("query", query=expression)["result"])
+
+    def firing(self) -> set[str]:
+        """The names of the alerts that fire."""
+        alerts = self._get("alerts")["alerts"]
+        return {each["labels"]["alertname"].removeprefix("Logflume") for each in alerts if each["state"] == "firing"}
+
+    def fires(self, *names: str, seconds: float = 120) -> None:
+        """Wait until each of them has been seen to fire."""
+        lacking = set(names)
+
+        def none_lacks() -> bool:
+            lacking.difference_update(self.firing())
+            return not lacking
+
+        try:
+            until(none_lacks, seconds, pause=0.5)
+        except AssertionError as error:
+            raise AssertionError(f"{sorted(lacking)} did not fire; now there are {sorted(self.firing())}") from error
+
+    def resolves(self, *names: str, seconds: float = 180) -> None:
+        """Wait until none of them fires any more."""
+        until(lambda: not self.firing() & set(names), seconds, f"the end of {names}", pause=0.5)
+
+    def pause(self) -> None:
+        """Let a scrape pass."""
+        self._stop.wait(1)
+
+    def _get(self, path: str, **asked: str) -> dict[str, Any]:
+        [part] = [each for each in self.stack.status() if each.name == "prometheus"]
+        with urllib.request.urlopen(
+            f"{part.address}/api/v1/{path}?{urllib.parse.urlencode(asked)}", timeout=10
+        ) as told:
+            found: dict[str, Any] = json.load(told)["data"]
+        return found
+
+    def _send(self) -> None:
+        """Plain records, some each tenth of a second, until the end."""
+        producer = Producer({"bootstrap.servers": self.settings.kafka_bootstrap, "message.timeout.ms": 5_000})
+        number = 0
+        while not self._stop.wait(_EACH_SECONDS):
+            for _ in range(5):
+                number += 1
+                self.produce(producer, json.dumps({"message": f"n{number}"}).encode())
+            producer.poll(0)
+
+    def produce(self, producer: Producer, value: bytes) -> None:
+        """Send one message of the tenant acme."""
+        producer.produce(topics.ingest_topic(self.settings, "events"), value, key=b"acme")

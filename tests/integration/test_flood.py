@@ -17,7 +17,7 @@ from tests.integration.test_sort import read_sorted, record
 from tests.support.waiting import until
 from tests.support.worker import Worker
 
-WAVES, BAD, GOOD = 3, 20_000, 200
+WAVES, BAD, GOOD = 5, 20_000, 200
 
 
 def flood(settings: Settings, wave: int) -> None:
@@ -49,8 +49,9 @@ def test_a_flood_of_poison_neither_stalls_the_good_nor_fills_memory(settings: Se
         memory.append(psutil.Process(sorter.pid).memory_info().rss)
     good = [f"m{number}" for number in range(0, WAVES * BAD, BAD // GOOD)]
     assert Counter(row[1] for row in read_sorted(settings, len(good))) == Counter(good)
-    # A letter kept as an object takes some 600 bytes: two waves of them would be 24 MB.
-    assert memory[-1] - memory[0] < 16 << 20, memory
+    # A letter kept as an object takes some 600 bytes: four waves of them would be 48 MB. It grew by 18 MB on a busy
+    # machine, where more is fetched at a time.
+    assert memory[-1] - memory[0] < 32 << 20, memory
     letters = list(read_all(settings, Selection(tenant="ada"), bodies=False))
     assert len(letters) == WAVES * BAD
     assert len({(filed.partition, filed.offset) for filed in letters}) < WAVES * BAD / 20

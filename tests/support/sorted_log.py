@@ -69,13 +69,19 @@ def produce_sorted(
     assert not any(failures), failures
 
 
-def few_partitions(settings: Settings, folder: Path) -> Settings:
-    """A contract of one dataset with few partitions, made in Kafka; ``acme`` and ``bell`` want it. Short times."""
+def contract_of_events(folder: Path) -> Path:
+    """A contract of one dataset: Kafka makes and deletes a fifth of the topics for a test."""
     topics_dir = folder / "topics"
     shutil.copytree(contract.find(), topics_dir)
     for other in (topics_dir / "datasets").glob("*.yaml"):
         if other.stem != "events":
             other.unlink()
+    return topics_dir
+
+
+def few_partitions(settings: Settings, folder: Path) -> Settings:
+    """A contract of one dataset with few partitions, made in Kafka; ``acme`` and ``bell`` want it. Short times."""
+    topics_dir = contract_of_events(folder)
     declared = (topics_dir / "topics.yaml").read_text()
     few = declared.replace("{local: 16,", "{local: 4,").replace("{local: 8,", "{local: 2,")
     (topics_dir / "topics.yaml").write_text(few)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutations.mutation import Mutation, code
 
 _SETTINGS = "tests/unit/test_kafka_security.py"
+_RIGHTS = "tests/unit/test_rights.py"
 
 MUTATIONS = (
     Mutation(
@@ -34,5 +35,26 @@ MUTATIONS = (
         "            Security.of(self._settings)\n",
         "",
         "tests/unit/test_kafka_renewal.py::test_n2_what_can_not_be_used_yet_is_waited_for",
+    ),
+    Mutation(
+        "rights-named: a right that Kafka does not give is found at a start",
+        code("kafka/rights/check.py"),
+        "        if any(_operation(acl.operation) not in",
+        "        if all(_operation(acl.operation) not in",
+        f"{_RIGHTS}::test_what_is_lacking_is_found_on_each_topic_of_a_prefix_and_on_groups",
+    ),
+    Mutation(
+        "rights-hidden: what this process can't even see counts as lacking",
+        code("kafka/rights/check.py"),
+        "            return set()",
+        "            return None",
+        f"{_RIGHTS}::test_what_is_lacking_is_found_on_each_topic_of_a_prefix_and_on_groups",
+    ),
+    Mutation(
+        "rights-start: a worker that lacks a right does not start",
+        code("kafka/rights/check.py"),
+        "    if missing:",
+        "    if False:",
+        f"{_RIGHTS}::test_only_a_secured_kafka_is_asked",
     ),
 )

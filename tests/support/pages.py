@@ -6,6 +6,7 @@ from pathlib import Path
 
 from logflume import metrics, settings
 from logflume.formats import avro_schema
+from logflume.kafka.rights import page as rights
 from logflume.model import load
 from logflume.watch.alerts import alert
 from logflume.watch.alerts.catalogue import ALERTS, SERIES
@@ -18,7 +19,12 @@ RULES_HEAD = "# Made by `make docs` from streams/logflume/watch/alerts/; with ot
 def generated() -> dict[Path, str]:
     """Each generated file and what it must hold."""
     docs = ROOT / "docs"
-    pages = {docs / "settings.md": settings.page(), docs / "metrics.md": metrics.page()}
+    secured = docs / "security.md"
+    pages = {
+        docs / "settings.md": settings.page(),
+        docs / "metrics.md": metrics.page(),
+        secured: rights.filled(secured.read_text()),
+    }
     datasets = load(ROOT / "topics").values()
     pages[ROOT / "deploy" / "prometheus" / "logflume.rules.yml"] = RULES_HEAD + alert.rules(SERIES, ALERTS)
     return pages | {SCHEMAS / f"{ds.name}.avsc": avro_schema.of_dataset(ds) for ds in datasets}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 import ssl
 import threading
@@ -23,6 +24,7 @@ from urllib.parse import parse_qs
 import trustme
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AdminClient,
     ScramCredentialInfo,
     ScramMechanism,
@@ -157,10 +159,28 @@ class SecuredKafka:
 
     def take(self, bindings: Sequence[AclBinding]) -> None:
         """Take rights away."""
-        from logflume.kafka.rights.kafka import filter_of
-
-        for future in self._operator.delete_acls([filter_of(each) for each in bindings]).values():
+        filters = [
+            AclBindingFilter(
+                each.restype,
+                each.name,
+                each.resource_pattern_type,
+                each.principal,
+                each.host,
+                each.operation,
+                each.permission_type,
+            )
+            for each in bindings
+        ]
+        for future in self._operator.delete_acls(filters).values():
             assert future.result(30), "there was no such right"
+
+    def denied(self, user: str) -> set[str]:
+        """What the broker has refused a user: operation and resource."""
+        found = re.finditer(
+            rf"Principal = User:{re.escape(user)} is Denied operation = (\w+) .*? on resource = (\S+)",
+            self.broker.log.read_text(errors="replace"),
+        )
+        return {f"{match[1]} {match[2]}" for match in found}
 
     @contextmanager
     def token_service(self) -> Iterator[TokenService]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from pathlib import Path
 from typing import Any
 
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 
+from logflume.kafka.rights import Acl, Kind
 from tests.support import secured as support
 from tests.support.secured import SecuredKafka, TokenService
 
@@ -38,16 +40,27 @@ class Principal:
         return given
 
 
-def everything(name: str) -> list[AclBinding]:
+_KINDS = {
+    Kind.TOPIC: ResourceType.TOPIC,
+    Kind.GROUP: ResourceType.GROUP,
+    Kind.TRANSACTIONAL_ID: ResourceType.TRANSACTIONAL_ID,
+    Kind.CLUSTER: ResourceType.BROKER,
+}
+
+
+def allowed(kind: Kind, resource: str, user: str, operation: AclOperation, *, prefixed: bool = False) -> AclBinding:
+    """A right of a user."""
+    pattern = ResourcePatternType.PREFIXED if prefixed else ResourcePatternType.LITERAL
+    return AclBinding(_KINDS[kind], resource, pattern, f"User:{user}", "*", operation, AclPermissionType.ALLOW)
+
+
+def binding(acl: Acl, user: str) -> AclBinding:
+    """A right out of the table, of a user."""
+    operation = AclOperation[re.sub(r"(?<!^)(?=[A-Z])", "_", acl.operation).upper()]
+    return allowed(acl.kind, acl.name, user, operation, prefixed=acl.prefixed)
+
+
+def everything(user: str) -> list[AclBinding]:
     """The right to do anything, on topics, groups, transactions and the cluster."""
-    kinds = {
-        ResourceType.TOPIC: "*",
-        ResourceType.GROUP: "*",
-        ResourceType.TRANSACTIONAL_ID: "*",
-        ResourceType.BROKER: "kafka-cluster",
-    }
-    literal, allow = ResourcePatternType.LITERAL, AclPermissionType.ALLOW
-    return [
-        AclBinding(kind, resource, literal, f"User:{name}", "*", AclOperation.ALL, allow)
-        for kind, resource in kinds.items()
-    ]
+    names = dict.fromkeys(Kind, "*") | {Kind.CLUSTER: "kafka-cluster"}
+    return [allowed(kind, name, user, AclOperation.ALL) for kind, name in names.items()]

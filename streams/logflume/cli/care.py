@@ -16,6 +16,7 @@ from logflume.care.worker import Worker
 from logflume.clock import SystemClock
 from logflume.config import opened
 from logflume.config.telling import in_force
+from logflume.kafka import rights
 from logflume.kafka.renewal import Renewal
 from logflume.kafka.status import Condition, Reporter
 from logflume.model import dataset
@@ -30,6 +31,7 @@ def command() -> None:
     logs.setup(settings.log_format, settings.log_level)
     memory.setup()
     Renewal(settings).start()
+    rights.require(settings, "care")
     datasets = dataset.load(contract.find(settings.topics_dir))
     store = Store.from_settings(settings)
     probe(store)

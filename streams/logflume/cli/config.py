@@ -27,7 +27,7 @@ from logflume.config.library import Library
 from logflume.config.manifest import Manifest
 from logflume.config.plan import Plan
 from logflume.errors import Misconfigured, Refused, Retryable
-from logflume.kafka import client
+from logflume.kafka import client, rights
 from logflume.model.dataset import Dataset, load
 from logflume.model.tenant import Configuration, Tenant
 from logflume.settings import Settings
@@ -61,8 +61,10 @@ class _Place:
     now: InForce
 
     @classmethod
-    def open(cls) -> _Place:
+    def open(cls, *, changes: bool = False) -> _Place:
         settings = Settings()
+        if changes:
+            rights.require(settings, "config")
         library, admin = Library.from_settings(settings), client.admin(settings)
         datasets = load(contract.find(settings.topics_dir))
         return cls(settings, admin, library, datasets, inforce.look(settings, admin, library, decided=False))
@@ -118,7 +120,7 @@ def apply(
 ) -> None:
     """Put the tenants' files in force, as a new generation. What the API owns stays as it is."""
     wish = _wish(yes, who, why, accept_removal_of, accept_growth_of)
-    place = _Place.open()
+    place = _Place.open(changes=True)
     _carry_out(place, place.of_folder(directory), wish, everything=everything, as_json=as_json)
 
 
@@ -135,7 +137,7 @@ def rollback(
 ) -> None:
     """Make a new generation of what an earlier one had, the API's objects too; tokens stay as they are."""
     wish = _wish(yes, who, why or f"back to generation {generation}", accept_removal_of, accept_growth_of)
-    place = _Place.open()
+    place = _Place.open(changes=True)
     _carry_out(place, place.of_generation(generation), wish, everything=everything, as_json=as_json)
 
 

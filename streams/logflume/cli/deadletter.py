@@ -17,6 +17,7 @@ from logflume.cli.listing import AsJson, json_text, printable, show
 from logflume.cli.when import milliseconds
 from logflume.clock import SystemClock
 from logflume.errors import Refused
+from logflume.kafka import rights
 from logflume.kafka.deadletters.filed import Filed, Selection, read_all, read_one
 from logflume.kafka.deadletters.original import Correction
 from logflume.kafka.deadletters.putting import put_back
@@ -147,6 +148,7 @@ def replay(
     What can't be read again becomes a new dead letter, which may be replayed in turn.
     """
     settings = Settings()
+    rights.require(settings, "deadletter")
     selection = _selection(tenant, dataset, reason, stage, since, until)
     correction = Correction(to_tenant, to_dataset)
     if dry_run or not yes:

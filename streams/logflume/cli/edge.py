@@ -32,6 +32,7 @@ def _run(*, http: bool) -> None:
 
     from logflume import logs, memory
     from logflume.edge.serve import serve as run
+    from logflume.kafka import rights
     from logflume.kafka.renewal import Renewal
     from logflume.settings import Settings
 
@@ -39,4 +40,5 @@ def _run(*, http: bool) -> None:
     logs.setup(settings.log_format, settings.log_level)
     memory.setup()
     Renewal(settings).start()
+    rights.require(settings, "edge")
     uvloop.run(run(settings, http=http))

@@ -18,6 +18,7 @@ from logflume.edge.tail import source
 from logflume.edge.tail.source import Options, Source
 from logflume.edge.tail.worker import Tail
 from logflume.errors import LogflumeError, Misconfigured
+from logflume.kafka import rights
 from logflume.kafka.renewal import Renewal
 from logflume.model import Datasets
 from logflume.settings import Settings
@@ -52,6 +53,7 @@ def command(
     logs.setup(settings.log_format, settings.log_level)
     memory.setup()
     Renewal(settings).start()
+    rights.require(settings, "edge")
     settings.require("kafka_bootstrap")
     datasets = model.load(contract.find(settings.topics_dir))
     if config is not None:

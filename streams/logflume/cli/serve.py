@@ -9,6 +9,7 @@ def command() -> None:
 
     from logflume import logs
     from logflume.api.serve import serve as run
+    from logflume.kafka import rights
     from logflume.kafka.renewal import Renewal
     from logflume.page.app import front
     from logflume.settings import Settings
@@ -16,4 +17,5 @@ def command() -> None:
     settings = Settings()
     logs.setup(settings.log_format, settings.log_level)
     Renewal(settings).start()
+    rights.require(settings, "serve")
     uvloop.run(run(settings, front))

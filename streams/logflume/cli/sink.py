@@ -17,6 +17,7 @@ from logflume import contract, health, logs, memory, traces
 from logflume.clock import SystemClock
 from logflume.config import Source, opened
 from logflume.errors import LogflumeError
+from logflume.kafka import rights
 from logflume.kafka.renewal import Renewal
 from logflume.model import Datasets, dataset
 from logflume.settings import Settings
@@ -40,6 +41,7 @@ def command(
     memory.setup()
     traces.setup(settings, "sink")
     Renewal(settings).start()
+    rights.require(settings, "sink")
     datasets = dataset.load(contract.find(settings.topics_dir))
     store = Store.from_settings(settings)
     probe(store)

@@ -14,7 +14,7 @@ import typer
 from logflume import health, logs
 from logflume.cli.listing import AsJson, show
 from logflume.clock import SystemClock
-from logflume.kafka import status
+from logflume.kafka import rights, status
 from logflume.kafka.renewal import Renewal
 from logflume.settings import Settings
 from logflume.watch import causes, looking, worker
@@ -31,6 +31,7 @@ def command(
         return
     logs.setup(settings.log_format, settings.log_level)
     Renewal(settings).start()
+    rights.require(settings, "watch")
     clock = SystemClock()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

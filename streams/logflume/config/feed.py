@@ -8,7 +8,6 @@ FE2 A topic that was emptied, deleted or made again is never taken for the one b
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final, Protocol
@@ -68,7 +67,7 @@ class KafkaFeed:
         self._at_end = False
         config = client.consumer_config(
             settings,
-            f"{settings.topic_prefix}config-{uuid.uuid4().hex}",  # of no group: it commits nothing
+            client.reader_group(settings, "config"),
             client_id="logflume-config",
             enable_partition_eof=True,
             queued_max_messages_kbytes=_QUEUED_KILOBYTES,

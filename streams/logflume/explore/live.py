@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -264,7 +263,7 @@ class Live:
 def _consumer(settings: Settings) -> Consumer:
     config = client.consumer_config(
         settings,
-        f"{settings.sink_group}-asks-{uuid.uuid4().hex}",  # it belongs to no group and commits nothing
+        client.reader_group(settings, "asks"),
         client_id="logflume-explore",
         fetch_wait_max_ms=_EMPTY_FETCH_MS,
         queued_max_messages_kbytes=16 * 1024,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+import uuid
 import weakref
 from concurrent.futures import Future
 from typing import Any, cast
@@ -37,13 +38,16 @@ _WRONG_SETUP = {
     KafkaError._SSL,
     KafkaError.SASL_AUTHENTICATION_FAILED,
     KafkaError.UNSUPPORTED_SASL_MECHANISM,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     KafkaError.INVALID_REPLICATION_FACTOR,
     KafkaError.INVALID_CONFIG,
     KafkaError.POLICY_VIOLATION,
+}
+_ACL = "(`logflume topics acl` prints a stage's rights, with `--check` those that this process lacks)"
+_RIGHTS = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: f"; a right on that topic is missing {_ACL}",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: f"; the right Read on that group is missing {_ACL}",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: f"; the right Write on that transactional-id is missing {_ACL}",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: f"; a right on the cluster is missing {_ACL}",
 }
 _MISSING_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 _AWAY = {KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}
@@ -137,6 +141,14 @@ def consumer_config(settings: Settings, group: str, **overrides: Any) -> dict[st
     return _promised({"logger": _LOG, "error_cb": hear} | common(settings), promises) | _dotted(overrides)
 
 
+def reader_group(settings: Settings, who: str) -> str:
+    """Return a group's name for a consumer that is assigned by hand and commits nothing: it belongs to none.
+
+    librdkafka looks for the group's coordinator all the same, so its principal must be allowed to (``kafka.rights``).
+    """
+    return f"{settings.topic_prefix}reads-{who}-{uuid.uuid4().hex}"
+
+
 def admin(settings: Settings) -> AdminClient:
     """Return a client for topics, configurations and groups: a command's, which ends soon."""
     return _kept(_admin_config(settings))
@@ -179,6 +191,8 @@ def typed(error: KafkaError | KafkaException, about: str) -> LogflumeError:
     if not isinstance(cause, KafkaError):
         return Fatal(f"{about}: {cause}")
     message = f"{about}: {cause.name()}: {cause.str()}"
+    if cause.code() in _RIGHTS:  # fatal to a transaction's producer, but not to be mended by a new one
+        return Misconfigured(message + _RIGHTS[cause.code()])
     if cause.fatal():
         return Fatal(message)
     if cause.code() in _WRONG_SETUP:

@@ -9,7 +9,6 @@ K2  ``read_to_end`` returns only when it has seen everything that was in the log
 from __future__ import annotations
 
 import time
-import uuid
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -113,8 +112,7 @@ def read_to_end(
     values: dict[bytes, bytes] = {}
     if not wanted:
         return values
-    # It belongs to no group: assigned by hand, committing nothing.
-    group = f"{settings.sink_group}-reads-cursors-{uuid.uuid4().hex}"
+    group = client.reader_group(settings, "cursors")
     config = client.consumer_config(settings, group, fetch_wait_max_ms=_EMPTY_FETCH_MS)
     consumer = Consumer(config | {"enable.partition.eof": True})
     try:

@@ -30,6 +30,7 @@ _ANY_NAMED: Final = 2  # match type
 _AT_ONCE: Final = 500
 _SECONDS: Final = 30.0
 _PAUSE_SECONDS: Final = 0.05
+_CLUSTER_RIGHT: Final = 31
 _RIGHTS: Final = frozenset({29, 31, 58})  # topic or cluster authorization failed, SASL authentication failed
 
 _TEXT: Final = String("utf-8")
@@ -155,6 +156,8 @@ def _check(code: int, message: str | None, about: str = "") -> None:
     if not code:
         return
     told = f"Kafka's client quotas{about}: {for_code(code).__name__}: {message or 'no more is said'}"
+    if code == _CLUSTER_RIGHT:
+        told += "; the right AlterConfigs on the cluster is missing (`logflume topics acl --stage config` prints it)"
     raise Misconfigured(told) if code in _RIGHTS else Retryable(told)
 
 

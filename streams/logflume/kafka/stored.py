@@ -7,7 +7,6 @@ ST1  What is told of a sorted partition stood in the cursors topic at one moment
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
@@ -58,9 +57,8 @@ class StoredPositions:
         self._group = settings.sink_group
         self._own = tuple(f"{kind}/{self._group}/".encode() for kind in ("position", "parked"))
         self._homes: dict[int, _Home] = {}
-        # It belongs to no group: assigned by hand, committing nothing.
         config = client.consumer_config(
-            settings, f"{self._group}-watches-{uuid.uuid4().hex}", fetch_wait_max_ms=_EMPTY_FETCH_MS
+            settings, client.reader_group(settings, "watches"), fetch_wait_max_ms=_EMPTY_FETCH_MS
         )
         self._consumer = Consumer(config | {"enable.partition.eof": True})
 

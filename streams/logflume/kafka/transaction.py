@@ -126,10 +126,11 @@ class Transactions:
 
     def _ready(self) -> Producer:
         if self._producer is None:
+            # A new id each time: who may commit is decided by the group (X2), not by the producer's name.
+            name = f"{self._settings.sink_group}-{uuid.uuid4().hex}"
             config = client.producer_config(
                 self._settings,
-                # A new id each time: who may commit is decided by the group (X2), not by the producer's name.
-                transactional_id=f"{self._settings.sink_group}-{uuid.uuid4().hex}",
+                transactional_id=name,
                 transaction_timeout_ms=self._settings.sink_transaction_timeout_ms,
                 linger_ms=0,
             )
@@ -137,7 +138,7 @@ class Transactions:
             try:
                 producer.init_transactions(self._timeout)
             except KafkaException as error:
-                raise client.typed(error, "starting a transactional producer") from error
+                raise client.typed(error, f"transactional-id {name}") from error
             self._producer = producer
         return self._producer
 

@@ -27,7 +27,7 @@ from logflume.clock import SystemClock
 from logflume.config import Origin, Source, State, manifest
 from logflume.config.follow import Follower
 from logflume.errors import Fatal, Misconfigured, Refused, Retryable, Unconfigured
-from logflume.kafka import client, cursors, topics
+from logflume.kafka import client, cursors, rights, topics
 from logflume.kafka.deliveries import Deliveries
 from logflume.kafka.identity import SameTopics
 from logflume.kafka.registry import connect
@@ -80,6 +80,7 @@ def build(settings: Settings, datasets: Datasets | None = None, source: Source |
     memory.setup()
     traces.setup(settings, "sort")
     renewal = Renewal(settings)
+    rights.require(settings, "sort")
     datasets = datasets or load(contract.find(settings.topics_dir))
     app = App(
         settings.sort_group,

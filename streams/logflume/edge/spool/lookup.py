@@ -78,7 +78,7 @@ class KafkaLookup:
     def seen(self, topic: str, partition: int, start: int, barrier: int, prefix: str) -> Seen:
         """Read the range with a consumer that sees what is committed only."""
         about = f"looking into {topic}[{partition}]"
-        options = client.consumer_config(self._settings, "logflume-spool")
+        options = client.consumer_config(self._settings, client.reader_group(self._settings, "spool"))
         with closing(Consumer(options)) as consumer:
             try:
                 ends = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_SECONDS)

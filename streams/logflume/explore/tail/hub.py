@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -293,10 +292,9 @@ class Hub:
 
     def _assigned(self) -> Consumer:
         if self._consumer is None:
-            group = f"{self._settings.sink_group}-tails-{uuid.uuid4().hex}"  # of no group: it commits nothing
             config = client.consumer_config(
                 self._settings,
-                group,
+                client.reader_group(self._settings, "tails"),
                 client_id="logflume-tail",
                 fetch_wait_max_ms=100,
                 queued_max_messages_kbytes=16 * 1024,

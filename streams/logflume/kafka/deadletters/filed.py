@@ -119,7 +119,10 @@ class Drawers:
         self.topic = topics.deadletter_topic(settings)
         self._consumer = Consumer(
             client.consumer_config(
-                settings, "logflume-deadletters", enable_partition_eof=True, fetch_wait_max_ms=_FETCH_WAIT_MS
+                settings,
+                client.reader_group(settings, "deadletters"),
+                enable_partition_eof=True,
+                fetch_wait_max_ms=_FETCH_WAIT_MS,
             )
         )
         try:

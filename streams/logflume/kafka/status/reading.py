@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -63,7 +62,7 @@ class Reader:
         """Whether all is read that lay in the log at the start."""
         config = client.consumer_config(
             settings,
-            f"{settings.topic_prefix}status-{uuid.uuid4().hex}",  # none: it commits nothing
+            client.reader_group(settings, "status"),
             client_id="logflume-status",
             enable_partition_eof=from_start,
             fetch_max_bytes=_FETCH_BYTES,

@@ -10,7 +10,6 @@ Y3  When almost all of much, and almost everyone, fails, nobody is parked: the p
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -359,7 +358,7 @@ def _consumer(settings: Settings) -> Consumer:
     """It belongs to no group: assigned by hand, committing nothing."""
     config = client.consumer_config(
         settings,
-        f"{settings.sink_group}-catches-up-{uuid.uuid4().hex}",
+        client.reader_group(settings, "catches-up"),
         client_id="logflume-sink-catches-up",
         queued_max_messages_kbytes=16 * 1024,
         fetch_max_bytes=8 * 1024 * 1024,

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
-EXTRAS = {"base.txt": (), "local.txt": ("local",), "test.txt": ("local", "traces", "test")}
+EXTRAS = {"base.txt": (), "local.txt": ("local",), "test.txt": ("local", "top", "traces", "test")}
 
 
 def locked(path: Path) -> dict[str, list[str]]:

@@ -50,6 +50,14 @@ def test_a_group_that_does_more_than_comes_is_told_when_it_will_have_caught_up()
     assert course.follow([group.late()], 0, 200)[0][0].catch_up_seconds == 0
 
 
+def test_a_group_that_keeps_pace_is_told_when_what_lies_there_now_will_be_done() -> None:
+    course, group = Course(STALL), Group()
+    for second in range(120):
+        group.end, group.offset = 100 * second, max(0, 100 * second - (450 if second % 2 else 550))
+        [pace] = course.follow([group.late()], 0, second)[0]
+    assert pace.catch_up_seconds == pytest.approx(4.5, abs=1.2)
+
+
 def test_co1_a_group_without_offsets_has_vanished_if_it_had_some() -> None:
     course, group = Course(STALL), Group()
     group.offset, group.end = None, 5

@@ -32,8 +32,8 @@ class Entry:
     help: str
 
 
-LOCAL_MODULES = frozenset({"duckdb", "psutil", "supervisor"})
-"""Modules that only the extra ``local`` brings."""
+EXTRAS = {"duckdb": "local", "psutil": "local", "supervisor": "local", "textual": "top"}
+"""Modules that only an extra brings."""
 
 # In the order in which a newcomer needs them.
 COMMANDS = {
@@ -55,6 +55,7 @@ COMMANDS = {
     "lag": Entry("lag", "Show how far each consumer group is behind."),
     "status": Entry("status", "Show what each worker says of itself, and the pressure."),
     "watch": Entry("watch", "Measure how late each stage is, and publish the pressure that edges follow."),
+    "top": Entry("top", "The whole pipeline in a terminal: stages, groups, workers, tenants, troubles."),
     "alerts": Entry("alerts", "List the alerts, and write them as rules for Prometheus."),
     "drill": Entry("drill", "Harm a pipeline on purpose, under load, and judge."),
     "deadletter": Entry("deadletter", "List, show, export and replay records that could not be read."),
@@ -104,9 +105,11 @@ def _load(entry: Entry) -> ModuleType:
     try:
         return import_module(f"logflume.cli.{entry.module}")
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in LOCAL_MODULES:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
             raise
-        raise Misconfigured(f"This command needs the extra `local`: pip install 'logflume[local]' ({error})") from None
+        needed = f"This command needs the extra `{extra}`: pip install 'logflume[{extra}]' ({error})"
+        raise Misconfigured(needed) from None
 
 
 def _not_loaded() -> None:

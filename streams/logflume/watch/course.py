@@ -27,6 +27,11 @@ TOLD_SECONDS: Final = 600.0
 _PACE_SECONDS: Final = 60.0
 """Over so long the pace is measured; a sink commits once a second, and flushes every few."""
 
+_IN_STEP: Final = 0.05
+"""A group whose pace differs by less from what comes keeps pace: what lies there is always about as much."""
+_SOON_SECONDS: Final = 30.0
+"""So does one that has done what lies there within this time: sinks commit in bursts, and rates waver by them."""
+
 _Read = tuple[str, str]
 """Group and topic."""
 _log = structlog.get_logger(__name__)
@@ -172,4 +177,6 @@ def _catch_up(records: int, came: float | None, done: float | None) -> float | N
         return 0.0
     if came is None or done is None:
         return None
+    if done > 0 and (abs(done - came) <= _IN_STEP * came or records <= _SOON_SECONDS * done):
+        return records / done
     return records / (done - came) if done > came else math.inf

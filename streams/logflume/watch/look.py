@@ -31,7 +31,8 @@ class Late:
 class Pace:
     """A group on a topic, all partitions together: how fast records come and are done, of late.
 
-    ``catch_up_seconds``: when it will have caught up if both stay so; inf: never. None: not known yet.
+    ``catch_up_seconds``: when it will have caught up if both stay so; inf: never. Of a group that keeps pace with what
+    comes: when what lies there now will be done. None: not known yet.
     """
 
     group: str

@@ -11,7 +11,7 @@ ARGS ?=               # handed on to the command of a target: make bench ARGS=--
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-CODE := streams tests benchmarks
+CODE := streams deploy tests benchmarks
 
 # Without kept bytecode each worker that is started compiles all that it imports: two seconds of CPU instead of one.
 unexport PYTHONDONTWRITEBYTECODE
@@ -114,4 +114,4 @@ lock: $(READY) ## Lock the requirements again, at the newest versions that pypro
 .PHONY: clean
 clean: ## Remove what was built; the environment and the caches stay
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find streams tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find streams deploy tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -45,8 +45,8 @@ ANY: Final = Marks(red=1)
 class Panel:
     """One panel.
 
-    ``read``: a page in docs/ with what to do. ``about``: said before what its metrics' declarations say. ``none``: shown
-    when there are no series. ``signed``: its values may be below 0.
+    ``read``: a page in docs/ with what to do. ``about``: said before what its metrics' declarations say. ``none``:
+    shown when there are no series. ``signed``: its values may be below 0.
     """
 
     title: str

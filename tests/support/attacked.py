@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from benchmarks.explored import END, SPAN_SECONDS, TENANT, Requests
 
+from benchmarks.explored import END, SPAN_SECONDS, TENANT, Requests
 from logflume import contract, model
 from logflume.block.schema import sorted_schema
 from logflume.demo import scenes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,8 +14,11 @@ import pytest
 from deltalake import DeltaTable
 
 from logflume import contract
+from logflume.clock import SystemClock
 from logflume.edge import Client
 from logflume.formats import combined, to_records
+from logflume.kafka import status
+from logflume.kafka.status import OTHERS, Share, merged
 from logflume.model import load
 from logflume.settings import Settings
 from logflume.table.store import Store
@@ -30,7 +34,7 @@ pytestmark = pytest.mark.timeout(400)
 
 
 def test_records_of_clients_and_plain_ones_come_to_rest_once_each_and_are_found(pipeline: Pipeline) -> None:
-    sorter, sink = pipeline.sort(), pipeline.sink()
+    sorter, sink = pipeline.sort(), pipeline.sink(LOGFLUME_STATUS_SECONDS="0.5")
     pipeline.sent(5000)
     pipeline.assert_exactly_once()
     assert pipeline.stored_rows() == 5000
@@ -40,9 +44,18 @@ def test_records_of_clients_and_plain_ones_come_to_rest_once_each_and_are_found(
     assert set(counts) == set(TENANTS)
     for tenant, count in counts.items():
         assert asking(tenant, "SELECT count(*) AS n FROM events").table.to_pylist() == [{"n": count}]
+    told = until(lambda: named(pipeline.settings), 30, "the sink tells of its tenants")
+    assert set(told) <= set(TENANTS)
+    assert sum(share.fresh_seconds > 0 for share in told.values()) == len(told)
     assert sorter.stop() == 0
     assert sink.stop() == 0
     pipeline.judge.assert_drained()
+
+
+def named(settings: Settings) -> dict[str, Share]:
+    """What sinks tell of single tenants."""
+    told = [seen.status.condition.tenants for seen in status.read(settings, SystemClock()).workers()]
+    return {share.tenant: share for share in merged(chain.from_iterable(told), 10) if share.tenant != OTHERS}
 
 
 def rows_at_rest(settings: Settings, tenant: str, dataset: str) -> pa.Table | None:

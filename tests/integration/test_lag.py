@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import closing
 
 import orjson
@@ -11,6 +12,8 @@ from confluent_kafka import (
     TIMESTAMP_LOG_APPEND_TIME,
     Consumer,
     ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
     Producer,
     TopicPartition,
 )
@@ -22,8 +25,9 @@ from typer.testing import CliRunner
 from logflume import metrics
 from logflume.cli.main import build
 from logflume.clock import SystemClock
+from logflume.errors import Misconfigured
 from logflume.kafka import client, groups, topics
-from logflume.kafka.groups import Lag
+from logflume.kafka.groups import Lag, Lags
 from logflume.settings import Settings
 from logflume.watch import exporter, looking
 from logflume.watch.look import What
@@ -171,6 +175,41 @@ def test_a_look_finds_every_group_that_reads_and_says_when_one_has_vanished(
     reader.close()
     admin.delete_consumer_groups([own])[own].result()
     assert [(found.what, found.group) for found in look.look().findings] == [(What.VANISHED, own)]
+
+
+def test_what_a_watch_may_not_ask_about_others_costs_only_that(
+    settings: Settings, admin: AdminClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sorted_ = topics.sorted_topic(settings, "events")
+    produce(settings, sorted_, 0, 1)
+    commit(admin, settings.sink_group, sorted_, 0, 0)
+    refused = KafkaException(KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED))
+
+    def refuse(*_: object, **__: object) -> Future[None]:
+        future: Future[None] = Future()
+        future.set_exception(refused)
+        return future
+
+    with closing(Lags(settings, admin, others=True)) as lags, capture_logs() as logs:
+        monkeypatch.setattr(admin, "list_consumer_groups", refuse)
+        monkeypatch.setattr(admin, "describe_configs", lambda resources, **_: {r: refuse() for r in resources})
+        [row] = [each for each in lags.read() if each.end]
+        assert row.lag == 1
+        assert lags.appended(sorted_)
+        lags._others.add("theirs")
+        lags._asking["theirs"] = lags._asking[settings.sink_group]
+        own, place = groups._committed, (sorted_, 0)
+
+        def committed(consumer: Consumer, group: str, places: object) -> dict[tuple[str, int], int]:
+            if group == "theirs":
+                raise Misconfigured("GROUP_AUTHORIZATION_FAILED")
+            return own(consumer, group, [place])
+
+        monkeypatch.setattr(groups, "_committed", committed)
+        assert "theirs" not in {each.group for each in lags.read()}
+        assert "theirs" not in lags._others
+    told = [log["event"] for log in logs]
+    assert told == ["kafka.groups-not-listed", "kafka.topics-not-described", "kafka.group-not-watched"]
 
 
 def test_a_topic_that_producers_stamp_is_told_and_its_seconds_are_the_watchs_own(

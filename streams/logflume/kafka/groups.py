@@ -15,7 +15,7 @@ import structlog
 from confluent_kafka import Consumer, ConsumerGroupState, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 
-from logflume.errors import Retryable
+from logflume.errors import Misconfigured, Retryable
 from logflume.kafka import client, topics
 from logflume.settings import Settings
 
@@ -66,7 +66,7 @@ class Lags:
 
     def __init__(self, settings: Settings, admin: AdminClient | None = None, *, others: bool = False) -> None:
         self._settings = settings
-        self._admin = admin or client.lasting_admin(settings)
+        self._admin = client.lasting_admin(settings) if admin is None else admin  # an idle one counts as false
         declared = topics.declared(settings)
         self.read_by = {
             settings.sort_group: [topic.name for topic in declared if topic.template == "ingest.<dataset>"],
@@ -85,9 +85,9 @@ class Lags:
         everything = [(name, partition) for name, count in present.items() for partition in range(count)]
         self._find_others(present)
         read = {group: [place for place in everything if place[0] in names] for group, names in self.read_by.items()}
-        read |= dict.fromkeys(self._others, everything)
+        read |= dict.fromkeys(sorted(self._others), everything)
         # The offsets first and the ends after: the other way round a lag could come out negative.
-        reached = {group: _committed(self._asking[group], group, places) for group, places in read.items()}
+        reached = {group: self._reached(group, places) for group, places in read.items()}
         starts = _offsets(self._admin, everything, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
         ends = _offsets(self._admin, everything, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         return [
@@ -103,15 +103,17 @@ class Lags:
         return {place: (each.offset, each.timestamp) for place, each in found.items()}
 
     def appended(self, topic: str) -> bool:
-        """Whether the broker stamps the records of ``topic`` as it appends them, as declared; else producers do."""
+        """Whether the broker stamps the topic's records as it appends them; as declared where it can't be asked."""
         if time.monotonic() >= self._config_at:
-            present = topics.partitions(self._admin, [name for names in self.read_by.values() for name in names])
-            self._created = _stamped_by_producers(self._admin, present)
             self._config_at = time.monotonic() + _CONFIG_SECONDS
+            try:
+                present = topics.partitions(self._admin, [name for names in self.read_by.values() for name in names])
+                self._created = _stamped_by_producers(self._admin, present)
+            except (Retryable, Misconfigured) as error:
+                _log.warning("kafka.topics-not-described", error=str(error))
             if self._created:
-                _log.warning(
-                    "kafka.create-time", topics=sorted(self._created), detail="`logflume topics apply` mends it"
-                )
+                mend = "`logflume topics apply` mends it"
+                _log.warning("kafka.create-time", topics=sorted(self._created), detail=mend)
         return topic not in self._created
 
     def close(self) -> None:
@@ -120,30 +122,53 @@ class Lags:
             consumer.close()
 
     def _find_others(self, present: Collection[str]) -> None:
-        """Look now and then for groups with members that read these topics; who was found is asked about ever after."""
+        """Look now and then for groups with members that read these topics; who was found is asked about ever after.
+
+        What can't be found out, for want of a right to say, costs only that.
+        """
         if time.monotonic() < self._others_at:
             return
         self._others_at = time.monotonic() + _OTHERS_SECONDS
+        try:
+            found = self._reading(present)
+        except (Retryable, Misconfigured) as error:
+            _log.warning("kafka.groups-not-listed", error=str(error))
+            return
+        for group in found:
+            if len(self._others) == _MOST_OTHERS:
+                _log.warning("kafka.group-not-watched", group=group, why=f"there are {_MOST_OTHERS} others")
+                return
+            self._others.add(group)
+            self._asking[group] = _asking(self._settings, group)
+
+    def _reading(self, present: Collection[str]) -> list[str]:
+        """The groups, not known yet, with members that have partitions of these topics."""
+        stable = {ConsumerGroupState.STABLE}
         listed = client.answer(
-            self._admin.list_consumer_groups(
-                states={ConsumerGroupState.STABLE}, request_timeout=client.REQUEST_SECONDS
-            ),
-            "listing groups",
+            self._admin.list_consumer_groups(states=stable, request_timeout=client.REQUEST_SECONDS), "listing groups"
         )
         ids = [each.group_id for each in listed.valid if each.group_id not in self._asking]
         if not ids:
-            return
+            return []
         asked = self._admin.describe_consumer_groups(ids, request_timeout=client.REQUEST_SECONDS)
+        found = []
         for group, future in sorted(asked.items()):
             members = client.answer(future, f"group {group}").members
             read = {place.topic for each in members if each.assignment for place in each.assignment.topic_partitions}
-            if read.isdisjoint(present):
-                continue
-            if len(self._others) == _MOST_OTHERS:
-                _log.warning("kafka.group-not-watched", group=group, most=_MOST_OTHERS)
-                continue
-            self._others.add(group)
-            self._asking[group] = _asking(self._settings, group)
+            if not read.isdisjoint(present):
+                found.append(group)
+        return found
+
+    def _reached(self, group: str, places: Collection[_Partition]) -> _Committed:
+        """The offsets of a group; of others that may not be asked about, none from now on."""
+        try:
+            return _committed(self._asking[group], group, places)
+        except Misconfigured as error:
+            if group in self.read_by:
+                raise
+            _log.warning("kafka.group-not-watched", group=group, why=str(error))
+            self._others.discard(group)
+            return {}
 
 
 def committed(settings: Settings, group: str, places: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:

@@ -103,6 +103,10 @@ mutate: $(READY) tools ## Take each rule of exactly-once out in turn, and see it
 docs: $(READY) ## Generate the pages in docs/ that come from code
 	$(BIN)/python -m tests.support.pages
 
+.PHONY: dashboards
+dashboards: $(READY) ## Generate Grafana's dashboards from deploy/grafana/*.py
+	$(BIN)/python -m deploy.grafana
+
 .PHONY: pictures
 pictures: $(READY) chromium ## Make the pictures of the page in docs/pictures; needs Chromium
 	$(BIN)/python -m tests.browser.pictures

@@ -3,7 +3,7 @@
 from deploy.grafana import limits
 from deploy.grafana.board import Board, Row
 from deploy.grafana.panel import ANY, series, stat
-from deploy.grafana.promql import highest, quantile, rate, summed
+from deploy.grafana.promql import each, highest, quantile, rate, summed
 
 BOARD = Board(
     "edges",
@@ -74,18 +74,18 @@ BOARD = Board(
             (
                 series(
                     "How full spools are",
-                    (highest("logflume_edge_spool_ratio", "instance"), "{{instance}}"),
+                    (each("logflume_edge_spool_ratio"), "{{instance}}"),
                     read="spool.md",
                     marks=limits.SPOOL,
                 ),
                 series(
                     "What spools take",
-                    (highest("logflume_edge_spool_bytes", "instance"), "{{instance}}"),
+                    (each("logflume_edge_spool_bytes"), "{{instance}}"),
                     read="spool.md",
                 ),
                 series(
                     "Oldest message in a spool",
-                    (highest("logflume_edge_spool_age_seconds", "instance"), "{{instance}}"),
+                    (each("logflume_edge_spool_age_seconds"), "{{instance}}"),
                     read="spool.md#when-a-message-goes-to-the-spool",
                     marks=limits.STUCK,
                 ),
@@ -102,7 +102,7 @@ BOARD = Board(
                 ),
                 series(
                     "Accepted and not acknowledged",
-                    (highest("logflume_edge_buffered_bytes", "instance"), "{{instance}}"),
+                    (each("logflume_edge_buffered_bytes"), "{{instance}}"),
                     read="produce.md",
                 ),
             ),
@@ -137,13 +137,13 @@ BOARD = Board(
                 ),
                 series(
                     "Connections",
-                    (highest("logflume_edge_http_connections", "instance"), "HTTP, {{instance}}"),
-                    (highest("logflume_edge_syslog_connections", "instance"), "syslog, {{instance}}"),
+                    (each("logflume_edge_http_connections"), "HTTP, {{instance}}"),
+                    (each("logflume_edge_syslog_connections"), "syslog, {{instance}}"),
                     read="http.md#limits",
                 ),
                 series(
                     "Memory of bodies in work",
-                    (highest("logflume_edge_http_work_bytes", "instance"), "{{instance}}"),
+                    (each("logflume_edge_http_work_bytes"), "{{instance}}"),
                     read="http.md#limits",
                 ),
             ),
@@ -170,12 +170,12 @@ BOARD = Board(
                 ),
                 series(
                     "Files followed",
-                    (highest("logflume_edge_tail_files", "instance"), "{{instance}}"),
+                    (each("logflume_edge_tail_files"), "{{instance}}"),
                     read="tail.md",
                 ),
                 series(
                     "Bytes of files that are not read",
-                    (highest("logflume_edge_tail_lag_bytes", "instance"), "{{instance}}"),
+                    (each("logflume_edge_tail_lag_bytes"), "{{instance}}"),
                     read="tail.md",
                 ),
                 series(

@@ -2,7 +2,7 @@
 
 from deploy.grafana.board import Board, Row
 from deploy.grafana.panel import ANY, Marks, series, stat
-from deploy.grafana.promql import highest, quantile, rate, summed
+from deploy.grafana.promql import each, quantile, rate, summed
 
 BOARD = Board(
     "explorer",
@@ -78,7 +78,7 @@ BOARD = Board(
                 ),
                 series(
                     "Connections",
-                    (highest("logflume_explore_connections", "instance"), "{{instance}}"),
+                    (each("logflume_explore_connections"), "{{instance}}"),
                     read="api.md#settings",
                 ),
                 series(

@@ -3,7 +3,7 @@
 from deploy.grafana import limits
 from deploy.grafana.board import Board, Row
 from deploy.grafana.panel import ANY, Marks, series, stat, table
-from deploy.grafana.promql import highest, kinds, lowest, rate, summed
+from deploy.grafana.promql import each, highest, kinds, lowest, rate, summed
 
 BOARD = Board(
     "incident",
@@ -121,7 +121,7 @@ BOARD = Board(
                 ),
                 series(
                     "Oldest rows parked",
-                    (highest("logflume_sink_parked_age_seconds", "instance"), "{{instance}}"),
+                    (each("logflume_sink_parked_age_seconds"), "{{instance}}"),
                     read="parking.md#before-rows-are-lost",
                 ),
                 series(
@@ -182,7 +182,7 @@ BOARD = Board(
                     "Silent since",
                     (highest("logflume_worker_status_age_seconds", "kind", "worker"), "{{kind}} {{worker}}"),
                     read="pressure.md#what-workers-tell",
-                    marks=Marks(orange=10, red=60),
+                    marks=limits.SILENT,
                 ),
                 series(
                     "Fresh and stale",

@@ -3,7 +3,7 @@
 from deploy.grafana import limits
 from deploy.grafana.board import Board, Row
 from deploy.grafana.panel import ANY, Marks, series, stat, table
-from deploy.grafana.promql import highest, most, observed, quantile, rate, slope, summed, where
+from deploy.grafana.promql import each, highest, most, observed, quantile, rate, slope, summed, where
 
 _CATCH_UP = where(
     highest("logflume_lag_catch_up_seconds", "group", "topic"),
@@ -166,13 +166,13 @@ BOARD = Board(
                 ),
                 series(
                     "Oldest message that is not committed",
-                    (highest("logflume_sort_commit_age_seconds", "instance"), "{{instance}}"),
+                    (each("logflume_sort_commit_age_seconds"), "{{instance}}"),
                     read="sort.md",
                     marks=limits.STUCK,
                 ),
                 series(
                     "Memory of messages in work",
-                    (highest("logflume_sort_buffered_bytes", "instance"), "{{instance}}"),
+                    (each("logflume_sort_buffered_bytes"), "{{instance}}"),
                     read="sort.md",
                 ),
                 series(

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from deploy.grafana.promql import Expression
+from deploy.grafana.promql import Expression, or_zero
 from logflume.metrics import Kind as Declared
+from logflume.metrics import Metric
 
 
 class Kind(StrEnum):
@@ -45,8 +46,8 @@ ANY: Final = Marks(red=1)
 class Panel:
     """One panel.
 
-    ``read``: a page in docs/ with what to do. ``about``: said before what its metrics' declarations say. ``none``:
-    shown when there are no series. ``signed``: its values may be below 0.
+    ``read``: a page in docs/ about it. ``about``: said before what its metrics' declarations say. ``none``: shown when
+    there are no series. ``signed``: its values may be below 0.
     """
 
     title: str
@@ -63,11 +64,15 @@ class Panel:
     signed: bool = False
 
     @property
+    def metrics(self) -> list[Metric]:
+        """What it is about first, and next."""
+        return list(dict.fromkeys(metric for query in self.queries for metric in query.expression.metrics))
+
+    @property
     def description(self) -> str:
         """What it shows and what to do when it is off, from the declarations of its metrics."""
-        metrics = list(dict.fromkeys(query.expression.metric for query in self.queries))
         said = [self.about] if self.about else []
-        said += [f"`{metric.name}`: {metric.meaning}\n\n*When it is off:* {metric.remedy}" for metric in metrics]
+        said += [f"`{metric.name}`: {metric.meaning}\n\n*When it is off:* {metric.remedy}" for metric in self.metrics]
         return "\n\n".join(said)
 
     @property
@@ -85,11 +90,11 @@ def stat(
     unit: str = "",
     about: str = "",
     width: int = 4,
-    none: str = "",
+    none: str = NOTHING,
 ) -> Panel:
-    """One number, coloured by its marks. A counter by labels has no series before it first counts: that is 0."""
-    born_late = expression.metric.kind is Declared.COUNTER and expression.metric.labels
-    none = none or ("0" if born_late else NOTHING)
+    """One number, coloured by its marks."""
+    if expression.metric.labels and expression.metric.kind is not Declared.HISTOGRAM:
+        expression = or_zero(expression)
     return Panel(title, Kind.STAT, (Query(expression, title),), read, marks, unit, about, width, 4, none=none)
 
 

@@ -18,27 +18,47 @@ SCRAPED: Final = ("job", "instance")
 """Labels that Prometheus gives to whatever it scrapes."""
 PACE: Final = "$__rate_interval"
 _DECLARED: Final = {metric.name: metric for metric in DECLARED}
+TELLERS: Final = {
+    "edge": "logflume_pressure_level_info",
+    "sort": "logflume_sort_unit_seconds_count",
+    "sink": "logflume_sink_parked_pairs",
+    "explore": "logflume_explore_requests_total",
+    "care": "logflume_care_looks_total",
+    "pressure": "logflume_pressure_level_info",
+}
+"""A series that only processes of a stage have, and clients of edges: all others show its plain gauges at 0."""
+_WATCHED: Final = ("lag", "worker", "status", "pressure", "tenant")
+"""What the watch tells of all others."""
 _OF_JOB: Final = 'job=~"$job"'
 _OPERATORS: Final = ("=~", "!~", "!=")
 
 
 @dataclass(frozen=True)
 class Expression:
-    """PromQL, what its value is counted in (``rows``, ``rows/s``), and the metric that it is about first."""
+    """PromQL, what its value is counted in (``rows``, ``rows/s``), and the metrics that it is about."""
 
     text: str
     unit: str
-    metric: Metric
+    metrics: tuple[Metric, ...]
+
+    @property
+    def metric(self) -> Metric:
+        """What it is about first."""
+        return self.metrics[0]
 
     def __truediv__(self, other: Expression) -> Expression:
-        return replace(self, text=f"{self.text} / {other.text}", unit=f"{self.unit} by {other.unit}")
+        metrics = self.metrics + other.metrics
+        return Expression(f"{self.text} / {other.text}", f"{self.unit} by {other.unit}", metrics)
 
     def __sub__(self, other: Expression) -> Expression:
         return replace(self, text=f"{self.text} - {other.text}")
 
 
 def summed(name: str, *by: str, **match: str) -> Expression:
-    """The sum now; of a counter, since its workers began: also what it counted before it was first seen."""
+    """The sum now, what two watches tell counted once; of a counter, since its workers began.
+
+    So it shows also what was counted before it was first scraped.
+    """
     return _over("sum", by, _selected(name, "", by, match), name)
 
 
@@ -50,6 +70,23 @@ def highest(name: str, *by: str, **match: str) -> Expression:
 def lowest(name: str, *by: str, **match: str) -> Expression:
     """The least of all now."""
     return _over("min", by, _selected(name, "", by, match), name)
+
+
+def each(name: str) -> Expression:
+    """The gauge of each process of its stage, by ``instance``."""
+    teller = f"{TELLERS[_stage(name)]}{{{_OF_JOB}}}"
+    return _but(highest(name, "instance"), f" and on (instance) {teller}")
+
+
+def or_zero(expression: Expression) -> Expression:
+    """0 where it has no series though whoever would tell them is there; no series when nobody is."""
+    stage = _stage(expression.metric.name)
+    teller = "logflume_status_messages_total"
+    if stage in _WATCHED:
+        teller = "logflume_lag_end_records"
+    elif stage == "sink" and expression.metric.kind is Kind.GAUGE:
+        teller = TELLERS[stage]
+    return _but(expression, f" or 0 * sum({teller}{{{_OF_JOB}}})")
 
 
 def most(count: int, expression: Expression) -> Expression:
@@ -77,7 +114,7 @@ def quantile(part: float, name: str, *by: str, **match: str) -> Expression:
     """Below which a part of a histogram's observations of late were."""
     _must_be_histogram(name)
     inner = f"sum by ({', '.join(('le', *by))}) (rate({_selected(name, '_bucket', by, match)}[{PACE}]))"
-    return Expression(f"histogram_quantile({part}, {inner})", _DECLARED[name].unit, _DECLARED[name])
+    return Expression(f"histogram_quantile({part}, {inner})", *_about(name))
 
 
 def observed(name: str, *by: str, **match: str) -> Expression:
@@ -92,7 +129,7 @@ def together(names: Sequence[str], of: str = "sum") -> Expression:
     for name in names:
         _metric(name, (), {})
     either = "|".join(names)
-    return Expression(f'{of}({{__name__=~"{either}", {_OF_JOB}}})', *_about(names[0]))
+    return Expression(f'{of}({{__name__=~"{either}", {_OF_JOB}}})', *_about(*names))
 
 
 def kinds(name: str, label: str) -> Expression:
@@ -103,16 +140,31 @@ def kinds(name: str, label: str) -> Expression:
 
 def where(expression: Expression, condition: Expression, least: float, *on: str) -> Expression:
     """The series for which another expression, matched by labels, is above a number."""
-    return replace(expression, text=f"{expression.text} and on ({', '.join(on)}) {condition.text} > {least:g}")
+    return _but(expression, f" and on ({', '.join(on)}) {condition.text} > {least:g}")
+
+
+def _but(expression: Expression, text: str) -> Expression:
+    return replace(expression, text=expression.text + text)
+
+
+def _of_others(name: str) -> bool:
+    """Whether a watch tells it of others: two of them tell the same."""
+    return _stage(name) in ("lag", "worker", "tenant") or name == "logflume_status_workers"
+
+
+def _stage(name: str) -> str:
+    return name.split("_")[1]
 
 
 def _over(aggregation: str, by: Sequence[str], text: str, name: str) -> Expression:
     labels = f" by ({', '.join(by)}) " if by else ""
+    if aggregation == "sum" and _of_others(name):
+        text = f"max without (instance) ({text})"
     return Expression(f"{aggregation}{labels}({text})", *_about(name))
 
 
-def _about(name: str) -> tuple[str, Metric]:
-    return _DECLARED[name].unit, _DECLARED[name]
+def _about(*names: str) -> tuple[str, tuple[Metric, ...]]:
+    return _DECLARED[names[0]].unit, tuple(_DECLARED[name] for name in names)
 
 
 def _selected(name: str, suffix: str, by: Sequence[str], match: dict[str, str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from typing import Any, Final
+from typing import Final
 
 from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.builders import dashboard as build
@@ -13,6 +13,7 @@ from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+from deploy.grafana import runbooks
 from deploy.grafana.board import WHENCE, Board, Place
 from deploy.grafana.panel import NOTHING, Kind, Marks, Panel
 
@@ -103,7 +104,7 @@ def _panel(panel: Panel, place: Place, number: int) -> Builder:
     made.id(number).title(panel.title).description(panel.description).datasource(_SOURCE)
     made.grid_pos(model.GridPos(h=panel.height, w=panel.width, x=place.left, y=place.top))
     made.unit(grafana_unit(panel.counted_in)).thresholds(_thresholds(panel.marks)).no_value(panel.none)
-    made.links(_links(panel))
+    made.links([*_links(panel)])
     for letter, query in zip(string.ascii_uppercase, panel.queries, strict=False):
         asked = prometheus.Dataquery().ref_id(letter).expr(query.expression.text).legend_format(query.legend)
         if panel.kind is Kind.SERIES:
@@ -173,13 +174,14 @@ def _thresholds(marks: Marks) -> build.ThresholdsConfig:
     return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)
 
 
-def _links(panel: Panel) -> list[Any]:
-    metric = panel.queries[0].expression.metric
-    stage = metric.name.split("_")[1]
-    pairs = {"What to do": panel.read, f"Metrics of {stage}": f"metrics.md#{stage}"}
+def _links(panel: Panel) -> list[build.DashboardLink]:
+    """Runbooks of the alerts on its metrics, the page about it, and the metrics of its stage."""
+    stage = panel.metrics[0].name.split("_")[1]
+    pairs = [(f"Runbook {each.name}", f"runbooks/{each.slug}.md") for each in runbooks.of(panel)]
+    pairs += [("Read on", panel.read), (f"Metrics of {stage}", f"metrics.md#{stage}")]
     return [
         build.DashboardLink(title).type(model.DashboardLinkType.LINK).url(f"${{docs}}/{page}").target_blank(True)
-        for title, page in pairs.items()
+        for title, page in pairs
     ]
 
 

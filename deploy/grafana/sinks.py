@@ -3,7 +3,7 @@
 from deploy.grafana import limits
 from deploy.grafana.board import Board, Row
 from deploy.grafana.panel import ANY, Marks, series, stat
-from deploy.grafana.promql import highest, observed, quantile, rate, summed
+from deploy.grafana.promql import each, highest, observed, quantile, rate, summed
 
 BOARD = Board(
     "sinks",
@@ -50,17 +50,17 @@ BOARD = Board(
                 ),
                 series(
                     "Memory of rows not flushed",
-                    (highest("logflume_sink_buffered_bytes", "instance"), "{{instance}}"),
+                    (each("logflume_sink_buffered_bytes"), "{{instance}}"),
                     read="sink.md#memory",
                 ),
                 series(
                     "Bytes that a restart reads again",
-                    (highest("logflume_sink_behind_bytes", "instance"), "{{instance}}"),
+                    (each("logflume_sink_behind_bytes"), "{{instance}}"),
                     read="sink.md#how-it-starts-and-ends",
                 ),
                 series(
                     "Oldest block not committed",
-                    (highest("logflume_sink_commit_age_seconds", "instance"), "{{instance}}"),
+                    (each("logflume_sink_commit_age_seconds"), "{{instance}}"),
                     read="sink.md#when-something-fails",
                     marks=limits.STUCK,
                 ),
@@ -78,7 +78,7 @@ BOARD = Board(
                 ),
                 series(
                     "Paused and stopped",
-                    (highest("logflume_sink_paused_ratio", "instance"), "paused, {{instance}}"),
+                    (each("logflume_sink_paused_ratio"), "paused, {{instance}}"),
                     (summed("logflume_sink_stopped_partitions", "reason"), "partitions stopped: {{reason}}"),
                     read="sink.md#stopped-partitions",
                     unit="none",
@@ -177,18 +177,19 @@ BOARD = Board(
                 ),
                 series(
                     "Tables by worker",
-                    (highest("logflume_care_tables", "instance"), "{{instance}}"),
+                    (each("logflume_care_tables"), "{{instance}}"),
                     (rate("logflume_care_lost_commits_total"), "commits that came second, a second"),
                     read="care.md#beside-sinks-and-queries",
                 ),
                 series(
                     "The table that waits longest for a look",
-                    (highest("logflume_care_late_seconds", "instance"), "{{instance}}"),
+                    (each("logflume_care_late_seconds"), "{{instance}}"),
                     read="care.md#what-a-look-does",
+                    marks=limits.CARE,
                 ),
                 series(
                     "A carer's clock ahead of the store's",
-                    (highest("logflume_care_clock_seconds", "instance"), "{{instance}}"),
+                    (each("logflume_care_clock_seconds"), "{{instance}}"),
                     read="care.md#whose-clock",
                     marks=limits.CLOCK,
                     signed=True,

@@ -157,4 +157,18 @@ MUTATIONS = (
         "True",
         "tests/unit/test_traces.py::test_tr4_a_header_that_is_no_traces_is_passed_over",
     ),
+    Mutation(
+        "label-there: a dashboard asks by labels that a metric has (Q1)",
+        "deploy/grafana/promql.py",
+        "if label not in (*metric.labels, *SCRAPED)]",
+        "if not label]",
+        "tests/unit/test_dashboards.py::test_an_expression_that_can_not_be_is_refused_when_it_is_written",
+    ),
+    Mutation(
+        "scaled-unit: a unit is not read as a scale by Grafana",
+        "deploy/grafana/sdk.py",
+        'return "cps" if unit[0] in _SCALES else f"si:{unit}"',
+        'return f"si:{unit}"',
+        "tests/unit/test_dashboards.py::test_a_unit_whose_first_letter_is_a_scale_is_not_scaled_by_it",
+    ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from deploy.grafana import files as dashboards
 from logflume import metrics, settings
 from logflume.formats import avro_schema
 from logflume.kafka.rights import page as rights
@@ -27,6 +28,7 @@ def generated() -> dict[Path, str]:
     }
     datasets = load(ROOT / "topics").values()
     pages[ROOT / "deploy" / "prometheus" / "logflume.rules.yml"] = RULES_HEAD + alert.rules(SERIES, ALERTS)
+    pages |= dashboards.generated()
     return pages | {SCHEMAS / f"{ds.name}.avsc": avro_schema.of_dataset(ds) for ds in datasets}
 
 

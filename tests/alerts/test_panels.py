@@ -1,0 +1,164 @@
+"""What a user's Grafana gets: every panel's expressions, asked of a real Prometheus over a running stack."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from confluent_kafka import Producer
+
+from deploy.grafana.board import WHENCE
+from tests.support.dashboards import Asked, asked
+from tests.support.services import Run
+from tests.support.waiting import until
+from tests.support.watched import Watched
+
+pytestmark = pytest.mark.timeout(600)
+INTERVAL = "30s"
+QUIET = {
+    "logflume_config_last_good_errors_total": "every disk keeps the last good configuration",
+    "logflume_config_refused_generations_total": "no configuration is refused",
+    "logflume_edge_dropped_rows_total": "every dataset that is sent is wanted",
+    "logflume_edge_errors_total": "Kafka takes what is sent",
+    "logflume_edge_over_rate_rows_total": "tenants have no rates",
+    "logflume_edge_spool_errors_total": "no spool is full, no disk fails",
+    "logflume_edge_spool_unknown_messages_total": "no edge crashed",
+    "logflume_edge_syslog_messages_total": "nobody sends syslog",
+    "logflume_edge_syslog_refused_connections_total": "nobody sends syslog",
+    "logflume_edge_syslog_refused_messages_total": "nobody sends syslog",
+    "logflume_edge_tail_errors_total": "no files are followed",
+    "logflume_explore_limited_requests_total": "nobody asks too often",
+    "logflume_job_objects_total": "no tenant has file jobs",
+    "logflume_job_bytes_total": "no tenant has file jobs",
+    "logflume_job_rows_total": "no tenant has file jobs",
+    "logflume_lag_backward_offsets_total": "no offset goes back",
+    "logflume_lag_catch_up_seconds": "nobody is more than a minute late",
+    "logflume_sink_caught_up_messages_total": "nobody is parked",
+    "logflume_sink_errors_total": "every flush works",
+    "logflume_sink_new_parked_pairs_total": "no cap has no room",
+    "logflume_sink_parked_left_seconds": "nobody is parked",
+    "logflume_sink_stopped_partitions": "no partition is stopped",
+    "logflume_sink_unwanted_rows_total": "every dataset that is sent is wanted",
+    "logflume_sort_forged_markers_total": "nobody forges markers",
+    "logflume_sort_over_rate_rows_total": "tenants have no rates",
+    "logflume_sort_registry_errors_total": "no registry is asked",
+    "logflume_status_errors_total": "Kafka takes what workers tell",
+    "logflume_store_errors_total": "the store works",
+    "logflume_table_conflict_errors_total": "one sink alone writes each table",
+    "logflume_worker_parked_left_seconds": "nobody is parked",
+}
+"""Metrics that have no series while all is well, and why."""
+
+
+@pytest.fixture(scope="module")
+def watched(run: Run) -> Iterator[Watched]:
+    folder = run.folder / "panels"
+    made = Watched(folder, status_seconds=1.0, watch_seconds=1.0, local_edges=1, care_idle_seconds=1.0)
+    try:
+        yield made.up()
+    finally:
+        made.down()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_every_panel_is_told_something_or_stands_in_the_list(watched: Watched) -> None:
+    left = [each for each in asked() if not set(_names(each)) & set(QUIET)]
+
+    def all_told() -> bool:
+        left[:] = [each for each in left if not _told(watched, each.told(INTERVAL))]
+        return not left
+
+    with _people(watched):
+        try:
+            until(all_told, 180, pause=2)
+        except AssertionError as error:
+            raise AssertionError("\n".join(f"{each}: {each.told(INTERVAL)}" for each in left)) from error
+    for name, query in WHENCE.items():
+        [(series, label)] = re.findall(r"label_values\((.*), (\w+)\)", query)
+        values = _told(watched, f"count by ({label}) ({re.sub(r'[$][a-z]+', '.*', series)})")
+        assert values, name
+
+
+def test_what_is_quiet_stands_on_a_dashboard() -> None:
+    shown = {name for each in asked() for name in _names(each)}
+    assert set(QUIET) <= shown
+
+
+def _names(each: Asked) -> list[str]:
+    return re.findall(r"logflume_\w+", each.text)
+
+
+def _told(watched: Watched, expression: str) -> list[float]:
+    values = (float(each["value"][1]) for each in watched.ask(expression))
+    return [value for value in values if not math.isnan(value)]
+
+
+@contextmanager
+def _people(watched: Watched) -> Iterator[None]:
+    """Within the block applications send by HTTP and to Kafka, some of it bad, and somebody asks."""
+    addresses = {part.name: part.address for part in watched.stack.status()}
+    token = _token(watched)
+    stop = threading.Event()
+    producer = Producer({"bootstrap.servers": watched.settings.kafka_bootstrap})
+
+    def busy() -> None:
+        number = 0
+        while not stop.wait(0.5):
+            number += 1
+            watched.produce(producer, b"{no json")
+            producer.flush(10)
+            body = "\n".join([*(json.dumps({"message": f"e{number} {n}"}) for n in range(20)), "{bad"])
+            _post(f"{addresses['edge-1']}/v1/ingest/events", body, "application/x-ndjson", token)
+            _post(f"{addresses['explore-1']}/api/v1/query", "SELECT count(*) FROM events", "application/sql", token)
+
+    thread = threading.Thread(target=busy, name="people", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(60)
+
+
+def _token(watched: Watched) -> str:
+    made = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "logflume",
+            "token",
+            "create",
+            "--tenant",
+            "acme",
+            "--scope",
+            "ingest",
+            "--scope",
+            "query",
+        ],
+        env=os.environ | {"LOGFLUME_STATE_DIR": str(watched.stack.folder)},
+        cwd=watched.stack.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return made.stdout.strip()
+
+
+def _post(address: str, body: str, kind: str, token: str) -> None:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": kind}
+    try:
+        urllib.request.urlopen(urllib.request.Request(address, body.encode(), headers), timeout=30).close()
+    except urllib.error.HTTPError as error:
+        error.close()  # the table is not there yet

@@ -14,7 +14,7 @@ from itertools import groupby, islice
 import pytest
 
 SHORT_SECONDS = 0.1
-SECONDS = {"own_kafka": 30.0, "worker": 20.0, "kafka": 5.0, "s3": 5.0, "browser": 5.0}
+SECONDS = {"own_kafka": 30.0, "worker": 20.0, "secured": 10.0, "kafka": 5.0, "s3": 5.0, "browser": 5.0}
 """What a test takes that asks for a fixture, about, on two busy cores; the first one that it asks for counts."""
 SHARE_OF_TIMEOUT = 0.1
 """Of a time-out of its own, a test takes about this much."""

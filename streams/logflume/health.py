@@ -1,10 +1,20 @@
-"""A worker's own small HTTP server: ``/metrics`` for Prometheus, ``/live`` and ``/ready`` for whoever runs it."""
+"""A worker's own small HTTP server: ``/metrics`` for Prometheus, ``/live`` and ``/ready`` for whoever runs it.
+
+H1  A connection lasts ``_CLIENT_SECONDS`` at most, however it drips, and has one request without a body.
+H2  Of more than ``_MOST_CONNECTIONS`` the oldest is cut off: who holds many can't keep a probe from its answer.
+H3  With a certificate it speaks TLS alone.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import ssl
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -12,11 +22,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from logflume import metrics
 from logflume.errors import Misconfigured
+from logflume.settings import Settings
 
 Check = Callable[[], str | None]
 """Returns why the worker is not live (or ready), or None when it is; called from another thread, must not block."""
 
-_CLIENT_SECONDS = 10.0  # a client that sends nothing is let go, or it would hold a thread for ever
+_CLIENT_SECONDS = 10.0
+_MOST_CONNECTIONS = 32
+"""Each is a thread; a worker is asked by a Prometheus or two, and by whoever runs it."""
 _log = structlog.get_logger(__name__)
 
 
@@ -38,11 +51,13 @@ class Server:
         self._http.server_close()
 
 
-def serve(host: str, port: int, live: Check, ready: Check) -> Server:
+def serve(settings: Settings, live: Check, ready: Check) -> Server:
     """Serve in a thread of its own until closed. Port 0 takes any free one (``address`` tells).
 
-    ``/live`` and ``/ready`` answer 200, or 503 with the reason as text. ``Misconfigured``: the port is taken.
+    ``/live`` and ``/ready`` answer 200, or 503 with the reason as text. ``Misconfigured``: the port is taken, or the
+    certificate won't do.
     """
+    host, port, tls = settings.http_host, settings.http_port, _tls(settings.http_certificate, settings.http_key)
     checks = {"/live": live, "/ready": ready}
 
     class Handler(_Handler):
@@ -50,7 +65,7 @@ def serve(host: str, port: int, live: Check, ready: Check) -> Server:
             return _answer(path, checks)
 
     try:
-        return Server(_Http((host, port), Handler))
+        return Server(_Http((host, port), Handler, tls))
     except (OSError, OverflowError) as error:
         raise Misconfigured(
             f"http_host, http_port: cannot listen on {host}:{port}: {error}. "
@@ -58,12 +73,62 @@ def serve(host: str, port: int, live: Check, ready: Check) -> Server:
         ) from error
 
 
+def _tls(certificate: str, key: str) -> ssl.SSLContext | None:
+    if not certificate and not key:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise Misconfigured(f"http_certificate, http_key: {certificate}, {key}: {error}") from None
+    return context
+
+
 class _Http(ThreadingHTTPServer):
     daemon_threads = True
+
+    def __init__(
+        self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None
+    ) -> None:
+        super().__init__(address, handler)
+        if tls:  # each connection's thread shakes hands: who is slow at it holds up nobody
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        self._open: dict[socket.socket, float] = {}
+        self._lock = threading.Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Take a connection (H2)."""
+        with self._lock:
+            if len(self._open) >= _MOST_CONNECTIONS:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                _cut(oldest)
+            self._open[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def service_actions(self) -> None:
+        """Look now and then for connections whose time is over (H1)."""
+        over = time.monotonic() - _CLIENT_SECONDS
+        with self._lock:
+            for connection, since in self._open.items():
+                if since <= over:
+                    _cut(connection)
+
+    def shutdown_request(self, request: Any) -> None:
+        """A connection is over."""
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away in the middle is no event of ours."""
         _log.debug("health request broke off", client=client_address, exc_info=True)
+
+
+def _cut(connection: socket.socket) -> None:
+    """End a connection that another thread uses: it sees its end. Below TLS, whose state is that thread's."""
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def _answer(path: str, checks: dict[str, Check]) -> tuple[int, str, bytes]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+import trustme
 
 from logflume import health, metrics
 from logflume.errors import Misconfigured
 from logflume.health import Server
+from logflume.settings import Settings
+from tests.support.waiting import until
 
 Start = Callable[..., Server]
 
@@ -21,7 +26,7 @@ def start() -> Iterator[Start]:
     made: list[Server] = []
 
     def build(live: health.Check = lambda: None, ready: health.Check = lambda: None) -> Server:
-        made.append(health.serve("127.0.0.1", 0, live, ready))
+        made.append(health.serve(Settings(http_port=0), live, ready))
         return made[-1]
 
     yield build
@@ -85,12 +90,72 @@ def test_a_silent_client_does_not_keep_others_waiting(start: Start) -> None:
 def test_a_taken_port_is_a_mistake_in_the_settings(start: Start) -> None:
     host, port = start().address.split(":")
     with pytest.raises(Misconfigured, match=f"http_port: cannot listen on {host}:{port}(.|\n)*LOGFLUME_HTTP_PORT"):
-        health.serve(host, int(port), lambda: None, lambda: None)
+        health.serve(Settings(http_port=int(port)), lambda: None, lambda: None)
 
 
 def test_a_closed_server_frees_its_port_and_may_be_closed_again(start: Start) -> None:
     server = start()
+    port = server.address.split(":")[1]
+    server.close()
+    server.close()
+    health.serve(Settings(http_port=int(port)), lambda: None, lambda: None).close()
+
+
+def connected(server: Server) -> socket.socket:
     host, port = server.address.split(":")
-    server.close()
-    server.close()
-    health.serve(host, int(port), lambda: None, lambda: None).close()
+    return socket.create_connection((host, int(port)), timeout=30)
+
+
+def test_h1_a_client_that_drips_is_let_go(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_CLIENT_SECONDS", 0.5)
+    server = start()
+    with connected(server) as slow:
+        slow.sendall(b"GET /live HTTP/1.1\r\n")
+
+        def cut_off() -> bool:
+            try:
+                slow.sendall(b"X: y\r\n")
+                slow.settimeout(0.05)
+                return slow.recv(1) == b""
+            except TimeoutError:
+                return False
+            except OSError:
+                return True
+
+        until(cut_off, 30, "the slow client cut off")
+    assert get(server, "/live") == (200, "ok\n")
+
+
+def test_h2_who_holds_many_connections_keeps_nobody_from_an_answer(start: Start) -> None:
+    server = start()
+    held = [connected(server) for _ in range(health._MOST_CONNECTIONS * 2)]
+    try:
+        assert get(server, "/live") == (200, "ok\n")
+        for oldest in held[: health._MOST_CONNECTIONS]:
+            oldest.settimeout(30)
+            assert oldest.recv(1) == b""
+        assert len(server._http._open) <= health._MOST_CONNECTIONS
+    finally:
+        for each in held:
+            each.close()
+
+
+def test_h3_with_a_certificate_it_speaks_tls_alone(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    (tmp_path / "crt").write_bytes(b"".join(each.bytes() for each in issued.cert_chain_pems))
+    (tmp_path / "key").write_bytes(issued.private_key_pem.bytes())
+    tls = {"http_certificate": str(tmp_path / "crt"), "http_key": str(tmp_path / "key")}
+    server = health.serve(Settings(http_port=0, **tls), lambda: None, lambda: "not yet")
+    try:
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        with connected(server), urllib.request.urlopen(f"https://{server.address}/live", context=context) as answer:
+            assert answer.read() == b"ok\n"
+        with connected(server) as bare:
+            bare.sendall(b"GET /live HTTP/1.0\r\n\r\n")
+            assert b"ok" not in bare.recv(100)
+    finally:
+        server.close()
+    with pytest.raises(Misconfigured, match="http_certificate, http_key: "):
+        health.serve(Settings(http_port=0, http_certificate=tls["http_certificate"]), lambda: None, lambda: None)

@@ -191,7 +191,7 @@ class Api:
             "text/plain": {"type": "string", "maxLength": 100_000},
         },
         answers={200: ref("Answer")},
-        problems=(404, 406, 413, 422),
+        problems=(404, 406, 408, 413, 422),
         forms=tuple(forms.FORMS)[1:],
         headers={"Logflume-Query": "The query's id.", "Logflume-Range": "The time range that it is about, and why."},
     )

@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 from starlette.requests import Request
 
+from logflume.api.body import whole
 from logflume.api.problem import Problem
 from logflume.explore import filters, span
 from logflume.explore.engine.engine import LIMIT
@@ -36,7 +37,7 @@ class Question:
 
 
 async def read(request: Request, datasets: Mapping[str, Dataset], now: datetime, settings: Settings) -> Question:
-    """Read the body of ``POST /query``. Raises ``Problem`` 400 and 413, ``Refused``."""
+    """Read the body of ``POST /query``. Raises ``Problem`` 400, 408 and 413, ``Refused``."""
     body = await _body(request)
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media in _SQL:
@@ -79,7 +80,7 @@ def of(asked: Mapping[str, Any], datasets: Mapping[str, Dataset], now: datetime,
 
 
 async def body_of(request: Request) -> dict[str, Any]:
-    """Read a body that is an object of JSON. Raises ``Problem`` 400 and 413."""
+    """Read a body that is an object of JSON. Raises ``Problem`` 400, 408 and 413."""
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media != "application/json":
         raise Problem(400, "not-read", f"the body is application/json, not {media!r:.80}")
@@ -149,12 +150,7 @@ def number(asked: Mapping[str, Any], name: str, otherwise: int, most: int) -> in
 
 
 async def _body(request: Request) -> bytes:
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_BYTES:
-            raise Problem(413, "not-read", f"a query's body has at most {MOST_BYTES} bytes")
-    return body
+    return await whole(request, MOST_BYTES, "a query's body")
 
 
 def _object(body: bytes) -> dict[str, Any]:

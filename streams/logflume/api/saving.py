@@ -72,7 +72,7 @@ class Saving:
         parameters=(NAME, IF_MATCH, IF_NONE_MATCH),
         body={"application/json": ref("ToSave")},
         answers={200: ref("SavedQuery"), 201: ref("SavedQuery")},
-        problems=(404, 412, 413, 422, 428),
+        problems=(404, 408, 412, 413, 422, 428),
         headers=_ETAG,
     )
     async def put(self, request: Request, who: Caller) -> Response:

@@ -73,7 +73,7 @@ async def _serve(settings: Settings, datasets: Datasets, source: Source, clock: 
     with contextlib.ExitStack() as opened:
         opened.callback(audit.close)
         if settings.http_port:
-            server = health.serve(settings.http_host, settings.http_port, lambda: None, ready)
+            server = health.serve(settings, lambda: None, ready)
             opened.callback(server.close)
         opened.enter_context(Reporter(settings, "explore", lambda: _condition(source, clock, ready()), clock=clock))
         try:

@@ -51,7 +51,7 @@ def command() -> None:
 
         address = None
         if settings.http_port:
-            server = health.serve(settings.http_host, settings.http_port, worker.live, worker.ready)
+            server = health.serve(settings, worker.live, worker.ready)
             ends.callback(server.close)
             address = server.address
         if settings.kafka_bootstrap:

@@ -83,7 +83,7 @@ def _follow(settings: Settings, tail: Tail, sources: tuple[Source, ...]) -> None
         signal.signal(number, lambda *_: stop.set())
     server = None
     if settings.http_port:
-        server = health.serve(settings.http_host, settings.http_port, tail.live, tail.ready)
+        server = health.serve(settings, tail.live, tail.ready)
     log = structlog.get_logger("logflume.tail")
     patterns = [pattern for each in sources for pattern in each.patterns]
     log.info("tail.started", pid=os.getpid(), patterns=patterns, http=server.address if server else None)

@@ -57,7 +57,7 @@ def _run(settings: Settings, datasets: Datasets, source: Source, store: Store, a
     sink = Sink(settings, datasets, source, store, clock, seed=time.time_ns(), adopt=adopt)
     server = None
     if settings.http_port:
-        server = health.serve(settings.http_host, settings.http_port, sink.health.live, sink.health.ready)
+        server = health.serve(settings, sink.health.live, sink.health.ready)
     log = structlog.get_logger("logflume.sink")
     log.info("sink.started", pid=os.getpid(), group=settings.sink_group, http=server.address if server else None)
     tells = telling.reporter(settings, source, sink.health, sink.tenants, clock).start()

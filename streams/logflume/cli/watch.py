@@ -40,7 +40,7 @@ def command(
     watch = worker.build(settings, me, clock)
     server = None
     if settings.http_port:
-        server = health.serve(settings.http_host, settings.http_port, watch.live, watch.ready)
+        server = health.serve(settings, watch.live, watch.ready)
     log = structlog.get_logger("logflume.watch")
     log.info("watch.started", pid=os.getpid(), id=me.id, http=server.address if server else None)
     try:

@@ -88,7 +88,7 @@ async def _serve(settings: Settings, datasets: Datasets, source: Source, *, http
     state = _State(client, stop)
     with contextlib.ExitStack() as opened:
         if settings.http_port:
-            server = health.serve(settings.http_host, settings.http_port, state.live, state.ready)
+            server = health.serve(settings, state.live, state.ready)
             opened.callback(server.close)
         configured = partial(in_force, source, clock)
         opened.enter_context(telling.reporter(settings, client, clock, configured, state.ready))

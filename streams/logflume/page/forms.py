@@ -7,6 +7,7 @@ from urllib.parse import parse_qs
 
 from starlette.requests import Request
 
+from logflume.api.body import whole
 from logflume.api.problem import Problem
 
 _MOST_BYTES: Final = 500_000
@@ -14,12 +15,8 @@ _MOST_FIELDS: Final = 100
 
 
 async def form(request: Request) -> dict[str, str]:
-    """Return the fields of a form's body; the last of those of one name. ``Problem`` 400 and 413."""
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > _MOST_BYTES:
-            raise Problem(413, "not-read", f"a form has at most {_MOST_BYTES} bytes")
+    """Return the fields of a form's body; the last of those of one name. ``Problem`` 400, 408 and 413."""
+    body = await whole(request, _MOST_BYTES, "a form")
     try:
         told = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError:

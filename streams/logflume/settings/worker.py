@@ -21,6 +21,10 @@ class Worker(Stage, title="Every worker"):
         le=65535,
         description="Port of a worker's `/metrics`, `/live` and `/ready`; 0: none. Workers of one host need one each.",
     )
+    http_certificate: str = Field(
+        "", description="File of the certificate chain (PEM) of these; empty: HTTP without TLS."
+    )
+    http_key: str = Field("", description="File of the certificate's private key (PEM).")
     stall_seconds: float = Field(
         120.0,
         gt=0,

@@ -266,7 +266,7 @@ class Stage:
         threading.Thread(target=self._watch_the_loop, name="sort-watch", daemon=True).start()
         self._renewal.start()
         if self._settings.http_port:
-            health.serve(self._settings.http_host, self._settings.http_port, live=self.not_live, ready=self.not_ready)
+            health.serve(self._settings, live=self.not_live, ready=self.not_ready)
         tells = telling.reporter(
             self._settings, self._source, SystemClock(), ready=self.not_ready, stopped=self._stopped
         ).start()

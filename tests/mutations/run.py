@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 from tests.mutations.mutation import Mutation  # noqa: E402
 from tests.mutations.table import MUTATIONS  # noqa: E402
 
-_PARTS = ("streams", "deploy", "tests", "topics", "docs", "pyproject.toml", "README.md", "Makefile")
+_PARTS = ("streams", "deploy", "tests", "topics", "docs", "pyproject.toml", "README.md", "SECURITY.md", "Makefile")
 _SECONDS = 400
 _FAILED = 1
 """pytest's exit code for tests that ran and failed; anything else is a test that was not run."""

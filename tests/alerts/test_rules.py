@@ -39,9 +39,10 @@ def of(labels: str) -> dict[str, str]:
 INSTANCE = of(AT)
 GROUP = of(SINK)
 HTTP = {"dataset": "http"}
+WATCH = 'logflume_status_workers{kind="sink", state="fresh"}'
 CASES: Mapping[str, Case] = {
     "RowsLost": Case(
-        {'logflume_sink_lost_messages_total{instance="one:1", dataset="http"}': "0x100 5x20"},
+        {'logflume_sink_lost_messages_total{instance="one:1", dataset="http"}': "_x100 5x20"},
         HTTP,
         {'logflume_sink_lost_messages_total{instance="one:1", dataset="http"}': "5x120"},
     ),
@@ -64,7 +65,7 @@ CASES: Mapping[str, Case] = {
     "GroupVanished": Case({'logflume_lag_vanished_groups{group="mine"}': "_x110 1x10"}, {"group": "mine"}),
     "TopicUnread": Case({'logflume_lag_unread_topics{topic="ingest.http"}': "_x110 1x10"}, {"topic": "ingest.http"}),
     "OffsetsWentBack": Case(
-        {f"logflume_lag_backward_offsets_total{{{SINK}}}": "0x110 1x10"},
+        {f"logflume_lag_backward_offsets_total{{{SINK}}}": "_x110 1x10"},
         GROUP,
         {f"logflume_lag_backward_offsets_total{{{SINK}}}": "1x120"},
     ),
@@ -88,9 +89,15 @@ CASES: Mapping[str, Case] = {
         },
     ),
     "StoreFails": Case(
-        {f'logflume_store_errors_total{{{AT}, operation="put"}}': "0x100 0+5x20"},
+        {
+            f'logflume_store_errors_total{{{AT}, operation="put"}}': "0x100 0+5x20",
+            f'logflume_store_request_seconds_count{{{AT}, operation="put"}}': "0+20x100 2000+5x20",
+        },
         INSTANCE,
-        {f'logflume_store_errors_total{{{AT}, operation="put"}}': "0x100 1x20"},
+        {
+            f'logflume_store_errors_total{{{AT}, operation="put"}}': "0x100 0+5x20",
+            f'logflume_store_request_seconds_count{{{AT}, operation="put"}}': "0+20x120",
+        },
     ),
     "Parked": Case(
         {f'logflume_sink_parked_pairs{{{AT}, reason="failing"}}': "0x100 3x20"},
@@ -108,7 +115,7 @@ CASES: Mapping[str, Case] = {
         {f'logflume_sink_parked_pairs{{{AT}, reason="new"}}': "0x110 3x2 0x8"},
     ),
     "ConfigurationRefused": Case(
-        {f'logflume_config_refused_generations_total{{{AT}, reason="blank"}}': "0x110 1x10"},
+        {f'logflume_config_refused_generations_total{{{AT}, reason="blank"}}': "_x110 1x10"},
         {**INSTANCE, "reason": "blank"},
         {f'logflume_config_refused_generations_total{{{AT}, reason="blank"}}': "0x10 1x110"},
     ),
@@ -124,7 +131,7 @@ CASES: Mapping[str, Case] = {
         },
     ),
     "LastGoodNotKept": Case(
-        {f'logflume_config_last_good_errors_total{{{AT}, doing="writing"}}': "0x110 1x10"},
+        {f'logflume_config_last_good_errors_total{{{AT}, doing="writing"}}': "_x110 1x10"},
         INSTANCE,
         {f'logflume_config_last_good_errors_total{{{AT}, doing="writing"}}': "1x120"},
     ),
@@ -133,7 +140,7 @@ CASES: Mapping[str, Case] = {
         {"kind": "sort"},
         {'logflume_status_workers{kind="sort", state="fresh"}': "3x120"},
     ),
-    "WatchAbsent": Case({"logflume_lag_look_seconds": "0.1x100 _x20"}, {}, {"logflume_lag_look_seconds": "0.1x120"}),
+    "WatchAbsent": Case({WATCH: "1x100 _x20"}, {}, {WATCH: "1x120"}),
     "Pressure": Case(
         {
             'logflume_pressure_level_info{level="slow"}': "0x100 1x20",
@@ -188,7 +195,7 @@ CASES: Mapping[str, Case] = {
         {f"logflume_care_clock_seconds{{{AT}}}": "-3x120"},
     ),
 }
-GOOD = {"logflume_lag_look_seconds": "0.1x120"}
+GOOD = {WATCH: "1x120"}
 """What stands on every day, unless a case has it: a watch."""
 
 

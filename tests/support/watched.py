@@ -38,7 +38,7 @@ class Watched:
     def up(self) -> Watched:
         self.settings = self.stack.up(watch=True)
         self._sender.start()
-        until(lambda: self.ask("logflume_lag_look_seconds"), 60, "a first scrape")
+        until(lambda: self.ask("logflume_status_workers"), 60, "a first scrape")
         return self
 
     def down(self) -> None:

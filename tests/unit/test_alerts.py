@@ -77,11 +77,11 @@ def test_an_expression_is_made_of_metrics_that_there_are(expression: str) -> Non
 
 
 def test_durations_are_made_shorter_by_a_setting() -> None:
-    one = Alert("OneThing", Severity.PAGE, "rate(a[10m]) > {600} and b[1h] > 5", 300, "it is", "a fault")
+    one = Alert("OneThing", Severity.PAGE, "rate(a[10m]) > {600} and b offset 1h > 5", 300, "it is", "a fault")
     record = Record("a:b:c", "rate(a[5m])")
     for windows, expression, seconds, recorded, interval in (
-        (1.0, "rate(a[10m]) > 600 and b[1h] > 5", "300s", "rate(a[5m])", None),
-        (0.01, "rate(a[6s]) > 6 and b[36s] > 5", "3s", "rate(a[3s])", "1s"),
+        (1.0, "rate(a[10m]) > 600 and b offset 1h > 5", "300s", "rate(a[5m])", None),
+        (0.01, "rate(a[6s]) > 6 and b offset 36s > 5", "3s", "rate(a[3s])", "1s"),
     ):
         series, alerts = yaml.safe_load(alert.rules([record], [one], windows=windows, runbooks="https://there"))[
             "groups"

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import yaml
 
-_WINDOW: Final = re.compile(r"\[([0-9]+)(s|m|h)\]")
+_WINDOW: Final = re.compile(r"(\[|offset )([0-9]+)(s|m|h)(\]|\b)")
 _THRESHOLD: Final = re.compile(r"\{([0-9]+)\}")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 _LEAST_SECONDS: Final = 3
@@ -93,7 +93,7 @@ def _shorter(expression: str, windows: float) -> str:
         return expression
 
     def shorter(match: re.Match[str]) -> str:
-        seconds = int(match[1]) * _SECONDS[match[2]] * windows
-        return f"[{max(round(seconds), _LEAST_SECONDS)}s]"
+        seconds = int(match[2]) * _SECONDS[match[3]] * windows
+        return f"{match[1]}{max(round(seconds), _LEAST_SECONDS)}s{match[4]}"
 
     return _WINDOW.sub(shorter, expression)

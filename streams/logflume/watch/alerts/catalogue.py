@@ -6,6 +6,12 @@ from typing import Final
 
 from logflume.watch.alerts.alert import Alert, Record, Severity
 
+
+def _counted(metric: str, window: str) -> str:
+    """What a counter has counted within the window. A series that is new has begun at no 0 that Prometheus saw."""
+    return f"((increase({metric}[{window}]) > 0) or ({metric} unless {metric} offset {window}))"
+
+
 SERIES: Final = (
     Record("group_topic:logflume_lag_seconds:max", "max by (group, topic) (logflume_lag_partition_seconds)"),
     Record("group_topic:logflume_lag_records:sum", "sum by (group, topic) (logflume_lag_partition_records)"),
@@ -41,9 +47,10 @@ ALERTS: Final = (
     Alert(
         "RowsLost",
         Severity.PAGE,
-        "sum by (dataset) (increase(logflume_sink_lost_messages_total[1h])"
-        " or increase(logflume_sink_parked_lost_messages_total[1h])"
-        ' or label_replace(increase(logflume_sort_lost_messages_total[1h]), "dataset", "$1", "topic", "(.*)")) > 0',
+        f"sum by (dataset) ({_counted('logflume_sink_lost_messages_total', '1h')}) > 0"
+        f" or sum by (dataset) ({_counted('logflume_sink_parked_lost_messages_total', '1h')}) > 0"
+        f" or sum by (dataset) (label_replace({_counted('logflume_sort_lost_messages_total', '1h')},"
+        ' "dataset", "$1", "topic", "(.*)")) > 0',
         0,
         "Retention deleted messages of {{ $labels.dataset }} before they were read",
         "retention passes a sink that is stopped",
@@ -100,7 +107,7 @@ ALERTS: Final = (
     Alert(
         "OffsetsWentBack",
         Severity.TICKET,
-        "sum by (group, topic) (increase(logflume_lag_backward_offsets_total[15m])) > 0",
+        f"sum by (group, topic) ({_counted('logflume_lag_backward_offsets_total', '15m')}) > 0",
         0,
         "Committed offsets of {{ $labels.group }} on {{ $labels.topic }} are lower than before",
         "offsets set back by hand",
@@ -125,10 +132,11 @@ ALERTS: Final = (
     Alert(
         "StoreFails",
         Severity.PAGE,
-        "sum by (instance) (rate(logflume_store_errors_total[5m])) > 0",
-        300,
-        "Requests of {{ $labels.instance }} to the object store fail",
-        "the object store ended with SIGKILL",
+        "sum by (instance) (rate(logflume_store_errors_total[10m]))"
+        " / sum by (instance) (rate(logflume_store_request_seconds_count[10m]) > 0) > 0.5",
+        120,
+        "{{ $value | humanizePercentage }} of the requests of {{ $labels.instance }} to the object store fail",
+        "the object store stopped",
     ),
     Alert(
         "Parked",
@@ -158,7 +166,7 @@ ALERTS: Final = (
     Alert(
         "ConfigurationRefused",
         Severity.PAGE,
-        "sum by (instance, reason) (increase(logflume_config_refused_generations_total[15m])) > 0",
+        f"sum by (instance, reason) ({_counted('logflume_config_refused_generations_total', '15m')}) > 0",
         0,
         "{{ $labels.instance }} refused a configuration ({{ $labels.reason }}); the last good one is in force",
         "drill blank-config",
@@ -175,7 +183,7 @@ ALERTS: Final = (
     Alert(
         "LastGoodNotKept",
         Severity.TICKET,
-        "sum by (instance) (increase(logflume_config_last_good_errors_total[1h])) > 0",
+        f"sum by (instance) ({_counted('logflume_config_last_good_errors_total', '1h')}) > 0",
         0,
         "{{ $labels.instance }} can't keep the last good configuration on its disk",
         "a folder of the configuration that can't be written",
@@ -192,10 +200,10 @@ ALERTS: Final = (
     Alert(
         "WatchAbsent",
         Severity.PAGE,
-        "absent(logflume_lag_look_seconds) == 1",
+        "absent(logflume_status_workers) == 1",
         120,
         "No watch is scraped: of lag, groups and workers nothing is known",
-        "the watch ended",
+        "a watch that hangs (SIGSTOP)",
     ),
     Alert(
         "Pressure",
@@ -203,7 +211,7 @@ ALERTS: Final = (
         'max by (level) (logflume_pressure_level_info{level!="none"}) > 0',
         300,
         "The pipeline publishes {{ $labels.level }}: senders wait, or are refused",
-        "the object store ended with SIGKILL, with a low limit on lag",
+        "the object store stopped, with a low limit on lag",
     ),
     # --- edges --------------------------------------------------------------------------------------------------------
     Alert(
@@ -217,7 +225,7 @@ ALERTS: Final = (
     Alert(
         "SpoolDamaged",
         Severity.PAGE,
-        "sum by (instance) (increase(logflume_edge_spool_quarantined_messages_total[1h])) > 0",
+        f"sum by (instance) ({_counted('logflume_edge_spool_quarantined_messages_total', '1h')}) > 0",
         0,
         "The disk of {{ $labels.instance }} did not keep {{ $value }} messages of its spool",
         "a byte of a spool changed",
@@ -239,12 +247,12 @@ ALERTS: Final = (
         " / sum by (instance) (rate(logflume_explore_requests_total[5m]) > 0) > 0.05",
         300,
         "{{ $labels.instance }} answers {{ $value | humanizePercentage }} of its questions with 5xx",
-        "the object store ended with SIGKILL",
+        "the object store stopped",
     ),
     Alert(
         "AuditLost",
         Severity.TICKET,
-        "sum by (instance) (increase(logflume_explore_audit_lost_rows_total[1h])) > 0",
+        f"sum by (instance) ({_counted('logflume_explore_audit_lost_rows_total', '1h')}) > 0",
         0,
         "{{ $value }} records of who asked what were lost by {{ $labels.instance }}",
         "the broker ended while questions are asked",

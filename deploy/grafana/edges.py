@@ -91,7 +91,7 @@ BOARD = Board(
                 ),
                 series(
                     "Messages that went to disk",
-                    (rate("logflume_edge_spool_messages_total", "instance"), "{{instance}}"),
+                    (each("logflume_edge_spool_messages_total"), "{{instance}}"),
                     read="spool.md#when-a-message-goes-to-the-spool",
                 ),
                 series(
@@ -180,7 +180,7 @@ BOARD = Board(
                 ),
                 series(
                     "Bytes of files read",
-                    (rate("logflume_edge_tail_bytes_total", "instance"), "{{instance}}"),
+                    (each("logflume_edge_tail_bytes_total"), "{{instance}}"),
                     read="tail.md",
                 ),
                 series(

@@ -34,7 +34,7 @@ BOARD = Board(
                 ),
                 stat("Followers", summed("logflume_explore_tail_followers"), "api.md#tail"),
                 stat(
-                    "Records of requests lost",
+                    "Audit records lost",
                     summed("logflume_explore_audit_lost_rows_total"),
                     "api.md#what-is-recorded",
                     ANY,

@@ -30,7 +30,7 @@ BOARD = Board(
                 ),
                 stat(
                     "Longest unsure of it",
-                    highest("logflume_worker_config_age_seconds"),
+                    highest("logflume_config_age_seconds"),
                     "configuration.md#how-workers-follow",
                     limits.CONFIGURATION,
                 ),
@@ -52,7 +52,7 @@ BOARD = Board(
                 ),
                 series(
                     "How long unsure of it",
-                    (highest("logflume_worker_config_age_seconds", "kind", "worker"), "{{kind}} {{worker}}"),
+                    (highest("logflume_config_age_seconds", "instance"), "{{instance}}"),
                     read="configuration.md#how-workers-follow",
                     marks=limits.CONFIGURATION,
                 ),
@@ -63,12 +63,10 @@ BOARD = Board(
                     read="incident.md#what-an-operator-sees",
                 ),
                 series(
-                    "What a process itself has in force",
-                    (highest("logflume_config_generation", "instance"), "generation, {{instance}}"),
-                    (highest("logflume_config_age_seconds", "instance"), "seconds unsure, {{instance}}"),
+                    "Generation by process",
+                    (highest("logflume_config_generation", "instance"), "{{instance}}"),
                     read="configuration.md#how-workers-follow",
-                    unit="none",
-                    about="By its own `/metrics`; the panels before tell what workers say on the topic `status`.",
+                    about="By its own `/metrics`; *Generation by worker* tells what workers say on the topic `status`.",
                 ),
                 series(
                     "Rows that wait for a configuration",
@@ -82,6 +80,12 @@ BOARD = Board(
                 table(
                     "Configuration by worker",
                     (highest("logflume_worker_config_hash_info", "kind", "worker", "hash"), "in force"),
+                    read="configuration.md#how-workers-follow",
+                    width=16,
+                ),
+                series(
+                    "Age of the configuration, by worker",
+                    (highest("logflume_worker_config_age_seconds", "kind", "worker"), "{{kind}} {{worker}}"),
                     read="configuration.md#how-workers-follow",
                 ),
                 series(
@@ -156,14 +160,14 @@ BOARD = Board(
                 ),
                 series(
                     "Senders made to wait",
-                    (rate("logflume_pressure_wait_seconds_total", "instance"), "{{instance}}"),
+                    (each("logflume_pressure_wait_seconds_total"), "{{instance}}"),
                     read="pressure.md#the-levels",
                     unit="none",
                     about="Senders that wait at a time: seconds of waiting in a second.",
                 ),
                 series(
                     "Requests refused",
-                    (rate("logflume_pressure_refused_requests_total", "instance"), "{{instance}}"),
+                    (each("logflume_pressure_refused_requests_total"), "{{instance}}"),
                     read="pressure.md#the-levels",
                 ),
                 series(
@@ -188,6 +192,7 @@ BOARD = Board(
                     "Fresh and stale",
                     (summed("logflume_status_workers", "kind", "state"), "{{kind}} {{state}}"),
                     read="pressure.md#what-workers-tell",
+                    stacked=True,
                 ),
                 series(
                     "What they say",
@@ -201,22 +206,22 @@ BOARD = Board(
             "Lost",
             (
                 stat(
-                    "Retention, before sorters",
+                    "Before sorters",
                     summed("logflume_sort_lost_messages_total"),
                     "deadletters.md",
                     ANY,
                     width=4,
                 ),
-                stat("Retention, before sinks", summed("logflume_sink_lost_messages_total"), "deadletters.md", ANY),
+                stat("Before sinks", summed("logflume_sink_lost_messages_total"), "deadletters.md", ANY),
                 stat(
-                    "Retention, while parked",
+                    "While parked",
                     summed("logflume_sink_parked_lost_messages_total"),
                     "parking.md#before-rows-are-lost",
                     ANY,
                 ),
                 stat("Unread by a group", summed("logflume_lag_lost_records"), "watch.md", ANY),
                 stat(
-                    "By a spool's disk",
+                    "By the disk of a spool",
                     summed("logflume_edge_spool_quarantined_messages_total"),
                     "spool.md#on-disk",
                     ANY,

@@ -23,11 +23,11 @@ BOARD = Board(
             "Is everything delivered?",
             (
                 stat(
-                    "Lost since workers began",
+                    "Lost",
                     together(LOST),
                     "incident.md#what-breaks-each-link",
                     ANY,
-                    about="Messages that retention, a disk or a full socket took. Must be 0. `Incident` has each.",
+                    about="Since workers began, by retention, a disk or a full socket. Must be 0. *Incident* has each.",
                 ),
                 stat(
                     "Latest partition",
@@ -36,7 +36,7 @@ BOARD = Board(
                     limits.LATE,
                 ),
                 stat(
-                    "99 of 100 rows found within",
+                    "99 of 100 found within",
                     quantile(0.99, "logflume_sink_searchable_seconds"),
                     "watch.md#freshness",
                     limits.FRESH,
@@ -65,10 +65,10 @@ BOARD = Board(
                     ANY,
                 ),
                 stat(
-                    "Dead letters since workers began",
+                    "Dead letters",
                     together(("logflume_sort_deadletter_rows_total", "logflume_sink_unwanted_rows_total")),
                     "deadletters.md",
-                    about="Set aside with their bytes; nothing of them is lost.",
+                    about="Since workers began. Set aside with their bytes; nothing of them is lost.",
                 ),
                 stat("Rows a second", rate("logflume_sink_rows_total"), "sink.md#the-way-of-a-row"),
                 stat("Pairs wanted", highest("logflume_config_active_pairs"), "configuration.md#guards"),
@@ -133,6 +133,7 @@ BOARD = Board(
                     "Workers by kind",
                     (summed("logflume_status_workers", "kind", "state"), "{{kind}} {{state}}"),
                     read="pressure.md#what-workers-tell",
+                    stacked=True,
                     width=12,
                 ),
             ),

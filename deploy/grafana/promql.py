@@ -20,13 +20,14 @@ PACE: Final = "$__rate_interval"
 _DECLARED: Final = {metric.name: metric for metric in DECLARED}
 TELLERS: Final = {
     "edge": "logflume_pressure_level_info",
+    "lag": "logflume_lag_end_records",
     "sort": "logflume_sort_unit_seconds_count",
     "sink": "logflume_sink_parked_pairs",
     "explore": "logflume_explore_requests_total",
     "care": "logflume_care_looks_total",
     "pressure": "logflume_pressure_level_info",
 }
-"""A series that only processes of a stage have, and clients of edges: all others show its plain gauges at 0."""
+"""A series that only processes of a stage have."""
 _WATCHED: Final = ("lag", "worker", "status", "pressure", "tenant")
 """What the watch tells of all others."""
 _OF_JOB: Final = 'job=~"$job"'
@@ -73,9 +74,12 @@ def lowest(name: str, *by: str, **match: str) -> Expression:
 
 
 def each(name: str) -> Expression:
-    """The gauge of each process of its stage, by ``instance``."""
-    teller = f"{TELLERS[_stage(name)]}{{{_OF_JOB}}}"
-    return _but(highest(name, "instance"), f" and on (instance) {teller}")
+    """The gauge, or the rate of the counter, of each process of its stage, by ``instance``."""
+    text = _selected(name, "", (), {})
+    if counts := _metric(name, (), {}).kind is Kind.COUNTER:
+        text = f"rate({text}[{PACE}])"
+    found = Expression(f"max by (instance) ({text}{_of_stage(name)})", *_about(name))
+    return replace(found, unit=f"{found.unit}/s") if counts else found
 
 
 def or_zero(expression: Expression) -> Expression:
@@ -147,6 +151,17 @@ def _but(expression: Expression, text: str) -> Expression:
     return replace(expression, text=expression.text + text)
 
 
+def _of_stage(name: str) -> str:
+    """What leaves out processes of other stages: they show a plain gauge of this one at 0."""
+    stage = _stage(name)
+    if stage not in TELLERS:
+        return ""
+    kept = f" and on (instance) {TELLERS[stage]}{{{_OF_JOB}}}"
+    if stage != "lag" and TELLERS[stage] == TELLERS["pressure"]:
+        kept += f" unless on (instance) {TELLERS['lag']}{{{_OF_JOB}}}"  # the watch publishes the level, and is no edge
+    return kept
+
+
 def _of_others(name: str) -> bool:
     """Whether a watch tells it of others: two of them tell the same."""
     return _stage(name) in ("lag", "worker", "tenant") or name == "logflume_status_workers"
@@ -158,6 +173,9 @@ def _stage(name: str) -> str:
 
 def _over(aggregation: str, by: Sequence[str], text: str, name: str) -> Expression:
     labels = f" by ({', '.join(by)}) " if by else ""
+    metric = _DECLARED[name]
+    if metric.kind is Kind.GAUGE and not metric.labels and not by:
+        text += _of_stage(name)
     if aggregation == "sum" and _of_others(name):
         text = f"max without (instance) ({text})"
     return Expression(f"{aggregation}{labels}({text})", *_about(name))

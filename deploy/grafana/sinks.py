@@ -23,7 +23,7 @@ BOARD = Board(
                     about="Of the sink that has most of them paused.",
                 ),
                 stat(
-                    "Oldest block not committed",
+                    "Oldest not committed",
                     highest("logflume_sink_commit_age_seconds"),
                     "sink.md#when-something-fails",
                     limits.STUCK,

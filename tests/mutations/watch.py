@@ -171,4 +171,12 @@ MUTATIONS = (
         'return f"si:{unit}"',
         "tests/unit/test_dashboards.py::test_a_unit_whose_first_letter_is_a_scale_is_not_scaled_by_it",
     ),
+    Mutation(
+        "watch-follows-none: a watch is not shown as a worker without a configuration",
+        code("watch/exporter.py"),
+        'if seen.status.worker.kind != "watch"',
+        "if seen",
+        "tests/unit/test_watch_exporter.py"
+        "::test_a_watch_follows_no_configuration_and_is_not_shown_as_one_that_lags_behind",
+    ),
 )

@@ -120,6 +120,17 @@ def test_what_two_watches_tell_is_counted_once_and_what_nobody_tells_is_no_zero(
     assert writing.or_zero(waits).text == f'{waits.text} or 0 * sum(logflume_lag_end_records{{job=~"$job"}})'
 
 
+def test_a_number_of_a_stage_is_told_by_its_own_processes_alone() -> None:
+    """All others export its plain gauges at 0: a sink that is gone would look like one that does well."""
+    paused = writing.highest("logflume_sink_paused_ratio").text
+    assert paused == (
+        'max(logflume_sink_paused_ratio{job=~"$job"} and on (instance) logflume_sink_parked_pairs{job=~"$job"})'
+    )
+    spooled = writing.each("logflume_edge_spool_messages_total")
+    assert spooled.unit == "messages/s"
+    assert 'unless on (instance) logflume_lag_end_records{job=~"$job"}' in spooled.text
+
+
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
 

@@ -71,7 +71,7 @@ WORKER_GENERATION = gauges(
     "logflume_worker_config_generation",
     "generation",
     ("kind", "worker"),
-    "Generation of the configuration that the worker has in force, by its last word; 0: none.",
+    "Generation of the configuration that the worker has in force, by its last word; 0: none yet.",
     "Less than that of others for more than some seconds: `logflume status` says why it does not follow.",
 )
 WORKER_HASH = gauges(
@@ -85,8 +85,8 @@ WORKER_CONFIG_AGE = gauges(
     "logflume_worker_config_age_seconds",
     "seconds",
     ("kind", "worker"),
-    "How long ago the worker last knew that its configuration is the newest one.",
-    "Alert above 60: it does not reach Kafka, or a newer generation is refused; `logflume status` says which.",
+    "How long ago the configuration was made that the worker has in force, by its last word.",
+    "Older than the last `logflume config apply`: `logflume status` says why the worker does not follow.",
 )
 WORKER_PARKED = gauges(
     "logflume_worker_parked_pairs",

@@ -66,7 +66,11 @@ def _show_workers(look: Look) -> None:
     most = sorted(look.workers, key=lambda seen: not (seen.stale or seen.status.condition.troubles))[:_MOST_WORKERS]
     workers = [((seen.status.worker.kind, seen.status.worker.id), seen) for seen in most]
     metrics.WORKER_AGE.show((labels, seen.age_seconds) for labels, seen in workers)
-    metrics.WORKER_GENERATION.show((labels, seen.status.condition.in_force.generation) for labels, seen in workers)
+    metrics.WORKER_GENERATION.show(
+        (labels, seen.status.condition.in_force.generation)
+        for labels, seen in workers
+        if seen.status.worker.kind != "watch"  # it follows none: 0 would look like one that lags behind
+    )
     metrics.WORKER_HASH.show(
         ((*labels, seen.status.condition.in_force.config_hash), 1)
         for labels, seen in workers

@@ -19,13 +19,12 @@ FIRED = {
     "NeverCatchesUp",
     "CommitStalled",
     "WorkerSilent",
-    "SearchableLate",
     "DeadLetterFlood",
     "StoreFails",
     "ConfigurationRefused",
     "WatchAbsent",
 }
-"""Here. The others were fired by promtool's series alone (test_rules.py)."""
+"""Here. The others are fired by series of promtool's alone (test_rules.py)."""
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +60,7 @@ def test_a_sorter_that_hangs(watched: Watched) -> None:
 def test_a_store_that_is_down(watched: Watched) -> None:
     with watched.without("seaweedfs"):
         watched.fires("StoreFails")
-    watched.fires("SearchableLate")
-    watched.resolves("StoreFails", "SearchableLate", seconds=300)
+    watched.resolves("StoreFails")
 
 
 def test_a_flood_of_what_can_not_be_read(watched: Watched) -> None:

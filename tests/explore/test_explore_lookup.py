@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,13 @@ import pytest
 from deltalake import DeltaTable
 
 from logflume.errors import LogflumeError, Refused, Retryable
-from logflume.explore import choice, picking
+from logflume.explore import choice, picking, query
 from logflume.explore.engine.spares import Spares
 from logflume.explore.span import Span, read
 from logflume.model.dataset import Dataset, Field, FieldType
 from logflume.table import parquet
 from logflume.table.store import Store
-from tests.support.asking import Answered, Asking
+from tests.support.asking import Answered, Asking, forks
 from tests.support.indexes import extended, without_filters
 from tests.support.tables import DAY, NOON, SMALL, append
 
@@ -173,6 +174,24 @@ def test_pi1_rows_of_files_that_the_table_has_no_more_are_not_found(store: Store
     DeltaTable(store.uri(store.table("acme", "http_requests"))).delete("\"RayID\" = '1-2'")
     assert ask("acme", sql).table.num_rows == 0
     assert ask("acme", "SELECT RayID FROM http_requests WHERE RayID = '1-3'").table.num_rows == 1
+
+
+def test_the_index_that_was_read_last_is_asked_ahead_and_believed_only_if_it_stands(store: Store, ask: Asking) -> None:
+    extended(store)
+    sql = "SELECT RayID FROM http_requests WHERE RayID = '{}'"
+    with query.opened(ask.settings, store, ask.datasets, forks=forks()) as explorer:
+
+        def found(id: str) -> int:
+            with explorer.query("acme", sql.format(id)) as result:
+                return result.read_all().num_rows
+
+        assert [found("1-2"), found("1-3"), found("new")] == [1, 1, 0]
+        append(store, ["new"], upto=200)
+        assert found("new") == 1
+        extended(store)
+        assert [found("new"), found("1-2")] == [1, 1]
+        shutil.rmtree(store.full(store.table("acme", "http_requests") + "/_ids"))
+        assert [found("new"), found("1-2"), found("nobody")] == [1, 1, 0]
 
 
 def test_pi1_another_tenants_rows_are_not_found(ask: Asking) -> None:

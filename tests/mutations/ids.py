@@ -241,4 +241,11 @@ MUTATIONS = (
         "",
         f"{_PICK}::test_a_filter_of_another_kind_spares_nothing",
     ),
+    Mutation(
+        "pick-ahead: an index that was read before counts only if it still stands",
+        code("explore/picking.py"),
+        "index.catalogue is kept.catalogue",
+        "True",
+        f"{_LOOKUP}::test_the_index_that_was_read_last_is_asked_ahead_and_believed_only_if_it_stands",
+    ),
 )

@@ -138,7 +138,7 @@ class Choice:
     async def _search(self, tenant: str, name: str, ids: frozenset[str]) -> Search:
         field = self._datasets[name].id_field
         assert field is not None
-        return await self._picker.begin(await self._ids.index(self._store.table(tenant, name), field), ids)
+        return await self._picker.begin(self._store.table(tenant, name), field, ids)
 
     def _wanted(self, checked: Checked, name: str) -> frozenset[str] | None:
         """The ids that a query wants of a table; None when it may want others."""

@@ -97,6 +97,11 @@ class Ids:
         """End what still reads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def kept(self, table: str, field: str) -> Index | None:
+        """Return the index as it was read last; it is likely to stand still."""
+        kept = self._catalogues.get((table, field))
+        return None if kept is None else Index(table, kept[0])
+
     async def index(self, table: str, field: str) -> Index:
         """Read the index of the table at this path, of the ids in ``field``; one that knows nothing if it can't be."""
         path = f"{table}/{catalogues.CURRENT}"

@@ -44,14 +44,25 @@ class Picker:
         self._kept: Kept[str, About] = Kept(_KEPT_BYTES)
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def begin(self, index: Index, wanted: frozenset[str]) -> Search:
-        """Look for the ids in all files that the index knows."""
-        known = list(index.catalogue.known)
-        search = Search(index, wanted, await self._ids.look(index, known, wanted))
-        may = [number for number, has in enumerate(search.look.may) if has]
+    async def begin(self, table: str, id_field: str, wanted: frozenset[str]) -> Search:
+        """Look for the ids in all files that the index of a table knows, of which the last one is asked meanwhile."""
+        kept = self._ids.kept(table, id_field)
+        ahead = asyncio.create_task(self._look(kept, wanted)) if kept is not None else None
+        try:
+            index = await self._ids.index(table, id_field)
+            same = ahead is not None and kept is not None and index.catalogue is kept.catalogue
+            look = await ahead if ahead is not None and same else await self._look(index, wanted)
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+        search = Search(index, wanted, look)
+        may = [number for number, has in enumerate(look.may) if has]
         if len(may) <= MOST_FILES:
-            self._begin(search, [(known[number], search.look.groups.get(number)) for number in may])
+            self._begin(search, [(look.files[number], look.groups.get(number)) for number in may])
         return search
+
+    async def _look(self, index: Index, wanted: frozenset[str]) -> Look:
+        return await self._ids.look(index, list(index.catalogue.known), wanted)
 
     async def rest(self, search: Search, files: Sequence[File]) -> Look:
         """Look for the ids in a table's ``files``, those that the index does not know among them."""

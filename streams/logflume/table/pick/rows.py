@@ -95,16 +95,16 @@ async def _pick(
     found, read = [], 0
     for group in await _groups(objects, path, about.footer, id_field, ids, groups):
         data = Stretches([(about.start, memoryview(about.end))])
-        places = _places(group, id_field, about.start)
-        read += sum(end - start for start, end in places)
-        reading = [asyncio.ensure_future(_pieces(objects, path, *place)) for place in places]
+        key, *rest = _places(group, id_field, about.start)
+        read += sum(end - start for start, end in (key, *rest))
+        data.add(await _pieces(objects, path, *key))  # alone: it is decoded while the rest comes
+        reading = [asyncio.ensure_future(_pieces(objects, path, *place)) for place in rest]
         try:
-            data.add(await reading[0])
             numbers = await asyncio.to_thread(decode.numbers, about.footer, group, data, id_field, ids)
             if not numbers:
                 continue
-            for rest in reading[1:]:
-                data.add(await rest)
+            for each in reading:
+                data.add(await each)
             found += await asyncio.to_thread(decode.rows, about.footer, group, data, numbers)
         finally:
             for each in reading:

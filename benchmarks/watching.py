@@ -1,13 +1,13 @@
 """What a look of the watch costs, by partitions: its CPU, the broker's, the time it takes, and what a scrape gives.
 
-``python -m benchmarks.watching 500 1000 2000`` starts a broker of its own and grows one topic; each partition has a
-message a look, of 50 kB. A line is fitted through what was measured, and read off at 10,000 partitions.
+``python -m benchmarks.watching 500 1000 2000 --bytes 50000`` starts a broker of its own and grows one topic; each
+partition has a message a look, of so many bytes. A line is fitted through what was measured, and read off at 10,000.
 """
 
 from __future__ import annotations
 
+import argparse
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Cost:
     scrape_bytes: int
 
 
-def run(folder: Path, sizes: Sequence[int]) -> list[Cost]:
+def run(folder: Path, sizes: Sequence[int], size_bytes: int) -> list[Cost]:
     """Return what was measured, size by size."""
     shutil.rmtree(folder, ignore_errors=True)
     broker = Broker.new(folder / "kafka", cache_home())
@@ -63,18 +63,18 @@ def run(folder: Path, sizes: Sequence[int]) -> list[Cost]:
         topics.apply(settings, admin)
         topic = topics.ingest_topic(settings, "events")
         found = []
-        _fill(settings, admin, topic, sizes[0])
+        _fill(settings, admin, topic, sizes[0], size_bytes)
         _warm(settings, admin, topic, sizes[0])
         for size in sizes:
             if size > sizes[0]:
-                _fill(settings, admin, topic, size)
+                _fill(settings, admin, topic, size, size_bytes)
             found += _measure(settings, admin, topic, size, lambda: cpu(process.pid))
         return found
     finally:
         process.stop(30)
 
 
-def _fill(settings: Settings, admin: AdminClient, topic: str, size: int) -> None:
+def _fill(settings: Settings, admin: AdminClient, topic: str, size: int, size_bytes: int) -> None:
     before = topics.partitions(admin, [topic])[topic]
     client.answer(admin.create_partitions([NewPartitions(topic, size)])[topic], topic)
     deadline = time.monotonic() + _GROW_SECONDS
@@ -85,7 +85,7 @@ def _fill(settings: Settings, admin: AdminClient, topic: str, size: int) -> None
     producer = Producer(client.producer_config(settings))
     for _ in range(MESSAGES):
         for partition in range(before if before > 8 else 0, size):
-            producer.produce(topic, b"x" * MESSAGE_BYTES, partition=partition)
+            producer.produce(topic, b"x" * size_bytes, partition=partition)
             producer.poll(0)
         if producer.flush(_GROW_SECONDS):
             raise TimeoutError(f"Kafka did not take what {size} partitions of {topic} get")
@@ -141,8 +141,11 @@ def _scrape(look: Look) -> tuple[float, int]:
 
 def main() -> None:
     """Measure, print, and fit."""
-    sizes = [int(each) for each in sys.argv[1:]] or list(SIZES)
-    found = run(_FOLDER, sizes)
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("sizes", nargs="*", type=int, default=SIZES, help="partitions, rising")
+    parser.add_argument("--bytes", type=int, default=MESSAGE_BYTES, help="of a message")
+    given = parser.parse_args()
+    found = run(_FOLDER, given.sizes, given.bytes)
     shown = Table("case", "partitions", "look s", "CPU s", "broker CPU s", "scrape CPU s", "scrape MB")
     for case in dict.fromkeys(cost.case for cost in found):
         of = [cost for cost in found if cost.case == case]

@@ -179,4 +179,18 @@ MUTATIONS = (
         "tests/unit/test_watch_exporter.py"
         "::test_a_watch_follows_no_configuration_and_is_not_shown_as_one_that_lags_behind",
     ),
+    Mutation(
+        "asked-of-the-past: what came before the watch looked first is asked of the broker in any case (LA3)",
+        code("watch/lateness.py"),
+        "if not self._ages.reach(place, offset):",
+        "if not self._ages.reach(place, offset) and len(unknown) < self._searches:",
+        f"{_WATCH}::test_la2_la3_beyond_the_searches_the_broker_is_asked_of_what_came_before_we_looked",
+    ),
+    Mutation(
+        "shown-as-known: of what Kafka does not tell now nothing is shown (W1)",
+        code("watch/worker.py"),
+        "                exporter.show(Look())",
+        "                pass",
+        f"{_WATCH}::test_w1_when_kafka_does_not_answer_nothing_is_published_and_the_loop_goes_on",
+    ),
 )

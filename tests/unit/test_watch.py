@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from logflume import metrics
 from logflume.clock import ManualClock
 from logflume.errors import Misconfigured, Retryable
 from logflume.kafka.groups import Lag
@@ -332,16 +333,24 @@ def test_a_watch_publishes_level_factor_and_causes(clock: ManualClock, topic: To
 def test_w1_when_kafka_does_not_answer_nothing_is_published_and_the_loop_goes_on(topic: Topic) -> None:
     clock = ManualClock()
     one = Watching("a", clock, topic, SETTINGS.model_copy(update={"watch_seconds": 0.01}))
+    place = {"group": "sinks", "topic": "sink", "partition": "0"}
+    one.turn()
+    assert metrics.REGISTRY.get_sample_value("logflume_lag_partition_records", place) == 0
+    before = one.written()
     one.broken = Retryable("no broker")
     stop = threading.Event()
     thread = threading.Thread(target=one.watch.run, args=(stop,))
     thread.start()
-    until(lambda: one.watch.ready() == "no broker", 10, "it says so")
-    assert one.written() == []
-    one.broken = None
-    until(lambda: one.watch.ready() is None, 10, "it measures")
-    stop.set()
-    thread.join()
+    try:
+        until(lambda: one.watch.ready() == "no broker", 10, "it says so")
+        assert one.written() == before
+        gone = lambda: metrics.REGISTRY.get_sample_value("logflume_lag_partition_records", place) is None  # noqa: E731
+        until(gone, 10, "nor is anything shown as if it were known")
+        one.broken = None
+        until(lambda: one.watch.ready() is None, 10, "it measures")
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_a_watch_that_seldom_looks_is_not_taken_for_one_that_hangs(clock: ManualClock, topic: Topic) -> None:

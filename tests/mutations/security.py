@@ -57,4 +57,25 @@ MUTATIONS = (
         "    if False:",
         f"{_RIGHTS}::test_only_a_secured_kafka_is_asked",
     ),
+    Mutation(
+        "H1-drip: a worker's own server lets go who drips",
+        code("health.py"),
+        "                if since <= over:",
+        "                if False:",
+        "tests/unit/test_health.py::test_h1_a_client_that_drips_is_let_go",
+    ),
+    Mutation(
+        "H2-many: a worker's own server cuts off the oldest of too many connections",
+        code("health.py"),
+        "            if len(self._open) >= _MOST_CONNECTIONS:",
+        "            if False:",
+        "tests/unit/test_health.py::test_h2_who_holds_many_connections_keeps_nobody_from_an_answer",
+    ),
+    Mutation(
+        "body-time: a body that drips is answered 408 by the explorer",
+        code("api/body.py"),
+        "    except TimeoutError:",
+        "    except ZeroDivisionError:",
+        "tests/unit/test_api_body.py::test_one_that_does_not_come_to_its_end_is_answered_408",
+    ),
 )

@@ -110,11 +110,11 @@ def test_h1_a_client_that_drips_is_let_go(start: Start, monkeypatch: pytest.Monk
     monkeypatch.setattr(health, "_CLIENT_SECONDS", 0.5)
     server = start()
     with connected(server) as slow:
-        slow.sendall(b"GET /live HTTP/1.1\r\n")
+        slow.sendall(b"GET /live HTTP/1.1\r\nX: ")
 
         def cut_off() -> bool:
             try:
-                slow.sendall(b"X: y\r\n")
+                slow.sendall(b"y")
                 slow.settimeout(0.05)
                 return slow.recv(1) == b""
             except TimeoutError:
@@ -126,7 +126,11 @@ def test_h1_a_client_that_drips_is_let_go(start: Start, monkeypatch: pytest.Monk
     assert get(server, "/live") == (200, "ok\n")
 
 
-def test_h2_who_holds_many_connections_keeps_nobody_from_an_answer(start: Start) -> None:
+def test_h2_who_holds_many_connections_keeps_nobody_from_an_answer(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "_CLIENT_SECONDS", 300.0)
+    monkeypatch.setattr(health._Handler, "timeout", 300.0)
     server = start()
     held = [connected(server) for _ in range(health._MOST_CONNECTIONS * 2)]
     try:

@@ -126,8 +126,8 @@ STAGES: Final[Mapping[str, tuple[Right, ...]]] = {
         _READS,
     ),
     "watch": (
-        _topic("ingest.", "Read", "looks how old the first record is that waits"),
-        _topic("sorted.", "Read", "likewise"),
+        _topic("ingest.", "Describe", "asks how old the first record is that waits, and reads none"),
+        _topic("sorted.", "Describe", "likewise"),
         _topic("ingest.", "DescribeConfigs", "knows whose clock stamps records"),
         _topic("sorted.", "DescribeConfigs", "likewise"),
         _group("sort_group", "Describe", "knows how far sorters are"),

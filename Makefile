@@ -108,8 +108,9 @@ dashboards: $(READY) ## Generate Grafana's dashboards from deploy/grafana/*.py
 	$(BIN)/python -m deploy.grafana
 
 .PHONY: pictures
-pictures: $(READY) chromium ## Make the pictures of the page in docs/pictures; needs Chromium
+pictures: $(READY) tools chromium prometheus ## Make the pictures of the page and of the dashboards in docs/pictures
 	$(BIN)/python -m tests.browser.pictures
+	$(BIN)/python -m tests.alerts.pictures
 
 .PHONY: lock
 lock: $(READY) ## Lock the requirements again, at the newest versions that pyproject.toml allows

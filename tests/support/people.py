@@ -1,0 +1,77 @@
+"""People before a watched stack: applications that send by HTTP and to Kafka, and somebody who asks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from confluent_kafka import Producer
+
+from tests.support.watched import Watched
+
+
+@contextmanager
+def people(watched: Watched) -> Iterator[None]:
+    """Within the block applications send by HTTP and to Kafka, some of it bad, and somebody asks."""
+    addresses = {part.name: part.address for part in watched.stack.status()}
+    token = _token(watched)
+    stop = threading.Event()
+    producer = Producer({"bootstrap.servers": watched.settings.kafka_bootstrap})
+
+    def busy() -> None:
+        number = 0
+        while not stop.wait(0.5):
+            number += 1
+            watched.produce(producer, b"{no json")
+            producer.flush(10)
+            body = "\n".join([*(json.dumps({"message": f"e{number} {n}"}) for n in range(20)), "{bad"])
+            _post(f"{addresses['edge-1']}/v1/ingest/events", body, "application/x-ndjson", token)
+            _post(f"{addresses['explore-1']}/api/v1/query", "SELECT count(*) FROM events", "application/sql", token)
+
+    thread = threading.Thread(target=busy, name="people", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(60)
+
+
+def _token(watched: Watched) -> str:
+    made = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "logflume",
+            "token",
+            "create",
+            "--tenant",
+            "acme",
+            "--scope",
+            "ingest",
+            "--scope",
+            "query",
+        ],
+        env=os.environ | {"LOGFLUME_STATE_DIR": str(watched.stack.folder)},
+        cwd=watched.stack.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return made.stdout.strip()
+
+
+def _post(address: str, body: str, kind: str, token: str) -> None:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": kind}
+    try:
+        urllib.request.urlopen(urllib.request.Request(address, body.encode(), headers), timeout=30).close()
+    except urllib.error.HTTPError as error:
+        error.close()  # the table is not there yet

@@ -15,6 +15,7 @@ import yaml
 from deploy.grafana import files, runbooks
 from deploy.grafana import promql as writing
 from deploy.grafana.sdk import DOCS, grafana_unit
+from logflume.local.prometheus import Prometheus
 from logflume.metrics import DECLARED, Kind, Metric
 from logflume.watch.alerts.catalogue import ALERTS
 from tests.support.dashboards import Asked, asked, dashboards, panels
@@ -225,3 +226,14 @@ def test_provisioning_finds_the_dashboards_and_a_datasource() -> None:
     [source] = yaml.safe_load((folder / "datasources" / "prometheus.yaml").read_text())["datasources"]
     assert source["type"] == "prometheus"
     assert "$" in source["url"]
+
+
+def test_no_label_of_what_is_scraped_takes_the_place_of_a_metrics_own() -> None:
+    """Prometheus would call the metric's ``exported_kind``: every worker would be one of the watch's kind."""
+    own = {label for metric in DECLARED for label in metric.labels}
+    example = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    local = Prometheus(Path(), 0).configuration({"sink-1": 1}, 5)
+    for configuration in (example, local):
+        for job in configuration["scrape_configs"]:
+            for targets in job["static_configs"]:
+                assert not set(targets["labels"]) & own

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
@@ -46,17 +46,21 @@ class Prometheus:
         windows = settings.alert_windows
         rules = alert.rules(SERIES, ALERTS, windows=windows, runbooks=settings.alert_runbooks)
         seconds = _SCRAPE_SECONDS if windows == 1 else 1
+        config = self.configuration(workers, seconds)
+        (self.folder / "logflume.rules.yml").write_text(rules)
+        (self.folder / "prometheus.yml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def configuration(self, workers: Mapping[str, int], seconds: int) -> dict[str, Any]:
+        """What it is told to scrape. A label of its own must not be one of a metric's: it would take its place."""
         targets = [
-            {"targets": [f"127.0.0.1:{port}"], "labels": {"instance": name, "kind": name.partition("-")[0]}}
+            {"targets": [f"127.0.0.1:{port}"], "labels": {"instance": name, "worker_kind": name.partition("-")[0]}}
             for name, port in workers.items()
         ]
-        config = {
+        return {
             "global": {"scrape_interval": f"{seconds}s", "evaluation_interval": f"{seconds}s"},
             "rule_files": ["logflume.rules.yml"],
             "scrape_configs": [{"job_name": "logflume", "static_configs": targets}],
         }
-        (self.folder / "logflume.rules.yml").write_text(rules)
-        (self.folder / "prometheus.yml").write_text(yaml.safe_dump(config, sort_keys=False))
 
     def command(self) -> Sequence[str]:
         """The command line of the server, in the foreground; it ends on SIGTERM."""

@@ -189,7 +189,7 @@ def test_p2_many_rows_of_many_row_groups_are_too_many(tmp_path: Path) -> None:
         pick(tmp_path, {"same"})
 
 
-@pytest.mark.parametrize("bound", ["_MOST_GROUP_BYTES", "_MOST_END_BYTES", "MOST_CHUNK_BYTES"])
+@pytest.mark.parametrize("bound", ["_MOST_BYTES", "_MOST_END_BYTES", "MOST_CHUNK_BYTES"])
 def test_p2_what_is_read_and_decoded_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
     write(tmp_path, table(1_000), max_rows_per_page=20)
     monkeypatch.setattr(picking, "END_BYTES", 1_000)

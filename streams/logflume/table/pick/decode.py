@@ -58,23 +58,8 @@ def numbers(footer: Footer, group: Group, data: Stretches, id_field: str, ids: C
     return found
 
 
-def rows(footer: Footer, group: Group, data: Stretches, numbers: Sequence[int]) -> list[pa.Table]:
-    """Return rows by their numbers, each as a table of one, with all columns of the file. Raises ``Broken``."""
-    pages = [_pages(chunk, group, data) for chunk in group.chunks]
-    decoded: dict[tuple[tuple[Page, ...], ...], list[tuple[int, pa.Table]]] = {}
-    found = []
-    for number in numbers:
-        cuts = list(_cuts(group, pages, number))
-        known = tuple(cut.pages for cut in cuts)
-        if known not in decoded:
-            decoded[known] = _decoded(footer, cuts, data)
-        parts = [part.slice(number - first, 1) for first, part in decoded[known]]
-        found.append(pa.table({name: part.column(name) for part in parts for name in part.schema.names}))
-    return found
-
-
 @dataclass(frozen=True, slots=True)
-class _Cut:
+class Cut:
     """Pages of a column, one after another."""
 
     chunk: Chunk
@@ -85,12 +70,36 @@ class _Cut:
         """Its first row, and how many they are."""
         return self.pages[0].first, sum(page.rows for page in self.pages)
 
+    @property
+    def places(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Where they lie: the dictionary's page, which may be empty, and the others."""
+        return (self.chunk.start, self.chunk.data), (self.pages[0].start, self.pages[-1].end)
 
-def _cuts(group: Group, pages: Sequence[Sequence[Page]], number: int) -> Iterator[_Cut]:
-    """What is decoded for one row: of each column its page.
 
-    Of a field with several leaf columns, such as a map, whose pages end at rows of their own, as many as end together.
+def cuts(group: Group, data: Stretches, numbers: Sequence[int]) -> list[list[Cut]]:
+    """Return for each row, by its number, what it is decoded from. Raises ``Broken``.
+
+    Of each column it is one page. Of a field with several leaf columns, such as a map, whose pages end at rows of
+    their own, as many as end together.
     """
+    pages = [_pages(chunk, group, data) for chunk in group.chunks]
+    return [list(_cuts(group, pages, number)) for number in numbers]
+
+
+def rows(footer: Footer, data: Stretches, numbers: Sequence[int], cuts: Sequence[Sequence[Cut]]) -> list[pa.Table]:
+    """Return rows by their numbers, each as a table of one, with all columns of the file. Raises ``Broken``."""
+    decoded: dict[tuple[tuple[Page, ...], ...], list[tuple[int, pa.Table]]] = {}
+    found = []
+    for number, each in zip(numbers, cuts, strict=True):
+        known = tuple(cut.pages for cut in each)
+        if known not in decoded:
+            decoded[known] = _decoded(footer, each, data)
+        parts = [part.slice(number - first, 1) for first, part in decoded[known]]
+        found.append(pa.table({name: part.column(name) for part in parts for name in part.schema.names}))
+    return found
+
+
+def _cuts(group: Group, pages: Sequence[Sequence[Page]], number: int) -> Iterator[Cut]:
     fields: dict[str, list[tuple[Chunk, Sequence[Page]]]] = {}
     for chunk, each in zip(group.chunks, pages, strict=True):
         fields.setdefault(chunk.field, []).append((chunk, each))
@@ -98,7 +107,7 @@ def _cuts(group: Group, pages: Sequence[Sequence[Page]], number: int) -> Iterato
         low, high = number, number + 1
         while True:
             cuts = [
-                _Cut(chunk, tuple(page for page in each if page.first < high and low < page.first + page.rows))
+                Cut(chunk, tuple(page for page in each if page.first < high and low < page.first + page.rows))
                 for chunk, each in leaves
             ]
             ends = [(first, first + count) for first, count in (cut.span for cut in cuts)]
@@ -108,7 +117,7 @@ def _cuts(group: Group, pages: Sequence[Sequence[Page]], number: int) -> Iterato
         yield from cuts
 
 
-def _decoded(footer: Footer, cuts: Sequence[_Cut], data: Stretches) -> list[tuple[int, pa.Table]]:
+def _decoded(footer: Footer, cuts: Sequence[Cut], data: Stretches) -> list[tuple[int, pa.Table]]:
     """Decode them: a table for each stretch of rows that they are of, by its first row."""
     pieces: dict[tuple[int, int], list[Piece]] = {}
     for cut in cuts:

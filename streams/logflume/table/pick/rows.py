@@ -4,8 +4,8 @@ P1  What is returned are the rows that a reader of the whole file would find, no
     kind than ours (``Broken``) is for others to read.
 P2  It is bounded: by the bytes of a row group, of a column that is decoded whole, and by the rows found.
 
-Three reads: the file's end, for the footer and the page index; then, where there are several row groups, one block of
-each one's Bloom filter; then the row groups that remain, in pieces at once.
+Reads: the file's end, for the footer and the page index; where there are several row groups and nobody knows which, one
+block of each one's Bloom filter; then their ids; then the pages of the rows. Each is some requests at once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from logflume.table.pick.thrift import Broken
 END_BYTES: Final = 65_536
 """Of a file that are read first: the footer of a file of ours has 8 kB, the page index as much."""
 _MOST_END_BYTES: Final = 4_000_000
-_MOST_GROUP_BYTES: Final = 32_000_000
+_MOST_BYTES: Final = 32_000_000
+"""Of a row group, at once."""
+_GAP_BYTES: Final = 256 << 10
 _PIECE_BYTES: Final = 1 << 20
 
 
@@ -95,21 +97,14 @@ async def _pick(
     found, read = [], 0
     for group in await _groups(objects, path, about.footer, id_field, ids, groups):
         data = Stretches([(about.start, memoryview(about.end))])
-        key, *rest = _places(group, id_field, about.start)
-        read += sum(end - start for start, end in (key, *rest))
-        data.add(await _pieces(objects, path, *key))  # alone: it is decoded while the rest comes
-        reading = [asyncio.ensure_future(_pieces(objects, path, *place)) for place in rest]
-        try:
-            numbers = await asyncio.to_thread(decode.numbers, about.footer, group, data, id_field, ids)
-            if not numbers:
-                continue
-            for each in reading:
-                data.add(await each)
-            found += await asyncio.to_thread(decode.rows, about.footer, group, data, numbers)
-        finally:
-            for each in reading:
-                each.cancel()
-            await asyncio.gather(*reading, return_exceptions=True)
+        first = _places(group, id_field, about.start)
+        data.add(await _all(objects, path, first))
+        numbers = await asyncio.to_thread(decode.numbers, about.footer, group, data, id_field, ids)
+        cuts = decode.cuts(group, data, numbers) if numbers else []
+        rest = _joined({place for each in cuts for cut in each for place in cut.places})
+        data.add(await _all(objects, path, rest))
+        read += sum(end - start for start, end in (*first, *rest))
+        found += await asyncio.to_thread(decode.rows, about.footer, data, numbers, cuts)
         if len(found) > decode.MOST_ROWS:
             raise Broken(f"{len(found)} rows have one of the ids")
     return Picked(found, read)
@@ -151,29 +146,38 @@ async def _may(objects: ObjectStore, path: str, filter: tuple[int, int] | None, 
 
 
 def _places(group: Group, id_field: str, start_of_end: int) -> list[tuple[int, int]]:
-    """What is to be read of a row group: the column of ids, what lies before it and after it, and the page index.
+    """What is to be read first of a row group: its column of ids, and the page index.
 
     ``start_of_end``: from where on the file is there already.
     """
-    start, end = min(chunk.start for chunk in group.chunks), max(chunk.end for chunk in group.chunks)
-    if end - start > _MOST_GROUP_BYTES:
-        raise Broken(f"a row group of {end - start} bytes")
     [key] = group.of(id_field)
-    places = [(key.start, key.end), (start, key.start), (key.end, end)]
+    places = [(key.start, key.end)]
     index = [chunk.offsets for chunk in group.chunks if chunk.offsets is not None]
     if index and (low := min(low for low, _ in index)) < start_of_end:
-        high = max(high for _, high in index)
-        if high - low > _MOST_END_BYTES:
-            raise Broken(f"a page index of {high - low} bytes")
-        places.append((low, high))
+        places.append((low, max(high for _, high in index)))
+    if (most := max(end - start for start, end in places)) > _MOST_BYTES:
+        raise Broken(f"a column or a page index of {most} bytes")
     return places
 
 
-async def _pieces(objects: ObjectStore, path: str, start: int, end: int) -> list[tuple[int, memoryview]]:
-    """Read from ``start`` to ``end``, in pieces at once."""
-    places = [(at, min(end, at + _PIECE_BYTES)) for at in range(start, end, _PIECE_BYTES)]
-    read = await asyncio.gather(*(_read(objects, path, *place) for place in places))
-    return [(low, data) for (low, _), data in zip(places, read, strict=True)]
+def _joined(places: Collection[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Places that lie near to each other as one: to read what is between them takes less than a request."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(places):
+        if found and start - found[-1][1] <= _GAP_BYTES:
+            found[-1] = found[-1][0], max(found[-1][1], end)
+        else:
+            found.append((start, end))
+    if (most := sum(end - start for start, end in found)) > _MOST_BYTES:
+        raise Broken(f"pages of {most} bytes")
+    return found
+
+
+async def _all(objects: ObjectStore, path: str, places: Sequence[tuple[int, int]]) -> list[tuple[int, memoryview]]:
+    """Read several places, in pieces at once."""
+    pieces = [(at, min(end, at + _PIECE_BYTES)) for start, end in places for at in range(start, end, _PIECE_BYTES)]
+    read = await asyncio.gather(*(_read(objects, path, *piece) for piece in pieces))
+    return [(start, data) for (start, _), data in zip(pieces, read, strict=True)]
 
 
 async def _read(objects: ObjectStore, path: str, start: int, end: int) -> memoryview:

@@ -47,7 +47,11 @@ def watched(run: Run) -> Iterator[Watched]:
 
 
 def test_all_is_quiet_on_a_good_day(watched: Watched) -> None:
+    """What fires while the stack starts ends, and then nothing fires any more."""
     watched.resolves(*(each.name for each in ALERTS))
+    for _ in range(10):
+        watched.pause()
+        assert watched.firing() == set()
 
 
 def test_a_sorter_that_hangs(watched: Watched) -> None:

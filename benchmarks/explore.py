@@ -11,7 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -24,20 +24,15 @@ import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
+from benchmarks import least
 from benchmarks.explored import DATASET, END, TENANT, Requests
 from benchmarks.measure import child, own, report
 from benchmarks.services import Services, environment
 from logflume import contract, memory, model
 from logflume.clock import SystemClock
 from logflume.errors import Fatal
-from logflume.explore.check import check
-from logflume.explore.engine import frames
-from logflume.explore.engine.forks import Forks
-from logflume.explore.engine.frames import Place, TableTask, Task
 from logflume.explore.find import find
-from logflume.explore.gateway import Gateway
 from logflume.explore.query import Explorer, opened
-from logflume.explore.rewrite import rewrite
 from logflume.explore.snapshots import Snapshots
 from logflume.explore.span import Span
 from logflume.settings import Settings
@@ -47,7 +42,6 @@ from logflume.table.store import Store
 from logflume.table.table import Table
 
 PAGES: Final = 40
-SMALL: Final = 15
 REPEATS: Final = 3
 AGGREGATES: Final = {
     "status": "SELECT EdgeResponseStatus, count(*) AS n FROM http_requests GROUP BY 1 ORDER BY 1",
@@ -144,7 +138,7 @@ def main(folder: Path, files: int, rows: int) -> None:
         with opened(settings, store, datasets(), serves=True) as explorer:
             found.more["sql"] = {"s3": _sql(explorer, _through_arrow(store))}
             found.more["page"] = _page(explorer)
-        found.more["small"] = _small(settings, store)
+        found.more["small"] = least.costs(settings, store, datasets())
         local = _copy(store, folder)
         with opened(settings, local, datasets(), serves=True) as explorer:
             found.more["sql"]["local"] = _sql(explorer, _by_itself(local))
@@ -306,7 +300,7 @@ def _copy(store: Store, folder: Path) -> Store:
     return local
 
 
-# --- pages, and the least that a query costs --------------------------------------------------------------------------
+# --- pages --------------------------------------------------------------------------
 
 
 def _page(explorer: Explorer) -> dict[str, float]:
@@ -319,81 +313,6 @@ def _page(explorer: Explorer) -> dict[str, float]:
     ask()
     runs = sorted(seconds(ask) for _ in range(PAGES))
     return {"p50": runs[len(runs) // 2], "p95": runs[int(len(runs) * 0.95) - 1], "worst": runs[-1]}
-
-
-class _Parts:
-    """A query by hand, as the engine runs it, with a clock between its parts."""
-
-    def __init__(self, settings: Settings, store: Store, gateway: Gateway, forks: Forks) -> None:
-        self._settings = settings
-        self._gateway = gateway
-        self._forks = forks
-        self._snapshots = Snapshots(store)
-        self._datasets = datasets()
-
-    def run(self, sql: str, *, confined: bool = True) -> dict[str, float]:
-        """Seconds by part: check, log, fork, begin (its process, to the plan's schema), rows (to the first)."""
-        marks = [time.perf_counter()]
-        checked = check(sql, self._datasets)
-        text = rewrite(checked, self._datasets)
-        marks.append(time.perf_counter())
-        objects, tables = {}, []
-        for name in checked.tables:
-            snapshot = self._snapshots.read(TENANT, name)
-            objects |= snapshot.objects(name, snapshot.files)
-            tables.append(TableTask(name, snapshot.schema, DATE))
-        marks.append(time.perf_counter())
-        made = self._gateway.admit(objects)
-        process = self._forks.make()
-        marks.append(time.perf_counter())
-        try:
-            memory = int(self._settings.explore_memory_bytes)
-            threads = self._settings.explore_threads
-            port = self._gateway.port
-            frames.send_place(process.stream, Place(port, memory, 60, threads, confined=confined))
-            frames.send_task(process.stream, Task(text, tuple(tables), made.key))
-            for wanted in (frames.SCHEMA, frames.BATCH):
-                kind = _frame(process.stream)
-                _expect(kind == wanted, f"{sql}: a frame {kind!r}")
-                marks.append(time.perf_counter())
-        finally:
-            process.end()
-            self._gateway.dismiss(made)
-        names = ("check", "log", "fork", "begin", "rows")
-        return dict(zip(names, np.diff(marks).tolist(), strict=True))
-
-
-def _frame(stream: Any) -> bytes:
-    kind, length = frames.HEAD.unpack(stream.recv(frames.HEAD.size, 0x100))  # MSG_WAITALL
-    while length:
-        length -= len(stream.recv(min(length, 1 << 20)))
-    return bytes(kind)
-
-
-def _small(settings: Settings, store: Store) -> dict[str, dict[str, float]]:
-    """Milliseconds by part (the medians): of no table with and without confinement, of one row, of one id."""
-    with Gateway(store) as gateway, _forks() as forks:
-        parts = _Parts(settings, store, gateway, forks)
-        found = {}
-        for name, sql, confined in (
-            ("SELECT 1, not confined", "SELECT 1 AS one", False),
-            ("SELECT 1", "SELECT 1 AS one", True),
-            ("one row", f"SELECT * FROM {DATASET} LIMIT 1", True),
-        ):
-            runs = [parts.run(sql, confined=confined) for _ in range(SMALL + 1)][1:]
-            found[name] = {part: statistics.median(each[part] for each in runs) * 1e3 for part in runs[0]}
-            found[name]["whole"] = statistics.median(sum(each.values()) for each in runs) * 1e3
-    return found
-
-
-@contextmanager
-def _forks() -> Iterator[Forks]:
-    forks = Forks()
-    forks.start()
-    try:
-        yield forks
-    finally:
-        forks.close()
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -35,7 +35,7 @@ def test_an_alert_has_a_runbook_that_tells_what_to_do(each: Alert) -> None:
     assert places == sorted(places)
     assert re.search(r"^1\. .*^2\. ", text, re.MULTILINE | re.DOTALL)
     assert each.summary
-    assert each.fired_by
+    assert each.cause
 
 
 def test_there_is_no_runbook_without_an_alert() -> None:

@@ -10,19 +10,19 @@ from logflume.watch.alerts import alert
 from logflume.watch.alerts.catalogue import ALERTS, SERIES
 
 app = typer.Typer(no_args_is_help=True)
-_COLUMNS = ("alert", "severity", "after_s", "runbook", "fired_by")
+_COLUMNS = ("alert", "severity", "after_s", "runbook", "cause")
 
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List the alerts: whom each wakes, after how many seconds, its runbook, and what it was fired by."""
+    """List the alerts: whom each wakes, after how many seconds, its runbook, and a cause."""
     rows = [
         {
             "alert": f"Logflume{each.name}",
             "severity": str(each.severity),
             "after_s": each.seconds,
             "runbook": f"{alert.RUNBOOKS}/{each.slug}.md",
-            "fired_by": each.fired_by,
+            "cause": each.cause,
             "expression": each.expression,
             "summary": each.summary,
         }

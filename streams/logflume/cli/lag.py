@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -79,18 +79,22 @@ def duration(seconds: float | None) -> str | None:
 
 
 def _follow(look: Callable[[], Look], every: float, *, as_json: bool) -> None:
-    if as_json:
+    with (
+        nullcontext() if as_json else Live(console=Console(), auto_refresh=False, screen=sys.stdout.isatty()) as screen
+    ):
         while True:
-            seen = look()
-            paces = [pace_row(pace) for pace in seen.paces]
-            troubles = [finding.text for finding in seen.findings]
-            print(json_text({"at_ms": seen.at_ms, "groups": paces, "troubles": troubles}, indent=False), flush=True)
-            time.sleep(every)
-    with Live(console=Console(), auto_refresh=False, screen=sys.stdout.isatty()) as screen:
-        while True:
-            began = time.monotonic()
-            screen.update(picture(look()), refresh=True)
+            began, seen = time.monotonic(), look()
+            if screen is None:
+                print(json_text(_told(seen), indent=False), flush=True)
+            else:
+                screen.update(picture(seen), refresh=True)
             time.sleep(max(0.0, began + every - time.monotonic()))
+
+
+def _told(look: Look) -> dict[str, Any]:
+    """A look, for programs."""
+    troubles = [finding.text for finding in look.findings]
+    return {"at_ms": look.at_ms, "groups": [pace_row(pace) for pace in look.paces], "troubles": troubles}
 
 
 def picture(look: Look) -> Group:

@@ -29,6 +29,7 @@ import uvicorn
 from obstore.exceptions import BaseError
 
 from logflume.explore.engine.frames import BUCKET
+from logflume.table.bucket import said
 from logflume.table.store import Store
 
 _TOKEN: Final = b"x-amz-security-token"
@@ -272,7 +273,7 @@ class Gateway:
             made.lacking = object.path
             return None
         except (BaseError, OSError) as error:
-            made.failed = str(error).split("\n\nDebug source:")[0]
+            made.failed = said(error)
             _log.warning("explore.store-failed", path=object.path, error=made.failed)
             return None
         made.bytes += len(data)

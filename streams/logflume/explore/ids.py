@@ -25,6 +25,7 @@ from obstore.store import ObjectStore
 from logflume.explore.kept import Kept
 from logflume.table import bloom
 from logflume.table.bloom import Filters
+from logflume.table.bucket import said
 from logflume.table.ids import catalogue as catalogues
 from logflume.table.ids.catalogue import Catalogue, File, Part, Stripe
 from logflume.table.store import Store
@@ -120,7 +121,7 @@ class Ids:
         except FileNotFoundError:
             return Index(table, Catalogue(field))
         except (BaseError, OSError, TimeoutError) as error:
-            _log.warning("explore.no-index", path=path, error=_short(error))
+            _log.warning("explore.no-index", path=path, error=said(error))
             return Index(table, Catalogue(field))
         if tag:
             self._catalogues.put((table, field), (catalogue, tag), size)
@@ -217,9 +218,5 @@ async def _or_nothing(path: str, reading: Awaitable[V]) -> V | None:
     except FileNotFoundError:
         return None
     except (BaseError, OSError) as error:
-        _log.warning("explore.no-index", path=path, error=_short(error))
+        _log.warning("explore.no-index", path=path, error=said(error))
         return None
-
-
-def _short(error: Exception) -> str:
-    return str(error).split("\n\nDebug source:")[0]

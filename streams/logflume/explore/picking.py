@@ -22,6 +22,7 @@ from obstore.exceptions import BaseError
 
 from logflume.explore.ids import Groups, Ids, Index, Look
 from logflume.explore.kept import Kept
+from logflume.table.bucket import said
 from logflume.table.ids.catalogue import File
 from logflume.table.pick import rows as picked
 from logflume.table.pick.rows import About, Picked
@@ -87,7 +88,7 @@ class Picker:
             async with asyncio.timeout(_SECONDS):
                 return await asyncio.gather(*(asyncio.shield(search.reading[file]) for file in files))
         except (Broken, BaseError, OSError, TimeoutError) as error:
-            _log.info("explore.not-picked", table=search.index.table, why=str(error).split("\n\nDebug source:")[0])
+            _log.info("explore.not-picked", table=search.index.table, why=said(error))
             return None
 
     def _begin(self, search: Search, files: Sequence[tuple[File, Groups | None]]) -> None:

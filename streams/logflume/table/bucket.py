@@ -111,9 +111,14 @@ class Bucket:
                 return
 
 
+def said(error: Exception) -> str:
+    """Return an error of obstore's in short: without the structure that it was made from."""
+    return str(error).split("\n\nDebug source:")[0]
+
+
 @contextmanager
 def _os_errors() -> Iterator[None]:
     try:
         yield
     except (BaseError, FileNotFoundError) as error:
-        raise OSError(str(error).split("\n\nDebug source:")[0]) from error
+        raise OSError(said(error)) from error

@@ -1,4 +1,4 @@
-"""How an alert is declared: once, with what fires it, so that rules, runbooks and tests can't tell different things."""
+"""How an alert is declared: once, so that rules, runbooks and tests can't tell different things."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Alert:
     """An alert. ``expression``: PromQL, in which ``{600}`` is a threshold of 600 seconds. Thresholds, windows, such as
     ``[5m]``, and ``seconds`` are made shorter for tests.
 
-    ``seconds``: for how long it must be true. ``summary``: one line, with Prometheus's templates. ``fired_by``: the
-    drill, or the fault in ``tests/alerts``, by which it was seen to fire and to resolve.
+    ``seconds``: for how long it must be true. ``summary``: one line, with Prometheus's templates. ``cause``: a
+    drill, or a fault, that makes it fire; ``tests/alerts/test_fired.py`` has those that were seen to.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Alert:
     expression: str
     seconds: int
     summary: str
-    fired_by: str
+    cause: str
 
     @property
     def slug(self) -> str:

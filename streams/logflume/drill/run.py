@@ -96,7 +96,7 @@ def run(
     facts = Facts(
         sums=sums,
         rates=Rates(
-            before=own.rate(before, scene.harmed_at),
+            before=min(own.rate(before, scene.harmed_at), size.rows_a_second),  # whole bodies come: some may be early
             during=own.rate(scene.harmed_at, scene.repaired_at, within),
             after=own.rate(back, ended, within),
         ),

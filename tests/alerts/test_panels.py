@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +13,7 @@ from tests.support.dashboards import Asked, asked
 from tests.support.people import people
 from tests.support.services import Run
 from tests.support.waiting import until
-from tests.support.watched import Watched
+from tests.support.watched import Watched, watching
 
 pytestmark = pytest.mark.timeout(600)
 INTERVAL = "30s"
@@ -55,13 +54,9 @@ QUIET = {
 
 @pytest.fixture(scope="module")
 def watched(run: Run) -> Iterator[Watched]:
-    folder = run.folder / "panels"
-    made = Watched(folder, status_seconds=1.0, watch_seconds=1.0, local_edges=1, care_idle_seconds=1.0)
-    try:
-        yield made.up()
-    finally:
-        made.down()
-        shutil.rmtree(folder, ignore_errors=True)
+    settings = {"status_seconds": 1.0, "watch_seconds": 1.0, "local_edges": 1, "care_idle_seconds": 1.0}
+    with watching(run.folder / "panels", **settings) as made:
+        yield made
 
 
 def test_every_panel_is_told_something_or_stands_in_the_list(watched: Watched) -> None:

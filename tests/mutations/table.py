@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutations import (
+    alerts,
     api,
     care,
     config,
@@ -40,5 +41,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     *api.MUTATIONS,
     *page.MUTATIONS,
     *watch.MUTATIONS,
+    *alerts.MUTATIONS,
     *drill.MUTATIONS,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import threading
 import urllib.parse
@@ -19,6 +20,7 @@ from confluent_kafka import Producer
 from logflume.kafka import topics
 from logflume.local.record import Record
 from logflume.local.stack import Stack
+from logflume.local.supervisor import WORKERS
 from logflume.settings import GivenSettings, Settings
 from tests.support.waiting import until
 
@@ -26,12 +28,26 @@ WINDOWS = 0.02
 _EACH_SECONDS = 0.1
 
 
+@contextmanager
+def watching(folder: Path, **settings: Any) -> Iterator[Watched]:
+    """Have a stack, which is deleted in the end; before, every alert must have resolved that was waited for."""
+    made = Watched(folder, **settings)
+    try:
+        made.up()
+        yield made
+        made.resolves(*made.fired)
+    finally:
+        made.down()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 class Watched:
-    """See above."""
+    """See above. ``fired``: the names of the alerts that somebody waited for, and that fired."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.stack = Stack(GivenSettings(state_dir=str(folder), alert_windows=WINDOWS, **settings))
         self.settings: Settings
+        self.fired: set[str] = set()
         self._stop = threading.Event()
         self._sender = threading.Thread(target=self._send, name="sender", daemon=True)
 
@@ -69,11 +85,12 @@ class Watched:
         record = Record.read(self.stack.folder)
         assert record is not None
         with ServerProxy(f"http://logflume:{record.password}@127.0.0.1:{record.supervisor_port}/RPC2") as supervisor:
-            supervisor.supervisor.stopProcess(part)
+            address = f"{WORKERS}:{part}" if part in record.worker_ports else part
+            supervisor.supervisor.stopProcess(address)
             try:
                 yield
             finally:
-                supervisor.supervisor.startProcess(part)
+                supervisor.supervisor.startProcess(address)
 
     def ask(self, expression: str) -> list[dict[str, Any]]:
         """What Prometheus has for an expression now."""
@@ -89,7 +106,9 @@ class Watched:
         lacking = set(names)
 
         def none_lacks() -> bool:
-            lacking.difference_update(self.firing())
+            found = lacking & self.firing()
+            lacking.difference_update(found)
+            self.fired.update(found)
             return not lacking
 
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -10,13 +11,38 @@ import yaml
 from typer.testing import CliRunner
 
 from logflume.cli.main import build
+from logflume.drill.catalogue import DRILLS
 from logflume.metrics.metric import DECLARED, Kind
 from logflume.watch.alerts import alert
 from logflume.watch.alerts.alert import Alert, Record, Severity
 from logflume.watch.alerts.catalogue import ALERTS, SERIES
+from tests.support import fired
+from tests.support.watched import Watched
 
 ROOT = Path(__file__).parents[2]
 BOOKS = ROOT / alert.RUNBOOKS
+NOT_FIRED = {
+    "RowsLost",
+    "PartitionStopped",
+    "GroupVanished",
+    "TopicUnread",
+    "OffsetsWentBack",
+    "SearchableLate",
+    "Parked",
+    "ParkedRunsOut",
+    "SurgeOfTables",
+    "GenerationStale",
+    "LastGoodNotKept",
+    "Pressure",
+    "SpoolFills",
+    "SpoolDamaged",
+    "SendersRefused",
+    "ExplorerFails",
+    "AuditLost",
+    "CareLate",
+    "ClockDiffers",
+}
+"""Alerts that were fired by promtool's series alone so far (tests/alerts/test_rules.py)."""
 PARTS = ["**Meaning.**", "**Impact.**", "**First steps**", "**It is over when:**"]
 METRICS = {each.name: each for each in DECLARED}
 _NAME = re.compile(r"(?<![:\w])logflume_\w+")
@@ -41,6 +67,31 @@ def test_an_alert_has_a_runbook_that_tells_what_to_do(each: Alert) -> None:
 def test_there_is_no_runbook_without_an_alert() -> None:
     assert sorted(BOOKS.glob("*.md")) == sorted(map(runbook, ALERTS))
     assert len({each.name for each in ALERTS}) == len(ALERTS)
+
+
+def test_every_alert_is_fired_on_a_running_stack_by_the_cause_that_the_catalogue_names() -> None:
+    for path in sorted((ROOT / "tests" / "alerts").glob("test_fired*.py")):
+        importlib.import_module(f"tests.alerts.{path.stem}")
+    causes = {each.name: each.cause for each in ALERTS}
+    assert {each.alert for each in fired.FIRED} == set(causes) - NOT_FIRED
+    for each in fired.FIRED:
+        assert each.cause == causes[each.alert], each.test
+        assert each.test.startswith("test_"), "pytest does not run it"
+    assert set(re.findall(r"\bdrill ([\w-]+)", " ".join(causes.values()))) <= set(DRILLS)
+
+
+def test_who_says_to_fire_an_alert_must_have_seen_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(fired, "FIRED", set())
+    watched = Watched(tmp_path)
+
+    @fired.fires("a fault", "Parked")
+    def sees_it(watched: Watched, how: set[str]) -> None:
+        watched.fired |= how
+
+    sees_it(watched, {"Parked", "LagGrows"})
+    with pytest.raises(AssertionError, match=r"not seen to fire.*Parked"):
+        sees_it(watched, {"LagGrows"})
+    assert {fired.Fired("Parked", "a fault", "sees_it")} == fired.FIRED
 
 
 @pytest.mark.parametrize("page", sorted(BOOKS.glob("*.md")), ids=lambda page: page.stem)

@@ -33,7 +33,7 @@ class Alert:
     ``[5m]``, and ``seconds`` are made shorter for tests.
 
     ``seconds``: for how long it must be true. ``summary``: one line, with Prometheus's templates. ``cause``: a
-    drill, or a fault, that makes it fire; ``tests/alerts/test_fired.py`` has those that were seen to.
+    drill, or a fault, that makes it fire; the test that does so on a running stack (``tests/alerts``) names it, too.
     """
 
     name: str

@@ -61,7 +61,7 @@ ALERTS: Final = (
         "group_topic:logflume_lag_seconds:max > {600} and deriv(group_topic:logflume_lag_seconds:max[10m]) > 0",
         300,
         "{{ $labels.group }} is {{ $value | humanizeDuration }} behind on {{ $labels.topic }}, and falls back further",
-        "drill sink-stop",
+        "a sorter that hangs (SIGSTOP)",
     ),
     Alert(
         "NeverCatchesUp",
@@ -69,7 +69,7 @@ ALERTS: Final = (
         "logflume_lag_catch_up_seconds == +Inf and on (group, topic) group_topic:logflume_lag_seconds:max > {120}",
         900,
         "{{ $labels.group }} does less on {{ $labels.topic }} than comes",
-        "drill sink-stop",
+        "a sorter that hangs (SIGSTOP)",
     ),
     Alert(
         "CommitStalled",
@@ -127,7 +127,7 @@ ALERTS: Final = (
         "dataset:logflume_deadletter_rows:ratio5m > 0.01 and dataset:logflume_deadletter_rows:ratio1h > 0.01",
         120,
         "{{ $value | humanizePercentage }} of what comes for {{ $labels.dataset }} can't be read",
-        "drill poison-flood",
+        "a flood of what can not be read (drill poison-flood)",
     ),
     Alert(
         "StoreFails",
@@ -169,7 +169,7 @@ ALERTS: Final = (
         f"sum by (instance, reason) ({_counted('logflume_config_refused_generations_total', '15m')}) > 0",
         0,
         "{{ $labels.instance }} refused a configuration ({{ $labels.reason }}); the last good one is in force",
-        "drill blank-config",
+        "a blank configuration (drill blank-config)",
     ),
     Alert(
         "GenerationStale",
@@ -195,7 +195,7 @@ ALERTS: Final = (
         'sum by (kind) (logflume_status_workers{state="stale"}) > 0',
         60,
         "{{ $value }} workers ({{ $labels.kind }}) have said nothing for a while",
-        "a worker that hangs (SIGSTOP)",
+        "a sorter that hangs (SIGSTOP)",
     ),
     Alert(
         "WatchAbsent",

@@ -66,7 +66,13 @@ BOARD = Board(
                 ),
                 stat(
                     "Dead letters",
-                    together(("logflume_sort_deadletter_rows_total", "logflume_sink_unwanted_rows_total")),
+                    together(
+                        (
+                            "logflume_edge_bad_rows_total",
+                            "logflume_sort_deadletter_rows_total",
+                            "logflume_sink_unwanted_rows_total",
+                        )
+                    ),
                     "deadletters.md",
                     about="Since workers began. Set aside with their bytes; nothing of them is lost.",
                 ),
@@ -119,9 +125,9 @@ BOARD = Board(
                 ),
                 series(
                     "Dead letters by reason",
-                    (rate("logflume_sort_deadletter_rows_total", "dataset", "reason"), "{{dataset}}: {{reason}}"),
-                    (rate("logflume_sink_unwanted_rows_total", "dataset"), "{{dataset}}: unwanted"),
+                    (most(10, rate("logflume_worker_deadletter_rows_total", "kind", "reason")), "{{kind}}: {{reason}}"),
                     read="deadletters.md#a-flood",
+                    about="Of edges, sorters and sinks, the ten that are most. The page Incident has them by dataset.",
                 ),
                 table(
                     "Tenants that wait longest",

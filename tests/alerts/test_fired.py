@@ -11,6 +11,7 @@ from logflume.drill.rogue import Rogue
 from logflume.watch.alerts.catalogue import ALERTS
 from tests.support.fired import fires
 from tests.support.services import Run
+from tests.support.waiting import until
 from tests.support.watched import Watched, watching
 
 pytestmark = pytest.mark.timeout(600)
@@ -64,6 +65,8 @@ def test_a_flood_of_what_can_not_be_read(watched: Watched) -> None:
             break
         watched.pause()
     watched.fires("DeadLetterFlood")
+    letters = 'logflume_worker_deadletter_rows_total{job="logflume", kind="sort", reason="not-json"} > 0'
+    until(lambda: watched.ask(letters), 60, "the watch's count of them")
     watched.resolves("DeadLetterFlood")
 
 

@@ -151,6 +151,27 @@ MUTATIONS = (
         "tests/unit/test_tenants_told.py::test_te1_few_are_named_those_with_most_and_the_sums_stay",
     ),
     Mutation(
+        "letters-before: dead letters of before the watch began are no flood of now (DL1)",
+        code("watch/letters.py"),
+        "        if self._last is not None:\n",
+        "        self._last = self._last or {}\n        if True:\n",
+        "tests/unit/test_watch_letters.py::test_dl1_what_was_told_before_the_watch_looked_first_is_no_flood_of_now",
+    ),
+    Mutation(
+        "letters-again: a worker that starts again counts its dead letters from 0 (DL2)",
+        code("watch/letters.py"),
+        "(seen.status.worker.key, seen.status.worker.started_ms)",
+        "(seen.status.worker.key, 0)",
+        "tests/unit/test_watch_letters.py::test_dl2_a_worker_that_is_new_or_starts_again_counts_from_0",
+    ),
+    Mutation(
+        "letters-few: a reason that nobody knows makes no series (DL3)",
+        code("watch/letters.py"),
+        "known = reason if reason in reasons.ALL else OTHER",
+        "known = reason",
+        "tests/unit/test_watch_letters.py::test_dl3_there_are_few_series_whatever_is_told_and_each_from_the_start",
+    ),
+    Mutation(
         "untraced: what its edge does not trace nobody traces (TR2)",
         code("traces.py"),
         "span.is_valid and span.trace_flags.sampled",

@@ -45,6 +45,7 @@ STATUS = Status(
         resident_bytes=10,
         stopped=("sorted.events[3]",),
         troubles=("a table is broken",),
+        dead_letters=(("not-json", 4), ("unwanted", 7)),
     ),
     time_ms=9,
     period_seconds=2.0,

@@ -79,5 +79,8 @@ def condition(settings: Settings, client: Telling, configured: InForce, not_read
         spool_seconds=None if spool is None else spool.oldest_seconds,
         queue_share=client.fill,
         rows=round(metrics.total(metrics.EDGE_ROWS)),
+        dead_letters=tuple(
+            (reason, round(rows)) for reason, rows in metrics.sums(metrics.EDGE_BAD_ROWS, "reason").items()
+        ),
         troubles=tuple(text for text in dict.fromkeys(troubles) if text),
     )

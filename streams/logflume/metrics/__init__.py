@@ -9,7 +9,19 @@ from logflume.metrics.config import *
 from logflume.metrics.edge import *
 from logflume.metrics.explore import *
 from logflume.metrics.lag import *
-from logflume.metrics.metric import DECLARED, REGISTRY, STAGES, UNITS, Gauges, Kind, Metric, RowHistogram, total, values
+from logflume.metrics.metric import (
+    DECLARED,
+    REGISTRY,
+    STAGES,
+    UNITS,
+    Gauges,
+    Kind,
+    Metric,
+    RowHistogram,
+    sums,
+    total,
+    values,
+)
 from logflume.metrics.page import page
 from logflume.metrics.sink import *
 from logflume.metrics.sort import *
@@ -27,6 +39,7 @@ __all__ = [
     "Metric",
     "RowHistogram",
     "page",
+    "sums",
     "total",
     "values",
 ]

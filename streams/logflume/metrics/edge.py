@@ -29,7 +29,7 @@ EDGE_BAD_ROWS = counter(
     "logflume_edge_bad_rows_total",
     "rows",
     ("dataset", "reason"),
-    "Records that could not be read and were handed back to the caller.",
+    "Records that could not be read: told to the caller, and kept as dead letters.",
     "The reason names what is wrong with them; the caller has their numbers and bytes.",
 )
 EDGE_BUFFERED_BYTES = gauge(

@@ -196,5 +196,17 @@ def total(metric: Counter | Gauge) -> float:
 
 def values(metric: Counter | Gauge) -> list[float]:
     """Return a metric's values over its labels."""
-    samples = (sample for family in metric.collect() for sample in family.samples)
-    return [sample.value for sample in samples if not sample.name.endswith("_created")]
+    return [value for _, value in _samples(metric)]
+
+
+def sums(metric: Counter | Gauge, label: str) -> dict[str, float]:
+    """Return the sum of a metric's values for each value of one of its labels."""
+    found: dict[str, float] = {}
+    for labels, value in _samples(metric):
+        found[labels[label]] = found.get(labels[label], 0.0) + value
+    return found
+
+
+def _samples(metric: Counter | Gauge) -> Iterator[tuple[dict[str, str], float]]:
+    for family in metric.collect():
+        yield from ((each.labels, each.value) for each in family.samples if not each.name.endswith("_created"))

@@ -88,6 +88,14 @@ WORKER_CONFIG_AGE = gauges(
     "How long ago the configuration was made that the worker has in force, by its last word.",
     "Older than the last `logflume config apply`: `logflume status` says why the worker does not follow.",
 )
+WORKER_DEADLETTERS = counter(
+    "logflume_worker_deadletter_rows_total",
+    "rows",
+    ("kind", "reason"),
+    "Rows (of reason retention: messages) of which edges, sorters and sinks tell that they are dead letters, since the "
+    "watch began.",
+    "`logflume deadletter list --reason …` shows them; docs/deadletters.md says what each reason means.",
+)
 WORKER_PARKED = gauges(
     "logflume_worker_parked_pairs",
     "pairs",

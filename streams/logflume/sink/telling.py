@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from logflume import metrics
+from logflume.block import reasons
 from logflume.clock import Clock
 from logflume.config import Source
 from logflume.config.telling import in_force
@@ -29,6 +30,10 @@ def reporter(settings: Settings, source: Source, health: Health, tenants: Tenant
             parked_left_seconds=min(metrics.values(metrics.SINK_PARKED_LEFT), default=None),
             wait_seconds=_wait(source),
             tenants=tenants.told(settings.status_tenants),
+            dead_letters=(
+                (reasons.UNWANTED, round(metrics.total(metrics.SINK_UNWANTED))),
+                (reasons.RETENTION, round(metrics.total(metrics.SINK_LOST) + metrics.total(metrics.SINK_PARKED_LOST))),
+            ),
             troubles=tuple((health.ready() or "").splitlines()),
         )
 

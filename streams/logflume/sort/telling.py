@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from logflume import metrics
+from logflume.block import reasons
 from logflume.clock import Clock
 from logflume.config import Source
 from logflume.config.telling import in_force
@@ -30,7 +31,13 @@ def reporter(
             budget_bytes=settings.sort_memory_bytes,
             rows=round(metrics.total(metrics.SORT_ROWS)),
             stopped=tuple(stopped()),
+            dead_letters=_dead_letters(),
             troubles=tuple((ready() or "").splitlines()),
         )
 
     return Reporter(settings, "sort", measure, clock=clock)
+
+
+def _dead_letters() -> tuple[tuple[str, int], ...]:
+    found = metrics.sums(metrics.SORT_DEADLETTERS, "reason") | {reasons.RETENTION: metrics.total(metrics.SORT_LOST)}
+    return tuple((reason, round(rows)) for reason, rows in found.items())

@@ -17,6 +17,7 @@ from logflume.kafka.status import Reader, View, merged
 from logflume.settings import Settings
 from logflume.watch.course import Course
 from logflume.watch.lateness import ALL, Lateness
+from logflume.watch.letters import Letters
 from logflume.watch.look import Late, Look
 
 _POLL_SECONDS: Final = 1.0
@@ -45,6 +46,7 @@ class Looking:
         self._reader: Any = None
         self._view = View(settings, clock)
         self._course = Course(settings.stall_seconds)
+        self._letters = Letters()
 
     def look(self) -> Look:
         """Look once. Raises what Kafka's clients do, ``Retryable`` above all."""
@@ -55,6 +57,7 @@ class Looking:
         now = self._clock.monotonic()
         wait = max((seen.status.condition.wait_seconds for seen in workers if not seen.stale), default=0.0)
         told = (share for seen in workers if not seen.stale for share in seen.status.condition.tenants)
+        self._letters.follow(workers)
         paces, findings = self._course.follow(late, wait, now)
         return Look(
             at_ms=self._clock.now_ns() // 1_000_000,

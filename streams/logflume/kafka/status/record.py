@@ -94,6 +94,8 @@ class Condition:
     parked_left_seconds: float | None = None
     wait_seconds: float = 0.0
     troubles: tuple[str, ...] = ()
+    dead_letters: tuple[tuple[str, int], ...] = ()
+    """Reason and rows since its start; of ``retention`` messages, as what is gone can't be counted in rows."""
     tenants: tuple[Share, ...] = ()
 
 
@@ -147,6 +149,7 @@ class Codec:
             "refused": _text(status.condition.in_force.refused),
             "stopped": list(status.condition.stopped[:_MOST_STOPPED]),
             "troubles": _lines(status.condition.troubles),
+            "dead_letters": dict(status.condition.dead_letters),
             "tenants": [asdict(share) for share in status.condition.tenants[:_MOST_TENANTS]],
             "time_ms": status.time_ms,
             "period_seconds": status.period_seconds,
@@ -161,6 +164,7 @@ class Codec:
         if worker.key != key:
             raise Refused(f"a status of {worker.kind}/{worker.id} lies under {key[:_MOST_TEXT]!r}")
         lists = {"stopped": tuple(record["stopped"]), "troubles": tuple(record["troubles"])}
+        lists |= {"dead_letters": tuple(sorted(record["dead_letters"].items()))}
         lists |= {"tenants": tuple(Share(**share) for share in record["tenants"])}
         condition = Condition(**_of(record, Condition) | lists | {"in_force": InForce(**_of(record, InForce))})
         return Status(worker, condition, record["time_ms"], _period(record), record["rows_a_second"])

@@ -173,6 +173,27 @@ MUTATIONS = (
         f"{_FOLLOWING}::test_fo5_what_comes_in_force_is_kept_and_an_older_worker_does_not_put_its_own_over_it",
     ),
     Mutation(
+        "worker-disk-again: a disk that failed is tried again",
+        code("config/following.py"),
+        "        if again is None:\n            self._unkept = None",
+        "        if True:\n            self._unkept = None",
+        f"{_FOLLOWING}::test_fo5_a_disk_that_does_not_work_stops_nothing_and_is_told_until_it_works",
+    ),
+    Mutation(
+        "worker-disk-patience: a disk that failed is not tried at every turn",
+        code("config/following.py"),
+        "        if self._unkept is None or now < self._keep_at:",
+        "        if self._unkept is None:",
+        f"{_FOLLOWING}::test_fo5_a_disk_that_does_not_work_stops_nothing_and_is_told_until_it_works",
+    ),
+    Mutation(
+        "worker-disk-next: the next generation does not wait for a disk that failed",
+        code("config/following.py"),
+        'self._unkept, self._keep_at = (taken.manifest, tuple(messages)), float("-inf")',
+        "self._unkept = (taken.manifest, tuple(messages))",
+        f"{_FOLLOWING}::test_fo5_the_next_generation_does_not_wait_for_a_disk_that_failed",
+    ),
+    Mutation(
         "worker-machine: a new machine is no way round the guards",
         code("config/following.py"),
         "            self._compare(self._shelf, manifest, messages)",

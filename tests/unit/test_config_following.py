@@ -421,14 +421,39 @@ def test_lg1_rubbish_is_none(rubbish: bytes, tmp_path: Path) -> None:
     assert LastGood(tmp_path).read() is None
 
 
-def test_a_disk_that_does_not_work_is_told_and_stops_nothing(topic: FakeTopic, tmp_path: Path) -> None:
+def test_fo5_a_disk_that_does_not_work_stops_nothing_and_is_told_until_it_works(
+    topic: FakeTopic, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("no folder can be made here")
-    before = metrics.CONFIG_DISK_ERRORS.labels("write")._value.get()
-    worker = following(topic, tmp_path / "file" / "config")
+    errors = metrics.CONFIG_DISK_ERRORS.labels("write")._value
+    before, clock = errors.get(), ManualClock()
+    worker = following(topic, tmp_path / "file" / "config", clock=clock)
+    topic.publish(generation(1, ["acme"]))
+    for expected in (1, 1, 2):
+        worker.turn(0)
+        assert in_force(worker) == 1
+        assert errors.get() == before + expected
+        clock.advance(LastGood.AGAIN_SECONDS / 2)
+    (tmp_path / "file").unlink()
+    clock.advance(LastGood.AGAIN_SECONDS)
+    worker.turn(0)
+    kept = LastGood(tmp_path / "file" / "config").read()
+    assert kept is not None
+    assert kept[0].generation == 1
+    assert errors.get() == before + 2
+
+
+def test_fo5_the_next_generation_does_not_wait_for_a_disk_that_failed(topic: FakeTopic, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder can be made here")
+    worker = following(topic, tmp_path / "file")
     topic.publish(generation(1, ["acme"]))
     worker.turn(0)
-    assert in_force(worker) == 1
-    assert metrics.CONFIG_DISK_ERRORS.labels("write")._value.get() == before + 1
+    (tmp_path / "file").unlink()
+    topic.publish(generation(2, ["acme"], principal="User:x"))
+    worker.turn(0)
+    kept = LastGood(tmp_path / "file").read()
+    assert kept is not None
+    assert kept[0].generation == 2
 
 
 def test_each_kafka_and_prefix_has_a_copy_of_its_own_unless_a_folder_is_named(tmp_path: Path) -> None:

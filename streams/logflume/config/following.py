@@ -7,7 +7,8 @@ FO2 Nothing is refused for being half before the topic was read again from its v
 FO3 At the start Kafka is asked first. If it says nothing in time, or has nothing, the last good one of this host's disk
     is taken, and without one the store's newest; Kafka's follows them, by the same guards, as soon as there is one.
 FO4 With none at all there is none in force, and all three are tried on.
-FO5 What comes in force is on the disk after that, unless the disk has a newer one or does not work.
+FO5 What comes in force is on the disk after that, unless the disk has a newer one; a disk that does not work is tried
+    again and again.
 FO6 Who comes with nothing compares Kafka's, or the store's newest, with the one before it that the store has: a new
     machine is no way round the guards. Without a store, or while that is away, there is nothing to compare with.
 """
@@ -100,6 +101,7 @@ class Following:
         self._started = clock.monotonic()
         self._confirmed = self._started  # when what is in force was last known to be the newest
         self._unkept: tuple[Manifest, tuple[tuple[str, bytes], ...]] | None = None
+        self._keep_at = float("-inf")
         self._store_at = float("-inf")
         self._steps_at = float("inf")  # when the store is asked again for the generations in between
         self._empty = False
@@ -248,13 +250,19 @@ class Following:
         )
         self._told(taken)
         if taken.origin is not Origin.DISK:
-            self._unkept = (taken.manifest, tuple(messages))
+            self._unkept, self._keep_at = (taken.manifest, tuple(messages)), float("-inf")
             self._keep()
 
     def _keep(self) -> None:
-        """FO5; another worker of this host may be at it just now, then the next turn tries again."""
-        if self._unkept is not None and self._disk.keep(*self._unkept):
+        """FO5."""
+        now = self._clock.monotonic()
+        if self._unkept is None or now < self._keep_at:
+            return
+        again = self._disk.keep(*self._unkept)
+        if again is None:
             self._unkept = None
+        else:
+            self._keep_at = now + again
 
     def _by_steps(self, manifest: Manifest, messages: Assembly, origin: Origin, refused: Refused) -> InForce | None:
         """Go by the generations in between, which the store has: each was allowed to follow the one before.

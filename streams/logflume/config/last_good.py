@@ -72,6 +72,9 @@ def folder(settings: Settings) -> Path:
 class LastGood:
     """See LG1 to LG3. Neither call raises, or waits for another worker: following goes on without a disk, too."""
 
+    AGAIN_SECONDS: Final = 10.0
+    """After which a disk that failed is tried again."""
+
     def __init__(self, folder: Path, topics_dir: str = "") -> None:
         self._path = folder / NAME
         self._topics_dir = topics_dir
@@ -102,18 +105,23 @@ class LastGood:
             return None
         return told, messages
 
-    def keep(self, manifest: Manifest, messages: Iterable[tuple[str, bytes]]) -> bool:
-        """Keep a generation that came in force, unless a newer one is there; False: another worker is at it now."""
+    def keep(self, manifest: Manifest, messages: Iterable[tuple[str, bytes]]) -> float | None:
+        """Keep a generation that came in force, unless a newer one is there.
+
+        Returns ``None`` when that is done, or after how many seconds to try again: at once when another worker is at
+        it now.
+        """
         try:
             make_folder(self._path.parent)
             with self._locked():
                 if self._present() < manifest.generation:
                     self._replace(manifest, messages)
         except BlockingIOError:
-            return False
+            return 0.0
         except OSError as failure:
             self._complain("write", failure)
-        return True
+            return self.AGAIN_SECONDS
+        return None
 
     def _present(self) -> int:
         """The generation in the file; 0: none that can be trusted."""

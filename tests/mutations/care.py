@@ -107,6 +107,14 @@ MUTATIONS = (
         "tests/explore/test_api_saved.py::test_sq5_who_is_about_to_save_brings_nothing_back_that_was_deleted",
     ),
     Mutation(
+        "hung-look: a table waits for its care while a look at it does not end",
+        code("care/worker.py"),
+        "return max(0.0, self._clock.monotonic() - self._due_at)",
+        "return max(0.0, self._turned - self._due_at)",
+        "tests/unit/test_care.py"
+        "::test_a_table_waits_for_its_care_also_while_somebody_looks_at_it_and_does_not_come_to_an_end",
+    ),
+    Mutation(
         "order-alone: a deletion that can't be ended holds up no other",
         code("care/deletion.py"),
         "except (TypeError, ValueError) as error:",

@@ -111,6 +111,30 @@ def test_a_worker_shows_how_many_small_files_its_tables_have_left(store: Trouble
     assert value("logflume_care_small_files", {"dataset": "http_requests"}) is None
 
 
+def test_a_table_waits_for_its_care_also_while_somebody_looks_at_it_and_does_not_come_to_an_end(
+    store: TroubledStore,
+) -> None:
+    fill(store)
+    share: Any = SimpleNamespace(failure=None, mine=lambda tenant, dataset: True)
+    clock, waited = ManualClock(NOON), []
+
+    def late() -> float | None:
+        return metrics.REGISTRY.get_sample_value("logflume_care_late_seconds")
+
+    def hang(*_: Any) -> Look:
+        clock.advance(5 * 3600)
+        waited.append(late())
+        return Look("acme", "http_requests")
+
+    worker = Worker(Settings(), SimpleNamespace(look=hang), store, None, share, clock)  # type: ignore[arg-type]
+    assert late() == 0
+    assert worker.turn()
+    assert not worker.turn()
+    assert (waited, late()) == ([5 * 3600], 0)
+    clock.advance(Settings().care_seconds * 2 + 60)
+    assert late() == 60
+
+
 def test_columns_that_only_some_files_have_are_null_elsewhere_and_keep_their_values(store: TroubledStore) -> None:
     for n, extra in enumerate(
         [{}, {"ClientRequestHost": ["h"]}, {"EdgeResponseStatus": [403]}, {"_extra": ['{"a":1}']}]

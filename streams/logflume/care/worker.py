@@ -56,7 +56,7 @@ def retention(source: Source | None, tenant: str, dataset: str) -> int | None:
 
 
 class Worker:
-    """One worker. ``turn`` is its loop's; the checks may be called by any thread."""
+    """One worker. ``turn`` is its loop's; the checks, and what metrics ask, may be called by any thread."""
 
     def __init__(
         self, settings: Settings, carer: Carer, store: Store, source: Source, share: Share, clock: Clock
@@ -73,6 +73,8 @@ class Worker:
         self._list_at = clock.monotonic()
         self._listed = False
         self._turned = clock.monotonic()
+        self._due_at = float("inf")
+        metrics.CARE_LATE.set_function(self.late_seconds)
 
     def live(self) -> str | None:
         """Why the process should be restarted, or None."""
@@ -81,6 +83,10 @@ class Worker:
         silent = self._clock.monotonic() - self._turned
         most = self._settings.care_seconds + self._settings.care_stall_seconds
         return f"the same look goes on since {silent:.0f} s" if silent > most else None
+
+    def late_seconds(self) -> float:
+        """How long the table waits that is due longest: also while it is looked at, or while the store hangs."""
+        return max(0.0, self._clock.monotonic() - self._due_at)
 
     def ready(self) -> str | None:
         """Why tables are not looked after, or None."""
@@ -110,10 +116,9 @@ class Worker:
             small[dataset] += count
         metrics.CARE_SMALL_FILES.show(((dataset,), count) for dataset, count in small.items())
         late = min(mine, key=lambda table: mine[table].at, default=None)
-        if late is None or mine[late].at > now:
-            metrics.CARE_LATE.set(0)
+        self._due_at = mine[late].at if late is not None else float("inf")
+        if late is None or self._due_at > now:
             return False
-        metrics.CARE_LATE.set(now - mine[late].at)
         self._look(late, mine[late])
         return True
 

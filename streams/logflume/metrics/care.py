@@ -15,8 +15,8 @@ CARE_LATE = gauge(
     "logflume_care_late_seconds",
     "seconds",
     (),
-    "How long the table waits that is due for a look longest.",
-    "Grows: add workers (`logflume care`), or raise care_idle_seconds.",
+    "How long the table waits that is due for a look longest, one that is looked at included.",
+    "Grows: does one look never end (`/live`, the store)? Else add workers, or raise care_idle_seconds.",
 )
 CARE_CLOCK = gauge(
     "logflume_care_clock_seconds",

@@ -204,21 +204,32 @@ def test_an_alert_fires_by_its_cause_and_not_on_a_good_day(each: alert.Alert, tm
     case = CASES[each.name]
     fires = {**({} if each.name == "WatchAbsent" else GOOD), **case.fires}
     told = {"severity": str(each.severity), **case.labels}
-    (tmp_path / "rules.yml").write_text(alert.rules(SERIES, ALERTS))
     tests = [
         _test(each, {**GOOD, **case.quiet}, case.at, []),
         _test(each, fires, case.at, [told]),
         _test(each, fires, 5, []),
     ]
-    (tmp_path / "tests.yml").write_text(yaml.safe_dump({"rule_files": ["rules.yml"], "tests": tests}))
-    done = subprocess.run(
-        ["promtool", "test", "rules", "tests.yml"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    _hold(tmp_path, tests)
+
+
+def test_a_spool_that_is_full_and_stays_so_is_told_all_along(tmp_path: Path) -> None:
+    [fills] = [each for each in ALERTS if each.name == "SpoolFills"]
+    full = {f"logflume_edge_spool_ratio{{{AT}}}": "0.9x120"}
+    _hold(tmp_path, [_test(fills, full, 120, [{"severity": str(fills.severity), **INSTANCE}])])
 
 
 def test_every_alert_has_a_case() -> None:
     assert set(CASES) == {each.name for each in ALERTS}
+
+
+def _hold(folder: Path, tests: Sequence[object]) -> None:
+    """Have promtool try the rules by these tests."""
+    (folder / "rules.yml").write_text(alert.rules(SERIES, ALERTS))
+    (folder / "tests.yml").write_text(yaml.safe_dump({"rule_files": ["rules.yml"], "tests": list(tests)}))
+    done = subprocess.run(
+        ["promtool", "test", "rules", "tests.yml"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def _test(each: alert.Alert, series: Mapping[str, str], at: int, expected: Sequence[Mapping[str, str]]) -> object:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from tests.mutations.mutation import Mutation
+from tests.mutations.mutation import Mutation, code
 
 _ALERTS = "tests/unit/test_alerts.py"
 
 MUTATIONS = (
+    Mutation(
+        "full-spool: a spool that is full and grows no more is told as long as it is full",
+        code("watch/alerts/catalogue.py"),
+        '        "logflume_edge_spool_ratio > 0.8"\n        " or logflume_edge_spool_ratio > 0.5',
+        '        "logflume_edge_spool_ratio > 0.5',
+        "tests/alerts/test_rules.py::test_a_spool_that_is_full_and_stays_so_is_told_all_along",
+    ),
     Mutation(
         "fired-for-real: an alert that no test fires on a running stack is noticed",
         "tests/alerts/test_fired.py",

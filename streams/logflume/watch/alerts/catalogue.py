@@ -217,9 +217,11 @@ ALERTS: Final = (
     Alert(
         "SpoolFills",
         Severity.PAGE,
-        "logflume_edge_spool_ratio > 0.5 and predict_linear(logflume_edge_spool_ratio[15m], 3600) > 1",
+        # A full one, at which edges refuse, grows no more.
+        "logflume_edge_spool_ratio > 0.8"
+        " or logflume_edge_spool_ratio > 0.5 and predict_linear(logflume_edge_spool_ratio[15m], {3600}) > 1",
         60,
-        "The spool of {{ $labels.instance }} is at {{ $value | humanizePercentage }}, and full within an hour",
+        "The spool of {{ $labels.instance }} is at {{ $value | humanizePercentage }}, and soon full, if not already",
         "drill broker-restart",
     ),
     Alert(

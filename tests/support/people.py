@@ -9,7 +9,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from confluent_kafka import Producer
@@ -20,8 +20,8 @@ from tests.support.watched import Watched
 @contextmanager
 def people(watched: Watched) -> Iterator[None]:
     """Within the block applications send by HTTP and to Kafka, some of it bad, and somebody asks."""
-    addresses = {part.name: part.address for part in watched.stack.status()}
-    token = _token(watched)
+    addresses = watched.addresses()
+    token = token_of(watched)
     stop = threading.Event()
     producer = Producer({"bootstrap.servers": watched.settings.kafka_bootstrap})
 
@@ -44,7 +44,26 @@ def people(watched: Watched) -> Iterator[None]:
         thread.join(60)
 
 
-def _token(watched: Watched) -> str:
+@contextmanager
+def repeated(act: Callable[[], object], pause_seconds: float = 0.05) -> Iterator[None]:
+    """Within the block somebody does this again and again."""
+    stop = threading.Event()
+
+    def busy() -> None:
+        while not stop.wait(pause_seconds):
+            act()
+
+    thread = threading.Thread(target=busy, name="repeated", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(60)
+
+
+def token_of(watched: Watched) -> str:
+    """A new token of the tenant acme, which is a new generation of the configuration; it may send and ask."""
     made = subprocess.run(
         [
             sys.executable,

@@ -13,10 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from urllib.parse import parse_qs, unquote, urlsplit
 
 _PASS_SECONDS = 60.0
 _PIECE = 64 << 10
+_TIME = re.compile(rb"(?im)^((?:date|last-modified): *)([^\r]+)")
 
 
 @dataclass
@@ -60,7 +63,7 @@ class Exchange:
             answer = bytearray()
             while part := server.recv(_PIECE):
                 answer += part
-            return bytes(answer)
+            return _of_another_clock(bytes(answer), self.proxy.ahead)
 
     def reply(self, answer: bytes) -> None:
         """Give the client an answer; it may be gone."""
@@ -171,6 +174,8 @@ class S3Proxy:
     seen: list[Exchange] = field(default_factory=list)
     """Every request, in the order of arrival."""
     ending: threading.Event = field(default_factory=threading.Event)
+    ahead: timedelta = timedelta()
+    """By how much the server's clock seems to be ahead of what it is."""
     _rules: list[Rule] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -234,6 +239,18 @@ class S3Proxy:
             unquote(urlsplit(target).path),
             _operation(method, target),
         )
+
+
+def _of_another_clock(answer: bytes, ahead: timedelta) -> bytes:
+    """The same answer by a server whose clock is ahead by so much: when it answered, when an object was written."""
+    if not ahead:
+        return answer
+    head, between, body = answer.partition(b"\r\n\r\n")
+
+    def told(time: re.Match[bytes]) -> bytes:
+        return time[1] + format_datetime(parsedate_to_datetime(time[2].decode()) + ahead, usegmt=True).encode()
+
+    return _TIME.sub(told, head) + between + body
 
 
 def _operation(method: str, target: str) -> str:

@@ -44,8 +44,8 @@ def watching(folder: Path, **settings: Any) -> Iterator[Watched]:
 class Watched:
     """See above. ``fired``: the names of the alerts that somebody waited for, and that fired."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
-        self.stack = Stack(GivenSettings(state_dir=str(folder), alert_windows=WINDOWS, **settings))
+    def __init__(self, folder: Path, windows: float = WINDOWS, **settings: Any) -> None:
+        self.stack = Stack(GivenSettings(state_dir=str(folder), alert_windows=windows, **settings))
         self.settings: Settings
         self.fired: set[str] = set()
         self._stop = threading.Event()
@@ -66,6 +66,10 @@ class Watched:
         [found] = [each.pid for each in self.stack.status() if each.name == part]
         assert found
         return found
+
+    def addresses(self) -> dict[str, str]:
+        """Where each part is: an edge takes records there, an explorer answers."""
+        return {each.name: each.address for each in self.stack.status()}
 
     @contextmanager
     def hanging(self, *parts: str) -> Iterator[None]:

@@ -32,15 +32,6 @@ NOT_FIRED = {
     "ParkedRunsOut",
     "SurgeOfTables",
     "GenerationStale",
-    "LastGoodNotKept",
-    "Pressure",
-    "SpoolFills",
-    "SpoolDamaged",
-    "SendersRefused",
-    "ExplorerFails",
-    "AuditLost",
-    "CareLate",
-    "ClockDiffers",
 }
 """Alerts that were fired by promtool's series alone so far (tests/alerts/test_rules.py)."""
 PARTS = ["**Meaning.**", "**Impact.**", "**First steps**", "**It is over when:**"]

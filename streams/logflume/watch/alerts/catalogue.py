@@ -186,7 +186,7 @@ ALERTS: Final = (
         f"sum by (instance) ({_counted('logflume_config_last_good_errors_total', '1h')}) > 0",
         0,
         "{{ $labels.instance }} can't keep the last good configuration on its disk",
-        "a folder of the configuration that can't be written",
+        "a file where the folder of the configuration should be",
     ),
     # --- workers ------------------------------------------------------------------------------------------------------
     Alert(
@@ -211,7 +211,7 @@ ALERTS: Final = (
         'max by (level) (logflume_pressure_level_info{level!="none"}) > 0',
         300,
         "The pipeline publishes {{ $labels.level }}: senders wait, or are refused",
-        "the object store stopped, with a low limit on lag",
+        "an object store that hangs",
     ),
     # --- edges --------------------------------------------------------------------------------------------------------
     Alert(
@@ -222,7 +222,7 @@ ALERTS: Final = (
         " or logflume_edge_spool_ratio > 0.5 and predict_linear(logflume_edge_spool_ratio[15m], {3600}) > 1",
         60,
         "The spool of {{ $labels.instance }} is at {{ $value | humanizePercentage }}, and soon full, if not already",
-        "drill broker-restart",
+        "a broker that hangs (SIGSTOP)",
     ),
     Alert(
         "SpoolDamaged",
@@ -230,7 +230,7 @@ ALERTS: Final = (
         f"sum by (instance) ({_counted('logflume_edge_spool_quarantined_messages_total', '1h')}) > 0",
         0,
         "The disk of {{ $labels.instance }} did not keep {{ $value }} messages of its spool",
-        "a byte of a spool changed",
+        "bits of a spool that turn over",
     ),
     Alert(
         "SendersRefused",
@@ -239,7 +239,7 @@ ALERTS: Final = (
         " / sum by (instance) (rate(logflume_edge_http_requests_total[5m]) > 0) > 0.01",
         120,
         "{{ $labels.instance }} answers {{ $value | humanizePercentage }} of its requests with 5xx",
-        "the broker ended, with a small spool",
+        "a broker that hangs (SIGSTOP)",
     ),
     # --- searching, and tables at rest --------------------------------------------------------------------------------
     Alert(
@@ -249,7 +249,7 @@ ALERTS: Final = (
         " / sum by (instance) (rate(logflume_explore_requests_total[5m]) > 0) > 0.05",
         300,
         "{{ $labels.instance }} answers {{ $value | humanizePercentage }} of its questions with 5xx",
-        "the object store stopped",
+        "an object store that fails",
     ),
     Alert(
         "AuditLost",
@@ -257,7 +257,7 @@ ALERTS: Final = (
         f"sum by (instance) ({_counted('logflume_explore_audit_lost_rows_total', '1h')}) > 0",
         0,
         "{{ $value }} records of who asked what were lost by {{ $labels.instance }}",
-        "the broker ended while questions are asked",
+        "a broker that hangs (SIGSTOP)",
     ),
     Alert(
         "CareLate",
@@ -265,7 +265,7 @@ ALERTS: Final = (
         "max(logflume_care_late_seconds) > {14400}",
         900,
         "A table has waited {{ $value | humanizeDuration }} for its care: retention and deletions are late",
-        "tables that are due while care hangs",
+        "an object store that hangs",
     ),
     Alert(
         "ClockDiffers",

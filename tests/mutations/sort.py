@@ -204,6 +204,13 @@ MUTATIONS = (
         f"{_SORTER}::test_b8_rows_behind_a_marker_wait_for_its_generation_and_go_by_its_routes",
     ),
     Mutation(
+        "placed-anew: a rebalance during the placing of partitions has those placed that are assigned after it",
+        code("sort/transport.py"),
+        "            if kafka.assignment() == assigned:  # no rebalance was quicker, and from here on nothing waits\n",
+        "            if places is not None:\n",
+        f"{_TRANSPORT}::test_t5_a_rebalance_while_places_are_looked_up_leaves_no_partition_unplaced_and_no_foreign_one_touched",
+    ),
+    Mutation(
         "marker-passed: who goes on behind a marker waits for its generation as well",
         code("sort/sorter.py"),
         "self._routes.at_least(max(chunk.routing for chunk in unit.chunks), ",

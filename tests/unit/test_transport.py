@@ -294,6 +294,41 @@ def test_t8_what_a_chunk_asked_for_is_noted_with_its_commit_and_asked_for_by_the
     asyncio.run(play())
 
 
+class RebalancingKafka:
+    """Takes a partition away, and gives another, while the places of those that it had are looked up."""
+
+    def __init__(self) -> None:
+        self.assigned = {TopicPartition(*HERE), TopicPartition(HERE.topic, 1)}
+        self.seeks: list[TopicPartition] = []
+        self._coordinator = self
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        return frozenset(self.assigned)
+
+    async def fetch_committed_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, Any]:
+        return {partition: OffsetAndMetadata(3, "id") for partition in partitions}
+
+    async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, 0)
+
+    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        self.assigned = {TopicPartition(*HERE), TopicPartition(HERE.topic, 2)}
+        return dict.fromkeys(partitions, 9)
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        assert partition in self.assigned, "aiokafka raises here, which ends the worker"
+        self.seeks.append(partition)
+
+
+def test_t5_a_rebalance_while_places_are_looked_up_leaves_no_partition_unplaced_and_no_foreign_one_touched() -> None:
+    consumer, _ = held()
+    kafka, thread = RebalancingKafka(), object.__new__(ConsumerThread)
+    vars(thread).update(consumer=consumer, _consumer=kafka)
+    placed = asyncio.run(thread._seek_to_committed())
+    assert placed.keys() == {HERE, TP(HERE.topic, 2)}
+    assert set(kafka.seeks) == kafka.assigned
+
+
 class RecordingKafka:
     """Stands for AIOKafkaConsumer when offsets are committed."""
 

@@ -110,7 +110,17 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
 
     async def _seek_to_committed(self) -> Mapping[TP, int]:
         kafka = self._ensure_consumer()
-        partitions = [TopicPartition(*partition) for partition in kafka.assignment()]
+        while True:
+            assigned = kafka.assignment()
+            places = await self._places(kafka, assigned)
+            if kafka.assignment() == assigned:  # no rebalance was quicker, and from here on nothing waits
+                for partition, place in places.items():
+                    kafka.seek(TopicPartition(*partition), place)
+                return places
+
+    async def _places(self, kafka: Any, assigned: Iterable[Any]) -> dict[TP, int]:
+        """Look up where each partition begins (T5), and what the rows before that asked for (T8)."""
+        partitions = [TopicPartition(*partition) for partition in assigned]
         if not partitions:
             return {}
         committed = await kafka._coordinator.fetch_committed_offsets(partitions)
@@ -120,7 +130,6 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
         for partition in partitions:
             place = self._place(partition, committed.get(partition), beginnings[partition], ends[partition])
             self._owner.routing[TP(*partition)] = await self._routing(committed.get(partition), place)
-            kafka.seek(partition, place)
             places[TP(*partition)] = place
         return places
 

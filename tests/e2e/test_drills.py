@@ -29,6 +29,7 @@ ORDER = (
     "worker-kill",
     "blank-config",
     "broker-restart",
+    "rolling-restart",  # last: how soon the lag is back is told from the last repair
 )
 SHORTER = {"sink-stop": 5.0, "broker-restart": 3.0, "token-revoke": 6.0}
 RATE, TENANTS = 300.0, 4
@@ -72,7 +73,7 @@ def test_every_drill_loses_nothing_repeats_nothing_and_recovers_by_itself(tmp_pa
     cast = Cast.of(drill, size)
     left = list(cast.more)
     every = Every({name: tuple(left.pop(0) for _ in range(count[name])) for name in ORDER})
-    ground = OwnGround(tmp_path / "stack", print, **SHORT, status_seconds=2.0)  # else the tests have none
+    ground = OwnGround(tmp_path / "stack", print, **SHORT, **DRILLS["rolling-restart"].stack, status_seconds=2.0)
     ground.declare(cast.steady)
     ground.declare(each for name in ORDER if not DRILLS[name].late for each in every.more[name])
     with ground:
@@ -91,4 +92,6 @@ def test_every_drill_loses_nothing_repeats_nothing_and_recovers_by_itself(tmp_pa
             rate = came(report, every.windows[name])
             assert rate >= RATE / 2, f"{name}: {rate:.0f} rows/s"  # half: the machine is busy with other tests
     for worker in ("edge-1", "sort-1", "sink-1"):
-        assert report.counts[f"restarts of {worker}"] >= 3, "killed once by worker-kill, twice by blank-config"
+        assert report.counts[f"restarts of {worker}"] >= 4, "killed once by worker-kill, twice by blank-config"
+    assert report.recovered is not None
+    assert report.recovered - report.repaired <= DRILLS["rolling-restart"].sizes["small"].promise.recover_seconds

@@ -9,6 +9,13 @@ _BOOKS = "tests/unit/test_drill_book.py"
 
 MUTATIONS = (
     Mutation(
+        "drill-other-edge: a body that an edge does not take goes to the other one",
+        code("drill/sender.py"),
+        "        self.close()\n        self._http = self._next()\n",
+        "        self.close()\n",
+        f"{_BOOKS}::test_a_sender_turns_to_the_other_edge_when_one_is_not_there_or_takes_nothing",
+    ),
+    Mutation(
         "drill-sums: a drill whose sums are wrong fails",
         code("drill/verdict.py"),
         'f"{check.counted:,}", check.ok)',

@@ -25,6 +25,7 @@ from logflume.drill.drill import REAL_WITHIN_SECONDS
 from logflume.drill.run import booked
 from logflume.drill.sampler import Lateness
 from logflume.drill.tenant import PREFIX, make
+from logflume.local.process import free_ports
 from tests.support.waiting import until
 
 NAMES = ["drill-a", "drill-b"]
@@ -132,7 +133,7 @@ def edge() -> Iterator[Edge]:
 def plan(edge: Edge, path: Path) -> sender.Plan:
     return sender.Plan(
         run=3,
-        url=edge.url,
+        urls=[edge.url],
         dataset="events",
         book=str(path),
         tenants=[(0, "drill-a", "t-a"), (1, "drill-b", "t-b")],
@@ -181,6 +182,23 @@ def test_a_sender_books_what_was_said_and_sends_again_only_what_was_refused(
     assert len(set(edge.bodies)) == len(edge.bodies) - 2, "nothing else is"
 
 
+def test_a_sender_turns_to_the_other_edge_when_one_is_not_there_or_takes_nothing(
+    edge: Edge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "_AGAIN_SECONDS", 0.05)
+    edge.answers = [(200, b'{"rows": 10, "errors_total": 0}'), (503, b"it ends")]
+    nobody = f"http://127.0.0.1:{free_ports(1)[0]}"
+    found = run_until(replace(plan(edge, tmp_path / "book"), urls=[nobody, edge.url]), 5)
+    assert [(entry.outcome, entry.status) for entry in found[:5]] == [
+        (REFUSED, 0),
+        (ACKNOWLEDGED, 200),
+        (REFUSED, 503),
+        (REFUSED, 0),
+        (ACKNOWLEDGED, 200),
+    ]
+    assert edge.bodies[1] == edge.bodies[2], "a refused body is sent again as it was"
+
+
 def test_garbage_goes_among_the_records_and_is_booked_apart(edge: Edge, tmp_path: Path) -> None:
     found = run_until(replace(plan(edge, tmp_path / "book"), bad_share=0.5), 3)
     assert {(entry.outcome, entry.rows, entry.bad) for entry in found} == {(ACKNOWLEDGED, 10, 10)}
@@ -188,7 +206,7 @@ def test_garbage_goes_among_the_records_and_is_booked_apart(edge: Edge, tmp_path
 
 def test_a_sender_does_not_make_up_for_a_long_stop() -> None:
     schedule = sender.Schedule(
-        sender.Plan(1, "", "events", "", [(0, "drill-a", "t")], rows_a_second=100, rows_a_body=10, threads=1), 1000.0
+        sender.Plan(1, [], "events", "", [(0, "drill-a", "t")], rows_a_second=100, rows_a_body=10, threads=1), 1000.0
     )
     first = schedule.take(1000.0)[0]
     late = schedule.take(1060.0)[0]
@@ -247,9 +265,9 @@ def test_every_drill_has_both_sizes_and_tenants_whom_nobody_else_can_be(name: st
     assert len({tenant.token_id for tenant in tenants}) == 3
 
 
-def test_the_real_drills_together_take_less_than_forty_minutes() -> None:
+def test_the_real_drills_together_take_less_than_three_quarters_of_an_hour() -> None:
     seconds = 0.0
     for drill in DRILLS.values():
         size = drill.sizes["real"]
         seconds += 60 + size.before_seconds + size.harm_seconds + size.after_seconds + size.promise.recover_seconds / 4
-    assert seconds < 40 * 60, time.strftime("%M:%S", time.gmtime(seconds))
+    assert seconds < 45 * 60, time.strftime("%M:%S", time.gmtime(seconds))

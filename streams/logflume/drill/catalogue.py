@@ -7,6 +7,7 @@ from logflume.drill.acts import (
     broker_restart,
     half_config,
     poison_flood,
+    rolling_restart,
     sink_stop,
     tenant_surge,
     token_revoke,
@@ -25,6 +26,7 @@ DRILLS: dict[str, Drill] = {
         sink_stop.DRILL,
         broker_restart.DRILL,
         worker_kill.DRILL,
+        rolling_restart.DRILL,
         poison_flood.DRILL,
         token_revoke.DRILL,
     )

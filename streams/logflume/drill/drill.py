@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from logflume.drill.verdict import Promise
 
@@ -47,6 +47,8 @@ class Drill:
     """Whether it can be run on a given stack: its harm is load, and touches only its own tenants."""
     late: bool = False
     """Whether the tenants of the harm are not in force before it: the drill declares them itself."""
+    stack: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of its own stack, such as how many workers of a kind there are; else it is the smallest one."""
 
 
 def small(

@@ -23,7 +23,7 @@ from logflume.settings import Settings
 
 Say = Callable[[str], None]
 
-WORKERS = ("edge", "sort", "sink", "watch")
+WORKERS = ("edge", "sort", "sink", "watch", "care", "explore")
 """Kinds of processes that are Logflume's."""
 
 
@@ -79,9 +79,9 @@ class Ground(ABC):
         """The processes of a kind."""
         return [part.name for part in self.parts() if kind(part.name) == of]
 
-    def edge(self) -> str:
+    def edges(self) -> list[str]:
         """Where records are taken by HTTP."""
-        return next(part.address for part in self.parts() if kind(part.name) == "edge")
+        return [part.address for part in self.parts() if kind(part.name) == "edge"]
 
     @property
     def quiet(self) -> Settings:
@@ -95,6 +95,10 @@ class Ground(ABC):
     def kill(self, name: str) -> None:
         """``kill -9``; somebody starts another in its place. Returns when it is gone."""
         raise Misconfigured(f"a drill on a given stack kills nothing there, nor {name}")
+
+    def restart(self, name: str) -> None:
+        """SIGTERM; somebody starts another when it has ended. Returns when that one is ready, else ``Retryable``."""
+        raise Misconfigured(f"a drill on a given stack restarts nothing there, nor {name}")
 
     def pause(self, name: str) -> None:
         """SIGSTOP: it keeps its memory, sockets and locks, and does nothing."""
@@ -111,7 +115,7 @@ def kind(name: str) -> str:
 
 
 def budget(settings: Settings, name: str) -> int | None:
-    """Bytes that a process of Logflume may use for what passes through it; None: it is not ours."""
+    """Bytes that a process of Logflume may use for what passes through it; None: nothing does, or it is not ours."""
     budgets = {
         "edge": settings.edge_memory_bytes + settings.edge_http_work_bytes,
         "sort": settings.sort_memory_bytes,

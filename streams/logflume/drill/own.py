@@ -20,11 +20,13 @@ from typing import Any
 
 import psutil
 
+from logflume.drill import gauges
 from logflume.drill import tenant as tenants_
 from logflume.drill.ground import Applied, Ground, Say
 from logflume.drill.tenant import DrillTenant
 from logflume.errors import Retryable
-from logflume.local.stack import Part, Stack
+from logflume.local.stack import READY_SECONDS, Part, Stack
+from logflume.local.supervisor import DRAIN_SECONDS
 from logflume.settings import PREFIX, GivenSettings
 
 _APPEAR_SECONDS = 60.0
@@ -108,9 +110,20 @@ class OwnGround(Ground):
         """``kill -9``; supervisord starts another in its place. Returns when it is gone."""
         process = self._process(name)
         process.kill()
-        deadline = time.monotonic() + _APPEAR_SECONDS
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
-            time.sleep(0.02)
+        _wait_gone(process, _APPEAR_SECONDS)
+
+    def restart(self, name: str) -> None:
+        """See ``Ground``."""
+        process = self._process(name)
+        process.terminate()
+        if not _wait_gone(process, DRAIN_SECONDS):
+            raise Retryable(f"{name} has not ended within {DRAIN_SECONDS} s of SIGTERM")
+        [health] = [part.health for part in self.parts() if part.name == name]
+        deadline = time.monotonic() + READY_SECONDS
+        while (reason := gauges.trouble(health)) is not None:
+            if time.monotonic() > deadline:
+                raise Retryable(f"{name} is not ready again: {reason}")
+            time.sleep(0.1)
 
     def pause(self, name: str) -> None:
         """SIGSTOP: it keeps its memory, sockets and locks, and does nothing."""
@@ -133,3 +146,14 @@ class OwnGround(Ground):
             if time.monotonic() > deadline:
                 raise Retryable(f"{name} does not run in {self.folder}; see `logflume local status`")
             time.sleep(0.1)
+
+
+def _wait_gone(process: psutil.Process, seconds: float) -> bool:
+    """Wait until a process has ended; whether it has."""
+    deadline = time.monotonic() + seconds
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+    return True

@@ -30,7 +30,7 @@ def play(drill: Drill, scale: Scale, say: Say, command: str, *, seconds: float |
     folder = home(drill.name)
     size = shortened(drill.sizes[scale], seconds)
     cast = Cast.of(drill, size)
-    ground = OwnGround(folder, say, **(SHORT if scale == "small" else {}))
+    ground = OwnGround(folder, say, **(SHORT if scale == "small" else {}), **drill.stack)
     ground.close()  # what a drill that was killed has left
     shutil.rmtree(folder, ignore_errors=True)
     ground.declare(cast.steady if drill.late else cast.everybody)

@@ -131,7 +131,7 @@ class Scene:
         rows_a_body = max(1, rows_a_body)
         plan = sender.Plan(
             run=self.run,
-            url=self.ground.edge(),
+            urls=self.ground.edges(),
             dataset=DATASET,
             book=str(self._book(name)),
             tenants=triples(tenants),

@@ -1,6 +1,7 @@
 """``python -m logflume.drill.sender PLAN``: a sender of its own, by HTTP, at a set rate, that keeps a book.
 
-It imports nothing of Logflume but the book, and knows an edge's address and its tenants' tokens, as a real sender does.
+It imports nothing of Logflume but the book, and knows the edges' addresses and its tenants' tokens, as a real sender
+does. From an edge that is not there, or takes nothing, it turns to the next.
 Its schedule is open: it sends when a body is due, not when the last one was answered; but what it could not send for
 ``_FORGIVEN_SECONDS`` it does not make up for, so that a recovery is not judged by a flood of the sender's own making.
 """
@@ -8,6 +9,7 @@ Its schedule is open: it sends when a body is due, not when the last one was ans
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import random
 import select
@@ -38,7 +40,7 @@ class Plan:
     """What a sender does. ``tenants``: number (for the ids), name, token; ``bad_share`` of the lines are broken."""
 
     run: int
-    url: str
+    urls: Sequence[str]
     dataset: str
     book: str
     tenants: Sequence[tuple[int, str, str]]
@@ -114,7 +116,7 @@ class Sender:
         self._bodies = Bodies(plan)
         self._schedule = Schedule(plan, time.time())
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(plan.threads)]
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(plan.threads)]
 
     def run(self) -> None:
         """Send until ``stop``; returns when every thread has its last answer."""
@@ -127,8 +129,8 @@ class Sender:
         """Begin no other body."""
         self._stop.set()
 
-    def _run(self) -> None:
-        connection = _Connection(self._plan)
+    def _run(self, number: int) -> None:
+        connection = _Connection(self._plan, number)
         while not self._stop.is_set():
             due, tenant, first, token = self._schedule.take(time.time())
             if self._stop.wait(max(0.0, due - time.time())):
@@ -148,15 +150,23 @@ class Sender:
 
 
 class _Connection:
-    """One connection to the edge, opened again after a failure."""
+    """A thread's connection to one edge; after a failure, or when that takes nothing, to the next."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, plan: Plan, number: int) -> None:
         self._path = f"/v1/ingest/{plan.dataset}"
-        self._http = http.client.HTTPConnection(urlsplit(plan.url).netloc, timeout=_TIMEOUT_SECONDS)
+        places = [urlsplit(url).netloc for url in plan.urls]
+        self._places = itertools.cycle([*places[number % len(places) :], *places[: number % len(places)]])
+        self._http = self._next()
 
     def close(self) -> None:
         self._http.close()
+
+    def _next(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(next(self._places), timeout=_TIMEOUT_SECONDS)
+
+    def _turn(self) -> None:
+        self.close()
+        self._http = self._next()
 
     def post(self, body: bytes, token: str, rows: int, bad: int) -> tuple[str, int]:
         """Return the outcome and the status of one body."""
@@ -166,7 +176,7 @@ class _Connection:
             if self._http.sock is None:
                 self._http.connect()
         except OSError:
-            self.close()
+            self._turn()
             return REFUSED, 0  # nobody was there to take anything
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/x-ndjson"}
         try:
@@ -174,12 +184,14 @@ class _Connection:
             answer = self._http.getresponse()
             text = answer.read()
         except (OSError, http.client.HTTPException):
-            self.close()
+            self._turn()
             return DOUBTFUL, 0
         if answer.status == 200:
             found = json.loads(text)
             right = (found["rows"], found["errors_total"]) == (rows, bad)
             return (ACKNOWLEDGED if right else WRONG), 200
+        if answer.status >= 500:
+            self._turn()
         if answer.status >= 500 and (answer.status != 503 or _ON_THEIR_WAY in text):
             return DOUBTFUL, answer.status
         return REFUSED, answer.status

@@ -5,10 +5,32 @@ from __future__ import annotations
 from tests.mutations.mutation import Mutation, code
 
 _LEVELS = "tests/property/test_pressure.py"
+_RELEASES = "tests/unit/test_status_releases.py"
 _STATUS = "tests/unit/test_status.py"
 _WATCH = "tests/unit/test_watch.py"
 
 MUTATIONS = (
+    Mutation(
+        "releases-resolved: a status of another release is read as this one's",
+        code("kafka/single_object.py"),
+        "self._other(head, packed), self._schema)",
+        "self._other(head, packed), None)",
+        f"{_RELEASES}::test_a_newer_releases_word_is_read_without_what_only_it_knows",
+    ),
+    Mutation(
+        "releases-header: a reader of the status topic hands on the schema that a message comes with",
+        code("kafka/status/reading.py"),
+        "_schema(message.headers()))",
+        'b"")',
+        f"{_RELEASES}::test_a_reader_of_the_topic_hands_on_the_schema_that_a_message_comes_with",
+    ),
+    Mutation(
+        "releases-writer: a status is read by no schema but the one that it was written by",
+        code("kafka/single_object.py"),
+        "if _MARKER + avro_schema.fingerprint(schema) != head:",
+        "if not schema:",
+        f"{_RELEASES}::test_a_schema_of_a_stranger_is_refused_unless_it_is_the_writers_and_safe_to_read_by",
+    ),
     Mutation(
         "at-once: at its limit a level holds at once (J1)",
         code("watch/level.py"),

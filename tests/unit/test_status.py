@@ -29,6 +29,7 @@ from logflume.kafka.status import (
     Status,
     View,
 )
+from logflume.kafka.status.record import SCHEMA_HEADER
 from logflume.model import Configuration
 from logflume.settings import Settings
 from tests.support.producer import FakeProducer
@@ -273,6 +274,9 @@ class Message:
 
     def timestamp(self) -> tuple[int, int]:
         return 2, 0
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        return [(SCHEMA_HEADER, CODEC.pressure_schema)]
 
 
 class Consumer:

@@ -148,7 +148,7 @@ class Watch:
             self._worker.id,
         )
         if writes:
-            self._outbox.put(PRESSURE_KEY, self._codec.pressure(self.pressure))
+            self._outbox.put(PRESSURE_KEY, self._codec.pressure(self.pressure), self._codec.pressure_schema)
             self._bury(look)
         if judged.level is not before:
             _log.warning("watch.pressure", level=str(judged.level), before=str(before), causes=judged.causes)

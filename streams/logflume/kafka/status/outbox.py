@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from logflume import metrics
 from logflume.kafka import client
-from logflume.kafka.status.record import topic
+from logflume.kafka.status.record import SCHEMA_HEADER, topic
 from logflume.settings import Settings
 
 MakeProducer = Callable[[dict[str, Any]], Any]
@@ -51,15 +51,16 @@ class Outbox:
             | SILENT
         )
 
-    def put(self, key: bytes, value: bytes | None) -> bool:
-        """Send ``value`` (None: a tombstone) under ``key``; False when it was dropped."""
+    def put(self, key: bytes, value: bytes | None, schema: bytes = b"") -> bool:
+        """Send ``value`` (None: a tombstone) under ``key``, with its ``schema``; False when it was dropped."""
         try:
             self._producer.poll(0)
             if key in self._waiting:
                 self._failed("the last one is still on its way")
                 return False
             self._waiting.add(key)
-            self._producer.produce(self._topic, value, key, on_delivery=partial(self._reported, key))
+            headers = [(SCHEMA_HEADER, schema)] if schema else []
+            self._producer.produce(self._topic, value, key, headers=headers, on_delivery=partial(self._reported, key))
             self._producer.poll(0)
         except (KafkaException, BufferError) as error:
             self._waiting.discard(key)

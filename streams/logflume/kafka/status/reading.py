@@ -24,6 +24,7 @@ from logflume.kafka.status.outbox import SILENT
 from logflume.kafka.status.record import (
     NO_PRESSURE,
     PRESSURE_KEY,
+    SCHEMA_HEADER,
     Codec,
     Pressure,
     Status,
@@ -44,12 +45,13 @@ _LOG = logging.getLogger("logflume.status")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A message of the topic; ``live``: it came after the reader had seen the log's end."""
+    """A message of the topic; ``live``: it came after the reader had seen the log's end. ``schema``: of its value."""
 
     key: bytes
     value: bytes | None
     timestamp_ms: int
     live: bool
+    schema: bytes = b""
 
 
 class Reader:
@@ -95,7 +97,7 @@ class Reader:
                     live or message.offset() + 1 >= self._end
                 )  # where somebody always writes, no fetch comes back empty
                 if key is not None:
-                    yield Entry(key, message.value(), timestamp, live)
+                    yield Entry(key, message.value(), timestamp, live, _schema(message.headers()))
             elif error.code() == KafkaError._PARTITION_EOF:
                 self.caught_up = True
             elif error.code() == KafkaError._AUTO_OFFSET_RESET:
@@ -150,12 +152,15 @@ class View:
         """Take a message in."""
         try:
             if entry.key == PRESSURE_KEY:
-                self._pressure = NO_PRESSURE if entry.value is None else self._codec.read_pressure(entry.value)
+                self._pressure = (
+                    NO_PRESSURE if entry.value is None else self._codec.read_pressure(entry.value, entry.schema)
+                )
                 self._pressure_at = self._at(entry)
             elif is_worker(entry.key):
                 before = self._workers.pop(entry.key, None)
                 if entry.value is not None:
-                    self._workers[entry.key] = _Kept(self._at(entry), self._codec.read_status(entry.key, entry.value))
+                    status = self._codec.read_status(entry.key, entry.value, entry.schema)
+                    self._workers[entry.key] = _Kept(self._at(entry), status)
                 elif before is None:
                     return
                 while len(self._workers) > _MOST_WORKERS:
@@ -194,3 +199,7 @@ def read(settings: Settings, clock: Clock, timeout_seconds: float = 30.0) -> Vie
     finally:
         reader.close()
     return view
+
+
+def _schema(headers: list[tuple[str, bytes | None]] | None) -> bytes:
+    return next((value for name, value in headers or () if name == SCHEMA_HEADER and value), b"")

@@ -23,6 +23,9 @@ KINDS: Final = ("edge", "sort", "sink", "explore", "watch", "care")
 PERIODS: Final = 3
 """How many periods a record counts without a newer one: two may be lost on a bad day."""
 
+SCHEMA_HEADER: Final = "schema"
+"""Has the schema of a value, packed (``SingleObject``): workers of two releases read each other during an update."""
+
 _WORKER: Final = "worker/"
 _MOST_TEXT: Final = 300  # characters
 _MOST_LINES: Final = 10
@@ -140,6 +143,7 @@ class Codec:
     def __init__(self, settings: Settings) -> None:
         self._status = SingleObject(settings.topics_dir, "status")
         self._pressure = SingleObject(settings.topics_dir, "pressure")
+        self.status_schema, self.pressure_schema = self._status.packed, self._pressure.packed
 
     def status(self, status: Status) -> bytes:
         """Return the message's value; long texts and lists are cut, so that it stays some kilobytes."""
@@ -157,9 +161,9 @@ class Codec:
         }
         return self._status.encode(record)
 
-    def read_status(self, key: bytes, value: bytes) -> Status:
-        """Read the value under ``key``. ``Refused``: it is no status, or another worker's."""
-        record = self._status.decode(value)
+    def read_status(self, key: bytes, value: bytes, schema: bytes = b"") -> Status:
+        """Read the value under ``key``, with its ``schema``. ``Refused``: it is no status, or another worker's."""
+        record = self._status.decode(value, schema)
         worker = Identity(**_of(record, Identity))
         if worker.key != key:
             raise Refused(f"a status of {worker.kind}/{worker.id} lies under {key[:_MOST_TEXT]!r}")
@@ -173,9 +177,9 @@ class Codec:
         """Return the message's value."""
         return self._pressure.encode(asdict(pressure) | {"causes": _lines(pressure.causes)})
 
-    def read_pressure(self, value: bytes) -> Pressure:
-        """Read the value under ``PRESSURE_KEY``; ``Refused`` when it is none."""
-        record: dict[str, Any] = self._pressure.decode(value)
+    def read_pressure(self, value: bytes, schema: bytes = b"") -> Pressure:
+        """Read the value under ``PRESSURE_KEY``, with its ``schema``; ``Refused`` when it is none."""
+        record: dict[str, Any] = self._pressure.decode(value, schema)
         for name in ("factor", "share"):
             if not math.isfinite(record[name]):
                 raise Refused(f"a pressure's {name} is {record[name]}")

@@ -127,7 +127,7 @@ class Reporter:
         time_ms = self._clock.now_ns() // 1_000_000
         condition = replace(condition, resident_bytes=resident_bytes())
         self._last, self._last_at = Status(self._worker, condition, time_ms, self._period, pace), now
-        outbox.put(self._worker.key, codec.status(self._last))
+        outbox.put(self._worker.key, codec.status(self._last), codec.status_schema)
 
 
 def resident_bytes() -> int:

@@ -1,8 +1,10 @@
 """A worker's own small HTTP server: ``/metrics`` for Prometheus, ``/live`` and ``/ready`` for whoever runs it.
 
-H1  A connection lasts ``_CLIENT_SECONDS`` at most, however it drips, and has one request without a body.
+H1  A connection lasts ``_CLIENT_SECONDS`` at most, its TLS handshake included, however it drips and whatever it does
+    not read; it has one request without a body.
 H2  Of more than ``_MOST_CONNECTIONS`` the oldest is cut off: who holds many can't keep a probe from its answer.
 H3  With a certificate it speaks TLS alone.
+H4  A request's head has ``_HEAD_BYTES`` at most, and a hundred fields; else 431.
 """
 
 from __future__ import annotations
@@ -13,8 +15,10 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from io import BufferedIOBase
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import structlog
@@ -30,6 +34,8 @@ Check = Callable[[], str | None]
 _CLIENT_SECONDS = 10.0
 _MOST_CONNECTIONS = 32
 """Each is a thread; a worker is asked by a Prometheus or two, and by whoever runs it."""
+_HEAD_BYTES = 32_000
+"""Python's server alone would take 6 MB of each."""
 _log = structlog.get_logger(__name__)
 
 
@@ -146,8 +152,36 @@ def _answer(path: str, checks: dict[str, Check]) -> tuple[int, str, bytes]:
     return (200, text, b"ok\n") if reason is None else (503, text, f"{reason}\n".encode())
 
 
+class _Head:
+    """Lines of a client, which end where a head must (H4)."""
+
+    def __init__(self, file: BufferedIOBase) -> None:
+        self._file = file
+        self.left = _HEAD_BYTES
+        self.close = file.close
+
+    def readline(self, size: int) -> bytes:
+        line = self._file.readline(min(size, self.left))
+        self.left -= len(line)
+        return line
+
+
 class _Handler(BaseHTTPRequestHandler):
     timeout = _CLIENT_SECONDS
+
+    def setup(self) -> None:
+        super().setup()
+        self._head = _Head(self.rfile)
+        self.rfile = cast(BufferedIOBase, self._head)
+
+    def parse_request(self) -> bool:
+        """Read the head (H4)."""
+        if not super().parse_request():
+            return False
+        if self._head.left <= 0:
+            self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            return False
+        return True
 
     def answer(self, path: str) -> tuple[int, str, bytes]:
         raise NotImplementedError

@@ -6,6 +6,7 @@ from tests.mutations.mutation import Mutation, code
 
 _SETTINGS = "tests/unit/test_kafka_security.py"
 _RIGHTS = "tests/unit/test_rights.py"
+_LISTENER = "tests/integration/test_web_listener.py"
 
 MUTATIONS = (
     Mutation(
@@ -70,6 +71,55 @@ MUTATIONS = (
         "            if len(self._open) >= _MOST_CONNECTIONS:",
         "            if False:",
         "tests/unit/test_health.py::test_h2_who_holds_many_connections_keeps_nobody_from_an_answer",
+    ),
+    Mutation(
+        "H1-unread: a worker's own server lets go who does not read, or shake hands",
+        code("health.py"),
+        "        socket.socket.shutdown(connection, socket.SHUT_RDWR)",
+        "        connection.getpeername()",
+        "tests/unit/test_health.py::test_h1_a_handshake_that_does_not_end_is_cut_off",
+    ),
+    Mutation(
+        "H4-head: a head at a worker's own server is bounded",
+        code("health.py"),
+        "self._file.readline(min(size, self.left))",
+        "self._file.readline(size)",
+        "tests/unit/test_health.py::test_h4_a_head_is_bounded",
+    ),
+    Mutation(
+        "HS1-time: a TLS handshake that does not end is cut off",
+        code("web/handshakes.py"),
+        "ssl_handshake_timeout=self._seconds",
+        "ssl_handshake_timeout=300.0",
+        f"{_LISTENER}::test_hs1_who_says_nothing_or_drips_is_cut_off_while_others_shake_hands",
+    ),
+    Mutation(
+        "HS2-count: handshakes count like connections, and the oldest gives way",
+        code("web/handshakes.py"),
+        "        if self._shaking:\n",
+        "        if False:\n",
+        f"{_LISTENER}::test_hs2_handshakes_count_and_the_oldest_gives_way",
+    ),
+    Mutation(
+        "HS2-told: where all places are taken one newcomer at a time gets through",
+        code("web/handshakes.py"),
+        "return len(self._connections) <= self._most",
+        "return True",
+        f"{_LISTENER}::test_hs2_where_all_places_are_taken_one_newcomer_at_a_time_is_told",
+    ),
+    Mutation(
+        "HS3-end: no handshake outlives its listener",
+        code("web/handshakes.py"),
+        "        for task in list(self._shaking):\n            self._cut(task)\n",
+        "",
+        f"{_LISTENER}::test_hs3_a_stop_cuts_handshakes_off_and_accepts_nobody",
+    ),
+    Mutation(
+        "CO6-unread: an answer that nobody reads is cut off",
+        code("web/connection.py"),
+        "self._unread = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)",
+        "pass",
+        f"{_LISTENER}::test_co6_an_answer_that_nobody_reads_is_cut_off",
     ),
     Mutation(
         "body-time: a body that drips is answered 408 by the explorer",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -144,12 +146,72 @@ def test_h2_who_holds_many_connections_keeps_nobody_from_an_answer(
             each.close()
 
 
-def test_h3_with_a_certificate_it_speaks_tls_alone(tmp_path: Path) -> None:
+def test_h1_who_does_not_read_the_answer_is_let_go(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_CLIENT_SECONDS", 0.5)
+    monkeypatch.setattr(health, "_answer", lambda path, checks: (200, "text/plain", bytes(64 << 20)))
+    server = start()
+    with connected(server) as deaf:
+        deaf.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        until(lambda: not answering(), 30, "the answer is given up")
+    assert not server._http._open
+
+
+def answering() -> list[str]:
+    """The threads that talk to somebody."""
+    return [thread.name for thread in threading.enumerate() if "process_request_thread" in thread.name]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /" + b"y" * 40_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET /live HTTP/1.1\r\nX: " + b"y" * 40_000 + b"\r\n\r\n",
+        b"GET /live HTTP/1.1\r\n" + b"".join(b"X%d: %s\r\n" % (at, b"y" * 500) for at in range(90)) + b"\r\n",
+        b"GET /live HTTP/1.1\r\n" + b"X: y\r\n" * 101 + b"\r\n",
+    ],
+    ids=["the path", "one field", "many bytes", "many fields"],
+)
+def test_h4_a_head_is_bounded(start: Start, head: bytes) -> None:
+    with connected(start()) as flood:
+        answer = b""
+        with contextlib.suppress(ConnectionError):  # what it does not read makes its end a reset
+            flood.sendall(head)
+            answer = flood.recv(1000)
+        assert not answer or b" 431" in answer
+
+
+def test_a_body_is_not_read(start: Start) -> None:
+    server = start()
+    with connected(server) as posting:
+        posting.sendall(b"POST /metrics HTTP/1.1\r\nContent-Length: 900000000000\r\n\r\n")
+        assert posting.recv(1000).startswith(b"HTTP/1.0 501")
+        until(lambda: not server._http._open, 30, "the connection is closed")
+
+
+def keys(folder: Path) -> tuple[trustme.CA, dict[str, str]]:
+    """An authority, and settings with a certificate of its."""
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1")
-    (tmp_path / "crt").write_bytes(b"".join(each.bytes() for each in issued.cert_chain_pems))
-    (tmp_path / "key").write_bytes(issued.private_key_pem.bytes())
-    tls = {"http_certificate": str(tmp_path / "crt"), "http_key": str(tmp_path / "key")}
+    (folder / "crt").write_bytes(b"".join(each.bytes() for each in issued.cert_chain_pems))
+    (folder / "key").write_bytes(issued.private_key_pem.bytes())
+    return authority, {"http_certificate": str(folder / "crt"), "http_key": str(folder / "key")}
+
+
+def test_h1_a_handshake_that_does_not_end_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_CLIENT_SECONDS", 0.5)
+    monkeypatch.setattr(health._Handler, "timeout", 300.0)
+    server = health.serve(Settings(http_port=0, **keys(tmp_path)[1]), lambda: None, lambda: None)
+    try:
+        with connected(server) as silent:
+            until(lambda: len(server._http._open) == 1, 30, "it counts")
+            assert silent.recv(1) == b""
+            until(lambda: not server._http._open, 30, "it is gone")
+    finally:
+        server.close()
+
+
+def test_h3_with_a_certificate_it_speaks_tls_alone(tmp_path: Path) -> None:
+    authority, tls = keys(tmp_path)
     server = health.serve(Settings(http_port=0, **tls), lambda: None, lambda: "not yet")
     try:
         context = ssl.create_default_context()

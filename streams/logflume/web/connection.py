@@ -10,7 +10,8 @@ CO3  Bytes of a body that are no content (chunks' sizes, trailers) are bounded b
 CO4  A body that goes on after its answer is thrown away for ``_LINGER_SECONDS``, so that the sender gets to read the
      answer; then the connection is cut.
 CO5  Of more than ``most_connections`` the newest is answered 503 and closed.
-CO6  Nobody holds a connection by not reading: an answer not taken within ``idle_seconds`` is cut off.
+CO6  Nobody holds a connection by not reading. Once more waits than the transport may hold back, it must come down to a
+     quarter within ``idle_seconds``; what is left when we have closed must be taken within that time.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._timer: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
         self._in_head = True  # nothing has come yet, or a head that is not whole
         self._unfinished = False  # a request whose body is not whole
         self._head_bytes = 0  # of a head that is not whole, with what is not parsed of it yet
@@ -71,6 +73,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._disarm()
+        self.resume_writing()
         super().connection_lost(exc)
         self.limits.open.set(len(self.connections))
 
@@ -144,6 +147,20 @@ class Connection(HttpToolsProtocol):
         if self._unfinished and not self.transport.is_closing():
             self._unset_keepalive_if_required()
             self._arm(_LINGER_SECONDS, self.transport.abort)
+        elif self.transport.is_closing():
+            self._arm(self.timeout_keep_alive, self.transport.abort)
+
+    def pause_writing(self) -> None:
+        """More waits to be read than may (CO6)."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has been read, or nobody will read it."""
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+        super().resume_writing()
 
     def timeout_keep_alive_handler(self) -> None:
         """The connection was idle for too long (CO6)."""
@@ -173,6 +190,7 @@ class Connection(HttpToolsProtocol):
         head = f"content-type: application/json\r\n{headers}content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[status] + head.encode() + body)
         self.transport.close()
+        self._arm(self.timeout_keep_alive, self.transport.abort)
 
     def _arm(self, seconds: float, late: Any) -> None:
         self._disarm()

@@ -12,12 +12,14 @@ import socket
 import ssl
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
 
 from logflume.errors import Fatal, Misconfigured
 from logflume.web.connection import ConnectionLimits, protocol
+from logflume.web.handshakes import Handshakes
 
 _LOOK_SECONDS: Final = 0.005
 
@@ -64,7 +66,7 @@ class Listener:
         except (OSError, ssl.SSLError) as error:
             files = f"{place.certificate}, {place.key}"
             raise Misconfigured(f"{place.settings}certificate, {place.settings}key: {files}: {error}") from error
-        self._server = _Server(config)
+        self._server = _Server(config, limits)
         self._task: asyncio.Task[None] | None = None
         self.address = ""
         """Where it listens, as a URL."""
@@ -96,7 +98,31 @@ class Listener:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, but for signals: they are the process's, which has more than this listener to end."""
+    """uvicorn's, but for TLS (``Handshakes``), and for signals: they are the process's, which has more to end."""
+
+    def __init__(self, config: uvicorn.Config, limits: ConnectionLimits) -> None:
+        super().__init__(config)
+        self._limits = limits
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; as uvicorn's, which has no bound for handshakes."""
+        if self.config.ssl is None:
+            await super().startup(sockets)
+            return
+        assert sockets
+        made = partial(self.config.http_protocol_class, self.config, self.server_state, self.lifespan.state)  # type: ignore[call-arg]
+        self.servers: list[Any] = [
+            Handshakes(
+                listening,
+                self.config.ssl,
+                made,
+                self.server_state.connections,
+                most=self._limits.most_connections,
+                seconds=self._limits.header_seconds,
+            )
+            for listening in sockets
+        ]
+        self.started = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -18,6 +18,7 @@ from logflume.explore.engine.spares import Spares
 from logflume.explore.span import Span, read
 from logflume.model.dataset import Dataset, Field, FieldType
 from logflume.table import parquet
+from logflume.table.ids import granules
 from logflume.table.store import Store
 from tests.support.asking import Answered, Asking, forks
 from tests.support.indexes import extended, without_filters
@@ -192,6 +193,43 @@ def test_the_index_that_was_read_last_is_asked_ahead_and_believed_only_if_it_sta
         assert [found("new"), found("1-2")] == [1, 1]
         shutil.rmtree(store.full(store.table("acme", "http_requests") + "/_ids"))
         assert [found("new"), found("1-2"), found("nobody")] == [1, 1, 0]
+
+
+def test_what_was_read_of_a_file_is_kept(store: Store, ask: Asking) -> None:
+    extended(store)
+    with query.opened(ask.settings, store, ask.datasets, forks=forks()) as explorer:
+
+        def found(id: str) -> tuple[int, int]:
+            with explorer.query("acme", f"SELECT * FROM http_requests WHERE RayID = '{id}'") as result:
+                return result.read_all().num_rows, result.scanned.bytes
+
+        (first, read), (again, read_again), (other, read_other) = found("1-2"), found("1-2"), found("0-2")
+        assert (first, again, other) == (1, 1, 1)
+        assert read_again < 300 < min(read, read_other)  # the index is asked each time
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_of_files_of_many_pages_and_granules_each_row_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: list[str], known: bool
+) -> None:
+    monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 17)
+    monkeypatch.setattr(parquet, "_PAGE_ROWS", 4)
+    monkeypatch.setattr(parquet, "_SMALL_ROWS", 0)
+    monkeypatch.setattr(granules, "ROWS", 6)
+    made = Store(f"file://{tmp_path}")
+    ids = [f"id-{number % 90}" for number in range(100)]
+    statuses = list(range(100))
+    append(made, ids, upto=1_000, times=[NOON + n for n in range(100)], EdgeResponseStatus=statuses)
+    if known:
+        extended(made)
+    with query.opened(
+        Asking(made, {"http_requests": SMALL}).settings, made, {"http_requests": SMALL}, forks=forks()
+    ) as explorer:
+        for number in range(92):
+            with explorer.query("acme", f"SELECT * FROM http_requests WHERE RayID = 'id-{number}'") as result:
+                found = result.read_all().column("EdgeResponseStatus").to_pylist()
+            assert sorted(found) == [status for status in statuses if ids[status] == f"id-{number}"]
+    assert processes == []
 
 
 def test_pi1_another_tenants_rows_are_not_found(ask: Asking) -> None:

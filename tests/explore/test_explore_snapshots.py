@@ -59,6 +59,20 @@ def test_a_table_deleted_and_made_again_is_read_anew_whatever_its_version(
     assert set(found.files.column("path").to_pylist()) == {str(p.relative_to(folder)) for p in folder.glob("_date*/*")}
 
 
+def test_a_table_whose_next_entry_was_deleted_has_gone_on(store: Store, folder: Path) -> None:
+    """As when its log is cleaned: the entry that is known may still be there when those after it are not."""
+    append(store, ["a"], upto=1)
+    snapshots = Snapshots(store)
+    assert snapshots.read("acme", "http_requests").version == 0
+    for n in range(3):
+        append(store, ["b"], upto=n + 2)
+    log.checkpoint(store, store.table("acme", "http_requests"))
+    for version in (1, 2, 3):
+        (folder / "_delta_log" / f"{version:020}.json").unlink()
+    found = snapshots.read("acme", "http_requests")
+    assert (found.version, found.rows) == (3, 4)
+
+
 def test_a_deleted_table_is_none(store: Store, folder: Path) -> None:
     append(store, ["a"])
     snapshots = Snapshots(store)

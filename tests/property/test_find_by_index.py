@@ -91,7 +91,7 @@ class Walk:
             return
         rows = held(self.store)
         files = asked(self.store, []).files
-        ids = rows.column("RayID").to_pylist()
+        ids = rows.column("RayID").to_pylist() if "RayID" in rows.column_names else []  # none has one
         by_file: dict[str, set[str]] = {}
         for path, _ in files:
             part = pq.read_table(self.folder / path, partitioning=None)

@@ -67,6 +67,16 @@ def part(store: Store, tenant: str = "acme") -> Path:
     return path
 
 
+def of_bytes(rows: pa.Table, dataset: Any, encode: Any = parquet.encode) -> parquet.Encoded:
+    """As ``parquet.encode``, by somebody for whom an id is no text: whether it is one is not ours to say."""
+    made = encode(rows, dataset)
+    held = pq.read_table(pa.BufferReader(made.data))
+    at = held.schema.get_field_index("RayID")
+    sink = pa.BufferOutputStream()
+    pq.write_table(held.set_column(at, "RayID", held.column(at).cast(pa.binary())), sink)
+    return parquet.Encoded(sink.getvalue(), made.rows, made.stats, made.value_bytes)
+
+
 def without_filters(rows: pa.Table, dataset: Any, encode: Any = parquet.encode) -> parquet.Encoded:
     """As ``parquet.encode``, by somebody who knows of no Bloom filters."""
     made = encode(rows, dataset)

@@ -17,10 +17,11 @@ from logflume.errors import Retryable
 from logflume.table import bloom, parquet
 from logflume.table.bloom import NO_IDS, UNKNOWN, Filters
 from logflume.table.ids import catalogue as catalogues
-from logflume.table.ids import upkeep
+from logflume.table.ids import granules, upkeep
 from logflume.table.ids.catalogue import Catalogue, part_of
+from logflume.table.pick.rows import Granules
 from logflume.table.store import Store
-from tests.support.indexes import asked, asked_each, extended, handed, objects, part, without_filters
+from tests.support.indexes import asked, asked_each, extended, handed, objects, of_bytes, part, without_filters
 from tests.support.tables import append
 
 NAME = "0123456789abcdef" * 2
@@ -211,12 +212,33 @@ def test_i1_a_file_of_another_size_is_another_file(store: Store) -> None:
 def test_i1_files_that_can_not_tell_are_always_handed_over(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(store, 2)
     with monkeypatch.context() as patched:
-        patched.setattr(parquet, "encode", without_filters)
+        patched.setattr(parquet, "encode", of_bytes)
         fill(store, 1, first=2)
     append(store, [None, None], upto=9_000)  # type: ignore[list-item]
     for _ in range(2):
         assert [len(handed(store, id)) for id in ("0-0", "2-0", "stranger")] == [2, 1, 1]
         extended(store)
+
+
+def test_a_file_without_filters_is_known_by_its_ids(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(parquet, "encode", without_filters)
+        fill(store, 1)
+    assert len(handed(store, "stranger")) == 1
+    extended(store)
+    assert [len(handed(store, id)) for id in ("0-0", "stranger")] == [1, 0]
+
+
+def test_an_index_tells_in_which_granules_an_id_may_be(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(granules, "ROWS", 5)
+    fill(store, 3, rows=23)
+    extended(store)
+    for file, row in ((0, 0), (1, 4), (1, 5), (2, 22)):
+        look = asked(store, [f"{file}-{row}"])
+        [number] = look.granules
+        assert look.granules[number] == Granules(frozenset({row // 5}), 5)
+    look = asked(store, ["1-0", "1-11", "1-14"])
+    assert [each.may for each in look.granules.values()] == [{0, 2}]
 
 
 @pytest.mark.parametrize("harm", ["cut", "flipped", "emptied", "another's", "gone"])
@@ -268,7 +290,7 @@ def test_i2_a_spoiled_part_is_not_copied_into_another(store: Store) -> None:
     assert asked(store, ["stranger"]).spoiled == set()
 
 
-@pytest.mark.parametrize("data", [b"", b"LFids", b"x" * 1000, b"LFids\x00\x00\x01" + bytes(30)])
+@pytest.mark.parametrize("data", [b"", b"LFids", b"x" * 1000, b"LFids\x00\x00\x02" + bytes(30)])
 def test_i2_a_catalogue_that_is_none_is_as_no_index_and_made_anew(store: Store, data: bytes) -> None:
     fill(store, 3)
     extended(store)

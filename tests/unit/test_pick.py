@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from obstore.store import LocalStore
 
+from logflume.explore.kept import Kept
 from logflume.table import bloom
 from logflume.table.pick import decode, thrift
 from logflume.table.pick import footer as footers
 from logflume.table.pick import rows as picking
-from logflume.table.pick.rows import Picked
+from logflume.table.pick.rows import Granules, Picked, Source
 from logflume.table.pick.thrift import Broken
 
 PATH = "file.parquet"
@@ -58,11 +59,11 @@ def write(folder: Path, rows: pa.Table, **options: Any) -> None:
     pq.write_table(rows, folder / PATH, store_schema=False, **options)
 
 
-def pick(folder: Path, ids: Collection[str], groups: Collection[int] | None = None) -> Picked:
+def pick(folder: Path, ids: Collection[str], granules: Granules | None = None) -> Picked:
     async def go() -> Picked:
         objects = LocalStore(folder)
-        about = await picking.about(objects, PATH, (folder / PATH).stat().st_size)
-        return await picking.pick(objects, PATH, about, "id", ids, groups)
+        about = await picking.about(Source(objects, PATH), (folder / PATH).stat().st_size)
+        return await picking.pick(Source(objects, PATH), about, "id", ids, granules)
 
     return asyncio.run(go())
 
@@ -75,24 +76,24 @@ def same(folder: Path, picked: Picked, ids: Collection[str]) -> None:
     assert found == expected.to_pylist()
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"bloom_filter_options": BLOOM},
-        {"row_group_size": 700, "bloom_filter_options": BLOOM},
-        {"row_group_size": 700},
-        {"data_page_size": 2_000, "write_batch_size": 50, "max_rows_per_page": 90},
-        {"data_page_size": 2_000, "write_batch_size": 50, "row_group_size": 999, "bloom_filter_options": BLOOM},
-        {"data_page_version": "2.0", "max_rows_per_page": 90},
-        {"write_page_index": False},
-        {"write_page_index": False, "row_group_size": 10, "bloom_filter_options": BLOOM},
-        {"compression": "snappy"},
-        {"compression": "none", "use_dictionary": True, "max_rows_per_page": 77},
-        {"use_dictionary": True, "dictionary_pagesize_limit": 200, "data_page_size": 500, "write_batch_size": 20},
-        {"column_encoding": {"time": "DELTA_BINARY_PACKED"}, "use_dictionary": False},
-    ],
-)
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"bloom_filter_options": BLOOM},
+    {"row_group_size": 700, "bloom_filter_options": BLOOM},
+    {"row_group_size": 700},
+    {"data_page_size": 2_000, "write_batch_size": 50, "max_rows_per_page": 90},
+    {"data_page_size": 2_000, "write_batch_size": 50, "row_group_size": 999, "bloom_filter_options": BLOOM},
+    {"data_page_version": "2.0", "max_rows_per_page": 90},
+    {"write_page_index": False},
+    {"write_page_index": False, "row_group_size": 10, "bloom_filter_options": BLOOM},
+    {"compression": "snappy"},
+    {"compression": "none", "use_dictionary": True, "max_rows_per_page": 77},
+    {"use_dictionary": True, "dictionary_pagesize_limit": 200, "data_page_size": 500, "write_batch_size": 20},
+    {"column_encoding": {"time": "DELTA_BINARY_PACKED"}, "use_dictionary": False},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
 def test_p1_what_is_picked_is_what_is_there(tmp_path: Path, options: dict[str, Any]) -> None:
     write(tmp_path, table(2_345), **options)
     random = Random(2)
@@ -118,10 +119,57 @@ def test_p1_a_null_is_no_id(tmp_path: Path) -> None:
     assert [row.column("n")[0].as_py() for row in pick(tmp_path, {"a"}).rows] == [1, 4]
 
 
-def test_row_groups_that_are_known_are_read_alone(tmp_path: Path) -> None:
-    write(tmp_path, table(2_000), row_group_size=500)
-    assert len(pick(tmp_path, {"1-600"}, [1]).rows) == 1
-    assert pick(tmp_path, {"1-600"}, [0, 2, 3]).rows == []
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("of", [1, 3, 24, 2_345])
+def test_p1_of_granules_that_are_known_every_row_is_picked(tmp_path: Path, options: dict[str, Any], of: int) -> None:
+    """Wherever they begin and end in the file's row groups and pages."""
+    write(tmp_path, table(2_345), **options)
+    each = -(-2_345 // of)
+    random = Random(of)
+    for count in (1, 1, 3, 40):
+        rows = [random.randrange(2_345) for _ in range(count)]
+        ids = {f"1-{row}" for row in rows}
+        same(tmp_path, pick(tmp_path, ids, Granules(frozenset(row // each for row in rows), of)), ids)
+    for row in (0, 2_344, 699, 700, each - 1, each % 2_345):
+        same(tmp_path, pick(tmp_path, {f"1-{row}"}, Granules(frozenset({row // each}), of)), {f"1-{row}"})
+    assert pick(tmp_path, {"nobody"}, Granules(frozenset({0, of - 1}), of)).rows == []
+
+
+def test_of_granules_that_are_known_only_their_pages_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids of others are not found, though they are in the same page; and what is far from them is not read."""
+    write(tmp_path, table(200_000).select(["before", "id", "share"]), row_group_size=100_000, max_rows_per_page=10_000)
+    size = (tmp_path / PATH).stat().st_size
+    monkeypatch.setattr(picking, "_GAP_BYTES", 0)
+    picked = pick(tmp_path, {"1-152000", "1-7", "1-149999"}, Granules(frozenset({15}), 20))
+    assert [row.column("id")[0].as_py() for row in picked.rows] == ["1-152000"]
+    assert 0 < picked.bytes < size / 15
+    assert pick(tmp_path, {"1-7"}, Granules(frozenset({15}), 20)).rows == []
+
+
+def test_what_is_kept_of_one_file_is_not_taken_for_anothers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though it lies at the same place."""
+    monkeypatch.setattr(picking, "END_BYTES", 8)  # of the end nothing but the footer's length
+    kept: Kept[tuple[str, int, int], memoryview] = Kept(1_000_000)
+
+    async def go(path: str, n: int) -> tuple[list[Any], int]:
+        pq.write_table(pa.table({"id": ["a", "b"], "n": [n, n]}), tmp_path / path, write_page_index=True)
+        source = Source(LocalStore(tmp_path), path, kept)
+        about = await picking.about(source, (tmp_path / path).stat().st_size)
+        picked = await picking.pick(source, about, "id", {"b"}, Granules(frozenset({0}), 1))
+        return [row.column("n")[0].as_py() for row in picked.rows], picked.bytes - len(about.end)
+
+    (first, read), (other, read_other), (again, read_again) = [
+        asyncio.run(go(*of)) for of in [("x", 1), ("y", 2), ("x", 3)]
+    ]
+    assert (first, other, again) == ([1], [2], [1])
+    assert read == read_other > read_again == picking.END_BYTES
+
+
+def test_p2_many_rows_of_many_granules_are_too_many(tmp_path: Path) -> None:
+    write(tmp_path, pa.table({"id": ["same"] * 300}), max_rows_per_page=40)
+    assert len(pick(tmp_path, {"same"}, Granules(frozenset({0}), 2)).rows) == 150
+    with pytest.raises(Broken, match="300 rows"):
+        pick(tmp_path, {"same"}, Granules(frozenset({0, 1}), 2))
 
 
 def test_bloom_filters_spare_row_groups(tmp_path: Path) -> None:
@@ -129,7 +177,7 @@ def test_bloom_filters_spare_row_groups(tmp_path: Path) -> None:
     about = pq.read_metadata(tmp_path / PATH)
     group = sum(about.row_group(1).column(n).total_compressed_size for n in range(about.num_columns))
     assert pick(tmp_path, {"1-600"}).bytes < group * 1.1
-    assert pick(tmp_path, {"nobody"}).bytes == 0
+    assert pick(tmp_path, {"nobody"}).bytes < 300  # a block of each filter
 
 
 def test_a_filter_of_another_kind_spares_nothing(tmp_path: Path) -> None:

@@ -148,8 +148,9 @@ class Choice:
 
 def _columns(snapshot: Snapshot, dataset: Dataset) -> pa.Schema:
     """The table's columns, and those that the dataset has got since its last rows came: null in every file."""
-    new = [field for field in file_schema(dataset) if field.name not in snapshot.schema.names]
-    return pa.schema([*snapshot.schema, *plain_schema(pa.schema(new))])
+    known = set(snapshot.schema.names)
+    new = [field for field in file_schema(dataset) if field.name not in known]
+    return pa.schema([*snapshot.schema, *plain_schema(pa.schema(new))]) if new else snapshot.schema
 
 
 def _kinds(dataset: Dataset) -> bounds.Kinds:

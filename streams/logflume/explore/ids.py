@@ -28,6 +28,7 @@ from logflume.table.bloom import Filters
 from logflume.table.bucket import said
 from logflume.table.ids import catalogue as catalogues
 from logflume.table.ids.catalogue import Catalogue, File, Part, Stripe
+from logflume.table.pick.rows import Granules
 from logflume.table.store import Store
 
 _SECONDS: Final = 5.0
@@ -46,14 +47,6 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Groups:
-    """Which row groups of a file may have a row that is looked for, by number, of ``of``."""
-
-    may: frozenset[int]
-    of: int
-
-
-@dataclass(frozen=True, slots=True)
 class Index:
     """A table's index as it stood when a question was asked."""
 
@@ -67,7 +60,7 @@ class Look:
 
     ``may``: whether it may have a row with one of the ids. ``unknown``: those that the index did not tell of, by itself
     or because one of its parts, ``spoiled`` by name, could not be read. ``bytes``: that were read to find it out.
-    ``groups``: of files that may have such a row, in which of their row groups, where the index tells.
+    ``granules``: of files that may have such a row, in which of their granules, where the index tells.
     """
 
     index: Index
@@ -77,7 +70,7 @@ class Look:
     unknown: set[int] = field(default_factory=set)
     spoiled: set[str] = field(default_factory=set)
     bytes: int = 0
-    groups: dict[int, Groups] = field(default_factory=dict)
+    granules: dict[int, Granules] = field(default_factory=dict)
 
 
 class Ids:
@@ -170,13 +163,13 @@ class Ids:
                     _log.warning("explore.index-spoiled", table=look.index.table, part=part.name)
                 look.spoiled.add(part.name)
                 return
-            for there, group in matches:
-                found.setdefault(there, set()).add(group)
+            for there, granule in matches:
+                found.setdefault(there, set()).add(granule)
         for there in found.keys() & numbers.keys():
             look.may[numbers[there]] = True
             blocks = part.files[there].blocks
-            if blocks is not None and len(set(blocks)) == 1:  # else a filter's number is not that of its row group
-                look.groups[numbers[there]] = Groups(frozenset(found[there]), len(blocks))
+            if blocks is not None:
+                look.granules[numbers[there]] = Granules(frozenset(found[there]), len(blocks))
 
     async def _stripe(self, look: Look, part: Part, stripe: Stripe) -> bytes | None:
         path = f"{look.index.table}/{part.path}"

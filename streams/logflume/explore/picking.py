@@ -11,7 +11,7 @@ The index beside the table names the file, while the table's log is still being 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
@@ -20,12 +20,12 @@ import pyarrow as pa
 import structlog
 from obstore.exceptions import BaseError
 
-from logflume.explore.ids import Groups, Ids, Index, Look
+from logflume.explore.ids import Ids, Index, Look
 from logflume.explore.kept import Kept
 from logflume.table.bucket import said
 from logflume.table.ids.catalogue import File
 from logflume.table.pick import rows as picked
-from logflume.table.pick.rows import About, Picked
+from logflume.table.pick.rows import About, Granules, Picked, Source
 from logflume.table.pick.thrift import Broken
 from logflume.table.schema import DATE
 
@@ -34,6 +34,9 @@ _SECONDS: Final = 5.0
 _AT_ONCE: Final = 4
 """Files that are picked from, of all questions: each may hold a row group."""
 _KEPT_BYTES: Final = 32_000_000
+_KEPT_PIECES_BYTES: Final = 64_000_000
+"""Of the pages that were read last: who has looked for a record looks at it again, and at others of the same minute."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -43,6 +46,7 @@ class Picker:
     def __init__(self, ids: Ids) -> None:
         self._ids = ids
         self._kept: Kept[str, About] = Kept(_KEPT_BYTES)
+        self._pieces: Kept[tuple[str, int, int], memoryview] = Kept(_KEPT_PIECES_BYTES)
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def begin(self, table: str, id_field: str, wanted: frozenset[str]) -> Search:
@@ -59,7 +63,7 @@ class Picker:
         search = Search(index, wanted, look)
         may = [number for number, has in enumerate(look.may) if has]
         if len(may) <= MOST_FILES:
-            self._begin(search, [(look.files[number], look.groups.get(number)) for number in may])
+            self._begin(search, [(look.files[number], look.granules.get(number)) for number in may])
         return search
 
     async def _look(self, index: Index, wanted: frozenset[str]) -> Look:
@@ -91,25 +95,21 @@ class Picker:
             _log.info("explore.not-picked", table=search.index.table, why=said(error))
             return None
 
-    def _begin(self, search: Search, files: Sequence[tuple[File, Groups | None]]) -> None:
-        for file, groups in files:
-            task = asyncio.create_task(self._pick(search, file, groups))
+    def _begin(self, search: Search, files: Sequence[tuple[File, Granules | None]]) -> None:
+        for file, granules in files:
+            task = asyncio.create_task(self._pick(search, file, granules))
             task.add_done_callback(_heard)
             search.reading[file] = task
 
-    async def _pick(self, search: Search, file: File, groups: Groups | None) -> Picked:
+    async def _pick(self, search: Search, file: File, granules: Granules | None) -> Picked:
         path, size = f"{search.index.table}/{file[0]}", file[1]
-        objects = self._ids.objects
-        about, read = self._kept.get(path), 0
+        source = Source(self._ids.objects, path, self._pieces)
+        about = self._kept.get(path)
         if about is None:
-            about = await picked.about(objects, path, size)
-            read = len(about.end)
+            about = await picked.about(source, size)
             self._kept.put(path, about, about.held)
-        of = about.footer.groups
-        numbers = sorted(groups.may) if groups is not None and groups.of == len(of) else None
         async with self._turns:
-            found = await picked.pick(objects, path, about, search.index.catalogue.field, search.wanted, numbers)
-        return Picked(found.rows, found.bytes + read)
+            return await picked.pick(source, about, search.index.catalogue.field, search.wanted, granules)
 
 
 @dataclass
@@ -160,22 +160,23 @@ class Rows:
 
     def seen(self, columns: Sequence[str]) -> pa.Table:
         """Return ``columns`` of the rows as the engine has them: null where a file lacks one."""
-        fields = [self.schema.field(column) for column in columns]
-        schema = pa.schema([field.with_nullable(field.name != DATE) for field in fields])
-        parts = [
-            pa.table({field.name: _column(rows, field, date) for field in schema}, schema=schema)
-            for date, rows in self.tables
-        ]
+        types = {column: self.schema.field(column).type for column in columns}
+        schema = pa.schema([pa.field(column, type, column != DATE) for column, type in types.items()])
+        parts = [pa.table(_columns(rows, types, date), schema) for date, rows in self.tables]
         return pa.concat_tables(parts) if parts else schema.empty_table()
 
 
-def _column(rows: pa.Table, field: pa.Field, date: date) -> pa.ChunkedArray | pa.Array:
-    if field.name == DATE:
-        return pa.array([date] * rows.num_rows, field.type)
-    if field.name not in rows.schema.names:
-        return pa.nulls(rows.num_rows, field.type)
-    column = rows.column(field.name)
-    return column if column.type == field.type else column.cast(field.type)
+def _columns(rows: pa.Table, types: Mapping[str, pa.DataType], date: date) -> list[pa.ChunkedArray | pa.Array]:
+    have = dict(zip(rows.schema.names, rows.columns, strict=True))
+    found = []
+    for name, type in types.items():
+        column = have.get(name)
+        if name == DATE:
+            column = pa.array([date] * rows.num_rows, type)
+        elif column is None:
+            column = pa.nulls(rows.num_rows, type)
+        found.append(column if column.type == type else column.cast(type))
+    return found
 
 
 def _heard(task: asyncio.Task[Picked]) -> None:

@@ -43,7 +43,7 @@ Words = np.ndarray[Any, np.dtype[np.uint32]]
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What a data file says of its ids. ``bitsets``: one a row group, each of whole blocks.
+    """What is known of a data file's ids. ``bitsets``: each of some rows, such as a row group's, of whole blocks.
 
     None: it can't tell, and is to be searched. Empty: it has no ids, so that no id is in it.
     """

@@ -215,6 +215,18 @@ def advance(store: Store, path: str, head: Head) -> Head | None:
     return head if version == head.version else Head(version, (place, tag), head.columns, progress)
 
 
+def stands(store: Store, path: str, version: int, at: tuple[str, str]) -> bool:
+    """Whether a table still is at ``version``, where its ``anchor`` is ``at``. Raises ``Retryable``.
+
+    That there is no later entry says so only when none was deleted: what would show that is looked at after it.
+    """
+    return (
+        store.tag(entry_path(path, version + 1)) is None
+        and store.tag(at[0]) == at[1]
+        and not _passed(store, path, version)
+    )
+
+
 def change(store: Store, path: str, table: DeltaTable, at: tuple[str, str], change: Change, clock: Clock) -> bool:
     """Commit a change as the version after that of ``table``; False when the table has moved on or is gone.
 

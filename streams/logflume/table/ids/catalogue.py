@@ -7,7 +7,7 @@ I2  Nothing of it is believed unchecked: a CRC stands behind the catalogue and b
 I3  A part is written once, under a name that no other ever has. ``current``, the catalogue, names the parts that stand;
     it is written anew. Of two who do so at once one loses what it did, and neither anything else.
 
-A **part** holds the Bloom filters of many files (see ``bloom``), turned by a quarter: first the first block of every
+A **part** holds the Bloom filters of many files (see ``granules``), turned by a quarter: first the first block of every
 filter, then the second of every one, and so on. An id has its bits in one block of known number, so that one short
 read, a **stripe**, tells of all of them. Filters of one length stand together, a **section**.
 """
@@ -33,7 +33,7 @@ CURRENT: Final = f"{FOLDER}/current"
 MOST_CATALOGUE_BYTES: Final = 64_000_000
 """Of ``current``: half a million files. A larger one is not read."""
 
-_MAGIC: Final = b"LFids\x00\x00\x01"
+_MAGIC: Final = b"LFids\x00\x00\x02"
 _CRC_BYTES: Final = 4
 _NAME: Final = re.compile(r"[0-9a-f]{32}")
 _MOST_SIZE: Final = 1 << 62

@@ -1,8 +1,8 @@
 """Bringing a table's index of ids up to date: by whoever compacts, and by explorers that miss it. Never by a sink.
 
-See ``catalogue`` for what the index is. New files' filters are copied out of them, into a part of their own, or
-together with parts that are not much larger, so that there are few (their sizes grow by ``_GROWTH``) and each filter is
-copied a few times only.
+See ``catalogue`` for what the index is. Filters are made of new files' ids, into a part of their own, or together with
+parts that are not much larger, so that there are few (their sizes grow by ``_GROWTH``) and each filter is copied a few
+times only.
 
 U1  Nothing here outlives deleted rows. A part is put, then the table's log is read, then the part is named: a part with
     a file that went is written again without it. Who deletes rows commits that, then deletes the index (``forget``): it
@@ -28,6 +28,7 @@ from logflume.errors import Retryable
 from logflume.table import bloom, log, snapshot
 from logflume.table.bloom import Filters
 from logflume.table.ids import catalogue as catalogues
+from logflume.table.ids import granules
 from logflume.table.ids.catalogue import Catalogue, File, Part
 from logflume.table.store import Store
 
@@ -151,10 +152,10 @@ class _Upkeep:
         return known.file in self._files
 
     def _filters(self, file: File) -> Filters | None:
-        """A data file's filters; None when it is gone meanwhile."""
+        """The filters of a data file's granules; None when it is gone meanwhile."""
         path, size = file
         try:
-            return bloom.read(self._store.objects, f"{self._table}/{path}", size, self._field)
+            return granules.filters(self._store.objects, f"{self._table}/{path}", size, self._field)
         except FileNotFoundError:
             return None
         except (BaseError, OSError) as error:

@@ -44,15 +44,42 @@ class Stretches:
         raise Broken(f"nothing was read of {at} to {end}")
 
 
+@dataclass(frozen=True, slots=True)
+class Paged:
+    """A row group, and of each of its chunks the pages."""
+
+    group: Group
+    pages: Sequence[Sequence[Page]]
+
+    @classmethod
+    def of(cls, group: Group, data: Stretches) -> Paged:
+        """Look them up in the page index, which ``data`` has. Raises ``Broken``."""
+        return cls(group, [_pages(chunk, group, data) for chunk in group.chunks])
+
+
 def numbers(footer: Footer, group: Group, data: Stretches, id_field: str, ids: Collection[str]) -> list[int]:
     """Return which rows of the group have one of the ids. Raises ``Broken``."""
     [key] = group.of(id_field)
-    column = small.table(footer, [_piece(key, [footers.whole(key, group)], data)], group.rows).column(0)
+    return _numbers(footer, key, [footers.whole(key, group)], data, ids)
+
+
+def numbers_within(
+    footer: Footer, paged: Paged, run: tuple[int, int], data: Stretches, id_field: str, ids: Collection[str]
+) -> list[int]:
+    """Return which rows of a run, the first and the one after the last, have one of the ids. Raises ``Broken``."""
+    [(key, pages)] = [each for each in zip(paged.group.chunks, paged.pages, strict=True) if each[0].field == id_field]
+    return [n for n in _numbers(footer, key, _overlap(pages, *run), data, ids) if run[0] <= n < run[1]]
+
+
+def _numbers(footer: Footer, key: Chunk, pages: Sequence[Page], data: Stretches, ids: Collection[str]) -> list[int]:
+    rows = sum(page.rows for page in pages)
+    column = small.table(footer, [_piece(key, pages, data)], rows).column(0)
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if not pa.types.is_string(column.type):
-        raise Broken(f"{id_field} has the type {column.type}")
-    found: list[int] = pc.indices_nonzero(pc.is_in(column, pa.array(sorted(ids), pa.string()))).to_pylist()
+        raise Broken(f"{key.field} has the type {column.type}")
+    there = pc.indices_nonzero(pc.is_in(column, pa.array(sorted(ids), pa.string()))).to_pylist()
+    found = [pages[0].first + number for number in there]
     if len(found) > MOST_ROWS:
         raise Broken(f"{len(found)} rows have one of the ids")
     return found
@@ -76,14 +103,13 @@ class Cut:
         return (self.chunk.start, self.chunk.data), (self.pages[0].start, self.pages[-1].end)
 
 
-def cuts(group: Group, data: Stretches, numbers: Sequence[int]) -> list[list[Cut]]:
-    """Return for each row, by its number, what it is decoded from. Raises ``Broken``.
+def cuts(paged: Paged, runs: Sequence[tuple[int, int]]) -> list[list[Cut]]:
+    """Return for each run of rows, the first and the one after the last, what they are decoded from.
 
-    Of each column it is one page. Of a field with several leaf columns, such as a map, whose pages end at rows of
-    their own, as many as end together.
+    Of each column these are the pages that have one. Of a field with several leaf columns, such as a map, whose pages
+    end at rows of their own, as many as end together.
     """
-    pages = [_pages(chunk, group, data) for chunk in group.chunks]
-    return [list(_cuts(group, pages, number)) for number in numbers]
+    return [list(_cuts(paged, *run)) for run in runs]
 
 
 def rows(footer: Footer, data: Stretches, numbers: Sequence[int], cuts: Sequence[Sequence[Cut]]) -> list[pa.Table]:
@@ -99,17 +125,18 @@ def rows(footer: Footer, data: Stretches, numbers: Sequence[int], cuts: Sequence
     return found
 
 
-def _cuts(group: Group, pages: Sequence[Sequence[Page]], number: int) -> Iterator[Cut]:
+def _overlap(pages: Sequence[Page], low: int, high: int) -> tuple[Page, ...]:
+    return tuple(page for page in pages if page.first < high and low < page.first + page.rows)
+
+
+def _cuts(paged: Paged, first: int, end: int) -> Iterator[Cut]:
     fields: dict[str, list[tuple[Chunk, Sequence[Page]]]] = {}
-    for chunk, each in zip(group.chunks, pages, strict=True):
+    for chunk, each in zip(paged.group.chunks, paged.pages, strict=True):
         fields.setdefault(chunk.field, []).append((chunk, each))
     for leaves in fields.values():
-        low, high = number, number + 1
+        low, high = first, end
         while True:
-            cuts = [
-                Cut(chunk, tuple(page for page in each if page.first < high and low < page.first + page.rows))
-                for chunk, each in leaves
-            ]
+            cuts = [Cut(chunk, _overlap(each, low, high)) for chunk, each in leaves]
             ends = [(first, first + count) for first, count in (cut.span for cut in cuts)]
             if len(set(ends)) == 1:
                 break

@@ -17,7 +17,7 @@ from logflume.table.pick.footer import Chunk, Footer
 from logflume.table.pick.thrift import I32, I64, LIST, STRUCT, Broken, Value
 
 _MAGIC: Final = b"PAR1"
-_VERSION, _SCHEMA, _ROWS, _ROW_GROUPS, _CREATED_BY = 1, 2, 3, 4, 6  # FileMetaData
+_SCHEMA, _ROWS, _ROW_GROUPS = 2, 3, 4  # FileMetaData
 _COLUMNS, _GROUP_BYTES, _GROUP_ROWS = 1, 2, 3  # RowGroup
 _AT, _META = 2, 3  # ColumnChunk
 _TYPE, _ENCODINGS, _PATH, _CODEC, _VALUES, _PLAIN_BYTES, _BYTES, _DATA_AT, _DICTIONARY_AT = 1, 2, 3, 4, 5, 6, 7, 9, 11
@@ -45,16 +45,14 @@ def table(footer: Footer, pieces: Sequence[Piece], rows: int) -> pa.Table:
         columns.append(_column(piece, len(out)))
         out += piece.dictionary
         out += piece.data
-    root = {**footer.about[_SCHEMA][1][1][0], _CHILDREN: (I32, len(names))}
+    root = {**footer.root, _CHILDREN: (I32, len(names))}
     group = {_COLUMNS: (LIST, (STRUCT, columns)), _GROUP_BYTES: (I64, len(out)), _GROUP_ROWS: (I64, rows)}
     about: dict[int, Value] = {
-        _VERSION: footer.about[_VERSION],
+        **footer.about,
         _SCHEMA: (LIST, (STRUCT, [root, *elements])),
         _ROWS: (I64, rows),
         _ROW_GROUPS: (LIST, (STRUCT, [group])),
     }
-    if _CREATED_BY in footer.about:
-        about[_CREATED_BY] = footer.about[_CREATED_BY]
     told = thrift.encode(about)
     out += told + len(told).to_bytes(4, "little") + _MAGIC
     try:

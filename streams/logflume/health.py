@@ -2,7 +2,8 @@
 
 H1  A connection lasts ``_CLIENT_SECONDS`` at most, its TLS handshake included, however it drips and whatever it does
     not read; it has one request without a body.
-H2  Of more than ``_MOST_CONNECTIONS`` the oldest is cut off: who holds many can't keep a probe from its answer.
+H2  Of more than ``_MOST_CONNECTIONS`` the oldest is cut off: who holds many can't keep a probe from its answer. A burst
+    waits its turn.
 H3  With a certificate it speaks TLS alone.
 H4  A request's head has ``_HEAD_BYTES`` at most, and a hundred fields; else 431.
 """
@@ -92,6 +93,8 @@ def _tls(certificate: str, key: str) -> ssl.SSLContext | None:
 
 class _Http(ThreadingHTTPServer):
     daemon_threads = True
+    # With the library's 5 the others of a burst ask again, after a second or more.
+    request_queue_size = 2 * _MOST_CONNECTIONS
 
     def __init__(
         self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None

@@ -122,6 +122,13 @@ MUTATIONS = (
         f"{_LISTENER}::test_co6_an_answer_that_nobody_reads_is_cut_off",
     ),
     Mutation(
+        "H2-burst: a worker's own server lets a burst of connections wait",
+        code("health.py"),
+        "    request_queue_size = 2 * _MOST_CONNECTIONS",
+        "    request_queue_size = 5",
+        "tests/unit/test_health.py::test_h2_a_burst_of_connections_waits_its_turn_and_none_has_to_ask_again",
+    ),
+    Mutation(
         "body-time: a body that drips is answered 408 by the explorer",
         code("api/body.py"),
         "    except TimeoutError:",

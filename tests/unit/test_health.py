@@ -146,6 +146,15 @@ def test_h2_who_holds_many_connections_keeps_nobody_from_an_answer(
             each.close()
 
 
+def test_h2_a_burst_of_connections_waits_its_turn_and_none_has_to_ask_again(start: Start) -> None:
+    server = start()
+    with contextlib.ExitStack() as opened:
+        with server._http._lock:  # it takes none
+            for _ in range(health._MOST_CONNECTIONS):
+                opened.enter_context(connected(server))
+        assert get(server, "/live") == (200, "ok\n")
+
+
 def test_h1_who_does_not_read_the_answer_is_let_go(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "_CLIENT_SECONDS", 0.5)
     monkeypatch.setattr(health, "_answer", lambda path, checks: (200, "text/plain", bytes(64 << 20)))

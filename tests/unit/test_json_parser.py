@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -159,16 +157,6 @@ def test_numbers_as_times_are_the_same_instant_by_both_ways(number: int) -> None
         assert fast.equals(exactly)
     else:
         assert to_records(exactly) == [{"at": number}]
-
-
-def test_a_record_that_is_null_does_not_end_the_process() -> None:
-    code = (
-        "from tests.unit.test_json_parser import JsonParser, DS, line\n"
-        "parser = JsonParser(DS); parser.parse(line())\n"
-        "for text in (b'null', b'null\\n{}', b'{}\\nnull', b'null {}', b' null\\n' * 40, b'{} null {}', b'{}null'):\n"
-        "    parsed = parser.parse(text); assert parsed.bad, text\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_rows_are_numbered_by_record_and_blank_lines_are_none() -> None:

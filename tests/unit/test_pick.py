@@ -85,7 +85,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"data_page_size": 2_000, "write_batch_size": 50, "row_group_size": 999, "bloom_filter_options": BLOOM},
     {"data_page_version": "2.0", "max_rows_per_page": 90},
     {"write_page_index": False},
-    {"write_page_index": False, "row_group_size": 10, "bloom_filter_options": BLOOM},
+    {"write_page_index": False, "row_group_size": 70, "bloom_filter_options": BLOOM},
     {"compression": "snappy"},
     {"compression": "none", "use_dictionary": True, "max_rows_per_page": 77},
     {"use_dictionary": True, "dictionary_pagesize_limit": 200, "data_page_size": 500, "write_batch_size": 20},
@@ -263,7 +263,7 @@ def test_p1_a_file_that_is_cut_or_no_parquet_file_is_broken(tmp_path: Path) -> N
 
 def test_a_footer_that_was_changed_is_broken_or_is_read(tmp_path: Path) -> None:
     """Not one of three hundred ends in another error, or in an endless loop."""
-    write(tmp_path, table(300), row_group_size=200, bloom_filter_options=BLOOM)
+    write(tmp_path, table(60), row_group_size=40, bloom_filter_options=BLOOM)
     data = (tmp_path / PATH).read_bytes()
     length = int.from_bytes(data[-8:-4], "little")
     random = Random(5)

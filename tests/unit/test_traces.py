@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import timeit
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -217,15 +215,8 @@ def test_traces_stay_bounded_whatever_is_sampled(tracing: Tracing) -> None:
     into.traced.close()
 
 
-def test_tr1_off_no_header_is_written_nothing_is_imported_and_a_block_costs_a_comparison() -> None:
+def test_tr1_off_no_header_is_written_and_a_block_costs_a_comparison() -> None:
     [block] = packed("acme")
     assert traces.HEADER not in dict(block.headers)
     took = min(timeit.repeat(traces.on, number=10_000, repeat=5)) / 10_000
     assert took < 5e-6, "a block takes milliseconds"
-    code = (
-        "import sys, logflume.edge.client, logflume.sort.stage, logflume.sink.worker; "
-        "from logflume import traces; from logflume.settings import Settings; traces.setup(Settings(), 'x'); "
-        "print([name for name in sys.modules if name.startswith(('opentelemetry.sdk', 'opentelemetry.trace'))])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.strip() == "[]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from pyarrow import fs
 
 from logflume.local.process import Process
 from logflume.settings import Settings
+from tests.support import java
 from tests.support.services import S3, Kafka, Run
 from tests.support.waiting import until
 
@@ -29,6 +31,25 @@ def test_a_topic_outlives_a_stopped_and_a_killed_broker(own_kafka: Kafka) -> Non
     own_kafka.start()
     assert "kept" in names(own_kafka.bootstrap)
     assert "Kafka Server started" in own_kafka.log.read_text()
+
+
+def test_a_broker_finds_kafkas_classes_as_a_first_one_left_them(own_kafka: Kafka) -> None:
+    process = own_kafka.process
+    assert process is not None
+    assert str(java.classes()) in Path(f"/proc/{process.pid}/maps").read_text()
+
+
+def test_a_broker_that_stands_still_for_a_moment_keeps_its_partitions(own_kafka: Kafka) -> None:
+    """On a busy machine it does: with a session of two seconds it lost them, and tests failed by the dozen."""
+    process = own_kafka.process
+    assert process is not None
+    process.signal(signal.SIGSTOP)
+    time.sleep(3)
+    process.signal(signal.SIGCONT)
+    admin = AdminClient({"bootstrap.servers": own_kafka.bootstrap})
+    admin.create_topics([NewTopic("new", 1)])["new"].result(30)
+    time.sleep(1)  # the controller looks four times a second
+    assert "Fencing broker" not in own_kafka.log.read_text()
 
 
 def test_the_store_takes_objects_only_with_its_keys(s3: S3, settings: Settings) -> None:

@@ -209,4 +209,11 @@ MUTATIONS = (
         "home.values[key] = message.value() or b''",
         "tests/unit/test_stored_positions.py::test_st1_a_transaction_that_has_come_in_part_is_not_told_of",
     ),
+    Mutation(
+        "broker-session: a local broker that stands still for a moment leads its partitions on",
+        code("local/kafka.py"),
+        '    "log.initial.task.delay.ms": "1000",',
+        '    "log.initial.task.delay.ms": "1000", "broker.session.timeout.ms": "2000",',
+        "tests/integration/test_services.py::test_a_broker_that_stands_still_for_a_moment_keeps_its_partitions",
+    ),
 )

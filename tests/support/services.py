@@ -22,6 +22,7 @@ from logflume.local.kafka import Broker
 from logflume.local.process import Process
 from logflume.local.store import ObjectStore
 from logflume.settings import cache_home
+from tests.support import java
 
 RUNS = Path(__file__).parents[2] / "build" / "tests"
 BUCKET = "logflume-tests"
@@ -89,7 +90,7 @@ class Kafka:
 
     def __init__(self, run: Run, broker: Broker) -> None:
         self._run = run
-        self._process: Process | None = None
+        self.process: Process | None = None
         self.broker = broker
         self.bootstrap = broker.bootstrap
         self.log = broker.log
@@ -97,18 +98,18 @@ class Kafka:
     def start(self) -> None:
         """Start it, and wait until clients are served."""
         self.broker.prepare()
-        self._process = self._run.start(self.broker.command(), self.broker.log)
-        self.broker.wait_ready(self._process)
+        self.process = self._run.start(self.broker.command(), self.broker.log)
+        self.broker.wait_ready(self.process)
 
     def stop(self) -> None:
         """Shut it down in order."""
-        if self._process is not None:
-            self._process.stop(30)
+        if self.process is not None:
+            self.process.stop(30)
 
     def kill(self) -> None:
         """End it without warning."""
-        if self._process is not None:
-            self._process.kill()
+        if self.process is not None:
+            self.process.kill()
 
     def restart(self) -> None:
         """Stop it in order and start it again."""
@@ -122,6 +123,8 @@ def own_kafka(run: Run, folder: Path) -> Kafka:
     with run.once("formatted") as made:
         if not made.exists():
             Broker.new(template, cache_home()).prepare()
+            shutil.copytree(template / "data", (learning := run.folder / "learning") / "data")
+            java.learn(Broker.new(learning, cache_home()), run.start)
             made.write_text("true")
     shutil.copytree(template / "data", folder / "data")
     return Kafka(run, Broker.new(folder, cache_home()))

@@ -62,9 +62,6 @@ SMALL = {
     "file.delete.delay.ms": "1000",
     # Retention and cleaning begin with the broker; the default leaves it half a minute.
     "log.initial.task.delay.ms": "1000",
-    # A killed broker may register again after this long; the default is 9 s.
-    "broker.session.timeout.ms": "2000",
-    "broker.heartbeat.interval.ms": "500",
 }
 """Settings that keep a broker with hundreds of small topics in 512 MB."""
 

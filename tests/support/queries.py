@@ -74,7 +74,7 @@ class Inside:
         task = Task(sql, tuple(TableTask(name, self._schema, DATE) for name in tables), key or self.key)
         child = self._forks.make()
         try:
-            child.stream.settimeout(20)
+            child.stream.settimeout(120)
             frames.send_place(child.stream, place)
             frames.send_task(child.stream, task)
             return self._read(child.stream)

@@ -20,6 +20,10 @@ MOST_ROWS: Final = 256
 """That have one of the ids: an id that so many records share is none."""
 
 
+Run = tuple[int, int]
+"""Rows of a row group, one after another: the number of the first, and of the one after the last."""
+
+
 class Stretches:
     """Parts of a file, by where they start."""
 
@@ -64,9 +68,9 @@ def numbers(footer: Footer, group: Group, data: Stretches, id_field: str, ids: C
 
 
 def numbers_within(
-    footer: Footer, paged: Paged, run: tuple[int, int], data: Stretches, id_field: str, ids: Collection[str]
+    footer: Footer, paged: Paged, run: Run, data: Stretches, id_field: str, ids: Collection[str]
 ) -> list[int]:
-    """Return which rows of a run, the first and the one after the last, have one of the ids. Raises ``Broken``."""
+    """Return which rows of a run have one of the ids. Raises ``Broken``."""
     [(key, pages)] = [each for each in zip(paged.group.chunks, paged.pages, strict=True) if each[0].field == id_field]
     return [n for n in _numbers(footer, key, _overlap(pages, *run), data, ids) if run[0] <= n < run[1]]
 
@@ -103,8 +107,8 @@ class Cut:
         return (self.chunk.start, self.chunk.data), (self.pages[0].start, self.pages[-1].end)
 
 
-def cuts(paged: Paged, runs: Sequence[tuple[int, int]]) -> list[list[Cut]]:
-    """Return for each run of rows, the first and the one after the last, what they are decoded from.
+def cuts(paged: Paged, runs: Sequence[Run]) -> list[list[Cut]]:
+    """Return for each run what its rows are decoded from.
 
     Of each column these are the pages that have one. Of a field with several leaf columns, such as a map, whose pages
     end at rows of their own, as many as end together.

@@ -23,7 +23,7 @@ from obstore.store import ObjectStore
 from logflume.table import bloom
 from logflume.table.pick import decode, thrift
 from logflume.table.pick import footer as footers
-from logflume.table.pick.decode import Cut, Paged, Stretches
+from logflume.table.pick.decode import Cut, Paged, Run, Stretches
 from logflume.table.pick.footer import Footer, Group
 from logflume.table.pick.thrift import Broken
 
@@ -65,8 +65,8 @@ class Granules:
     may: frozenset[int]
     of: int
 
-    def within(self, groups: Sequence[Group]) -> list[tuple[Group, list[tuple[int, int]]]]:
-        """Return the row groups that they are in, and where in each: the first row, and the one after the last."""
+    def within(self, groups: Sequence[Group]) -> list[tuple[Group, list[Run]]]:
+        """Return the row groups that they are in, and where in each."""
         rows = sum(group.rows for group in groups)
         each = granule_rows(rows, self.of)
         found, start = [], 0
@@ -152,14 +152,14 @@ async def pick(
     ``granules``: those that may have one, when they are known.
     """
     with thrift.understood("the file"):
-        if granules is not None and (runs := _runs(about.footer, id_field, granules)) is not None:
+        if granules is not None and (runs := _runs(about.footer, granules)) is not None:
             found = await _pick_within(source, about, id_field, ids, runs)
         else:
             found = await _pick(source, about, id_field, ids)
     return Picked(found, source.bytes)
 
 
-def _runs(footer: Footer, id_field: str, granules: Granules) -> list[tuple[Group, list[tuple[int, int]]]] | None:
+def _runs(footer: Footer, granules: Granules) -> list[tuple[Group, list[Run]]] | None:
     """Where the granules are; None when that helps nobody: where a column's pages are not told of, all is one page."""
     runs = granules.within(footer.groups)
     return runs if all(chunk.offsets is not None for group, _ in runs for chunk in group.chunks) else None
@@ -170,10 +170,10 @@ async def _pick_within(
     about: About,
     id_field: str,
     ids: Collection[str],
-    runs: Sequence[tuple[Group, Sequence[tuple[int, int]]]],
+    runs: Sequence[tuple[Group, Sequence[Run]]],
 ) -> list[pa.Table]:
     """The rows within some runs of rows, all of whose pages are read at once."""
-    index = [place for group, _ in runs for place in _page_index(group, about.start)]
+    index = _joined({place for group, _ in runs for place in _page_index(group, about.start)})
     data = Stretches([(about.start, memoryview(about.end)), *await source.read_all(index)])
     paged = [(Paged.of(group, data), of) for group, of in runs]
     places = _joined(_of(cut for group, of in paged for each in decode.cuts(group, of) for cut in each))
@@ -186,7 +186,7 @@ def _decoded(
     data: Stretches,
     id_field: str,
     ids: Collection[str],
-    runs: Sequence[tuple[Paged, Sequence[tuple[int, int]]]],
+    runs: Sequence[tuple[Paged, Sequence[Run]]],
 ) -> list[pa.Table]:
     found: list[pa.Table] = []
     for paged, of in runs:

@@ -21,7 +21,7 @@ from logflume.table import bloom
 from logflume.table.pick import decode, thrift
 from logflume.table.pick import footer as footers
 from logflume.table.pick import rows as picking
-from logflume.table.pick.rows import Granules, Picked, Source
+from logflume.table.pick.rows import About, Granules, Picked, Source
 from logflume.table.pick.thrift import Broken
 
 PATH = "file.parquet"
@@ -59,18 +59,16 @@ def write(folder: Path, rows: pa.Table, **options: Any) -> None:
     pq.write_table(rows, folder / PATH, store_schema=False, **options)
 
 
-def pick(folder: Path, ids: Collection[str], granules: Granules | None = None) -> Picked:
-    async def go() -> Picked:
-        objects = LocalStore(folder)
-        about = await picking.about(Source(objects, PATH), (folder / PATH).stat().st_size)
-        return await picking.pick(Source(objects, PATH), about, "id", ids, granules)
-
-    return asyncio.run(go())
+def about(folder: Path) -> About:
+    return asyncio.run(picking.about(Source(LocalStore(folder), PATH), (folder / PATH).stat().st_size))
 
 
-def same(folder: Path, picked: Picked, ids: Collection[str]) -> None:
+def pick(folder: Path, ids: Collection[str], granules: Granules | None = None, known: About | None = None) -> Picked:
+    return asyncio.run(picking.pick(Source(LocalStore(folder), PATH), known or about(folder), "id", ids, granules))
+
+
+def same(whole: pa.Table, picked: Picked, ids: Collection[str]) -> None:
     """As who reads all of the file."""
-    whole = pq.read_table(folder / PATH)
     expected = whole.filter(pc.is_in(whole.column("id"), pa.array(sorted(ids), pa.string())))
     found = [{name: row.column(name).to_pylist()[0] for name in whole.schema.names} for row in picked.rows]
     assert found == expected.to_pylist()
@@ -96,13 +94,14 @@ OPTIONS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("options", OPTIONS)
 def test_p1_what_is_picked_is_what_is_there(tmp_path: Path, options: dict[str, Any]) -> None:
     write(tmp_path, table(2_345), **options)
+    known, whole = about(tmp_path), pq.read_table(tmp_path / PATH)
     random = Random(2)
     for count in (1, 1, 1, 3, 40):
         ids = {f"1-{random.randrange(2_600)}" for _ in range(count)}
-        same(tmp_path, pick(tmp_path, ids), ids)
+        same(whole, pick(tmp_path, ids, known=known), ids)
     for number in (0, 2_344, 699, 700):
-        same(tmp_path, pick(tmp_path, {f"1-{number}"}), {f"1-{number}"})
-    assert pick(tmp_path, {"nobody"}).rows == []
+        same(whole, pick(tmp_path, {f"1-{number}"}, known=known), {f"1-{number}"})
+    assert pick(tmp_path, {"nobody"}, known=known).rows == []
 
 
 def test_p1_an_id_that_several_rows_have_gives_all_of_them(tmp_path: Path) -> None:
@@ -110,7 +109,7 @@ def test_p1_an_id_that_several_rows_have_gives_all_of_them(tmp_path: Path) -> No
     write(tmp_path, rows, row_group_size=250, bloom_filter_options=BLOOM)
     picked = pick(tmp_path, {"1-7", "2-3"})
     assert len(picked.rows) == 4
-    same(tmp_path, picked, {"1-7", "2-3"})
+    same(pq.read_table(tmp_path / PATH), picked, {"1-7", "2-3"})
 
 
 def test_p1_a_null_is_no_id(tmp_path: Path) -> None:
@@ -124,20 +123,24 @@ def test_p1_a_null_is_no_id(tmp_path: Path) -> None:
 def test_p1_of_granules_that_are_known_every_row_is_picked(tmp_path: Path, options: dict[str, Any], of: int) -> None:
     """Wherever they begin and end in the file's row groups and pages."""
     write(tmp_path, table(2_345), **options)
+    known, whole = about(tmp_path), pq.read_table(tmp_path / PATH)
     each = -(-2_345 // of)
     random = Random(of)
     for count in (1, 1, 3, 40):
         rows = [random.randrange(2_345) for _ in range(count)]
         ids = {f"1-{row}" for row in rows}
-        same(tmp_path, pick(tmp_path, ids, Granules(frozenset(row // each for row in rows), of)), ids)
+        same(whole, pick(tmp_path, ids, Granules(frozenset(row // each for row in rows), of), known), ids)
     for row in (0, 2_344, 699, 700, each - 1, each % 2_345):
-        same(tmp_path, pick(tmp_path, {f"1-{row}"}, Granules(frozenset({row // each}), of)), {f"1-{row}"})
-    assert pick(tmp_path, {"nobody"}, Granules(frozenset({0, of - 1}), of)).rows == []
+        same(whole, pick(tmp_path, {f"1-{row}"}, Granules(frozenset({row // each}), of), known), {f"1-{row}"})
+    assert pick(tmp_path, {"nobody"}, Granules(frozenset({0, of - 1}), of), known).rows == []
 
 
 def test_of_granules_that_are_known_only_their_pages_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ids of others are not found, though they are in the same page; and what is far from them is not read."""
-    write(tmp_path, table(200_000).select(["before", "id", "share"]), row_group_size=100_000, max_rows_per_page=10_000)
+    count, random = 200_000, Random(1)
+    ids, shares = [f"1-{number}" for number in range(count)], [random.random() for _ in range(count)]
+    rows = pa.table({"before": range(count), "id": ids, "share": shares})
+    write(tmp_path, rows, row_group_size=100_000, max_rows_per_page=10_000)
     size = (tmp_path / PATH).stat().st_size
     monkeypatch.setattr(picking, "_GAP_BYTES", 0)
     picked = pick(tmp_path, {"1-152000", "1-7", "1-149999"}, Granules(frozenset({15}), 20))

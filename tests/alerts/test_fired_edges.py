@@ -51,7 +51,7 @@ def watched(run: Run, s3: S3, store: S3Proxy) -> Iterator[Watched]:
         local_edges=1,
         status_seconds=1.0,
         watch_seconds=1.0,
-        pressure_lag_seconds=10.0,
+        pressure_lag_seconds=20.0,
         pressure_hold_seconds=1.0,
         sink_flush_age_seconds=1.0,
         sink_park_seconds=60.0,  # what is parked is no pressure

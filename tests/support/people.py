@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import secrets
 import threading
 import urllib.error
 import urllib.request
@@ -14,6 +12,11 @@ from contextlib import contextmanager
 
 from confluent_kafka import Producer
 
+from logflume.clock import SystemClock
+from logflume.config import token_changes
+from logflume.config.amend import amend
+from logflume.model.owner import Owner
+from logflume.model.token import SECRET_BYTES, Scope, Token, digest, text_of
 from tests.support.watched import Watched
 
 
@@ -45,7 +48,7 @@ def people(watched: Watched) -> Iterator[None]:
 
 
 @contextmanager
-def repeated(act: Callable[[], object], pause_seconds: float = 0.05) -> Iterator[None]:
+def repeated(act: Callable[[], object], pause_seconds: float = 0.2) -> Iterator[None]:
     """Within the block somebody does this again and again."""
     stop = threading.Event()
 
@@ -64,28 +67,17 @@ def repeated(act: Callable[[], object], pause_seconds: float = 0.05) -> Iterator
 
 def token_of(watched: Watched) -> str:
     """A new token of the tenant acme, which is a new generation of the configuration; it may send and ask."""
-    made = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "logflume",
-            "token",
-            "create",
-            "--tenant",
-            "acme",
-            "--scope",
-            "ingest",
-            "--scope",
-            "query",
-        ],
-        env=os.environ | {"LOGFLUME_STATE_DIR": str(watched.stack.folder)},
-        cwd=watched.stack.folder,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
+    id, clock = secrets.token_hex(4), SystemClock()
+    text = text_of(id, secrets.token_bytes(SECRET_BYTES))
+    token = Token(id, digest(text), "", frozenset({Scope.INGEST, Scope.QUERY}), clock.now_ns(), 0, Owner.API)
+    amend(
+        watched.settings,
+        lambda tenants: token_changes.created(tenants, "acme", token),
+        who="people",
+        why="they send and ask",
+        clock=clock,
     )
-    return made.stdout.strip()
+    return text
 
 
 def _post(address: str, body: str, kind: str, token: str) -> None:

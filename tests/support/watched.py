@@ -47,14 +47,16 @@ class Watched:
     def __init__(self, folder: Path, windows: float = WINDOWS, **settings: Any) -> None:
         self.stack = Stack(GivenSettings(state_dir=str(folder), alert_windows=windows, **settings))
         self.settings: Settings
+        self._prometheus = ""
         self.fired: set[str] = set()
         self._stop = threading.Event()
         self._sender = threading.Thread(target=self._send, name="sender", daemon=True)
 
     def up(self) -> Watched:
         self.settings = self.stack.up(watch=True)
+        self._prometheus = self.addresses()["prometheus"]
         self._sender.start()
-        until(lambda: self.ask("logflume_status_workers"), 60, "a first scrape")
+        until(lambda: self.ask("logflume_status_workers"), 180, "a first scrape")
         return self
 
     def down(self) -> None:
@@ -129,10 +131,8 @@ class Watched:
         self._stop.wait(1)
 
     def _get(self, path: str, **asked: str) -> dict[str, Any]:
-        [part] = [each for each in self.stack.status() if each.name == "prometheus"]
-        with urllib.request.urlopen(
-            f"{part.address}/api/v1/{path}?{urllib.parse.urlencode(asked)}", timeout=10
-        ) as told:
+        address = f"{self._prometheus}/api/v1/{path}?{urllib.parse.urlencode(asked)}"
+        with urllib.request.urlopen(address, timeout=30) as told:
             found: dict[str, Any] = json.load(told)["data"]
         return found
 

@@ -204,27 +204,45 @@ def test_an_alert_fires_by_its_cause_and_not_on_a_good_day(each: alert.Alert, tm
     case = CASES[each.name]
     fires = {**({} if each.name == "WatchAbsent" else GOOD), **case.fires}
     told = {"severity": str(each.severity), **case.labels}
-    tests = [
+    _hold(
+        tmp_path,
+        alert.rules(SERIES, ALERTS),
         _test(each, {**GOOD, **case.quiet}, case.at, []),
         _test(each, fires, case.at, [told]),
         _test(each, fires, 5, []),
-    ]
-    _hold(tmp_path, tests)
+    )
+
+
+def test_with_short_windows_a_row_is_late_after_ten_seconds(tmp_path: Path) -> None:
+    """There is no bucket of 1.2 s; and a good day has rows that take as long."""
+    [late] = [each for each in ALERTS if each.name == "SearchableLate"]
+    rows = {f'{ALL}{{{AT}, dataset="http"}}': "0+100x120"}
+
+    def within(bound: str, share: int) -> dict[str, str]:
+        return rows | {f'{LATE}{{{AT}, dataset="http", le="{bound}"}}': f"0+{share}x120"}
+
+    _hold(
+        tmp_path,
+        alert.rules(SERIES, ALERTS, windows=0.02),
+        _test(late, within("10.0", 94), 120, [{"severity": "page", **HTTP}], unit="s"),
+        _test(late, within("10.0", 99), 120, [], unit="s"),
+    )
 
 
 def test_a_spool_that_is_full_and_stays_so_is_told_all_along(tmp_path: Path) -> None:
     [fills] = [each for each in ALERTS if each.name == "SpoolFills"]
     full = {f"logflume_edge_spool_ratio{{{AT}}}": "0.9x120"}
-    _hold(tmp_path, [_test(fills, full, 120, [{"severity": str(fills.severity), **INSTANCE}])])
+    told = {"severity": str(fills.severity), **INSTANCE}
+    _hold(tmp_path, alert.rules(SERIES, ALERTS), _test(fills, full, 120, [told]))
 
 
 def test_every_alert_has_a_case() -> None:
     assert set(CASES) == {each.name for each in ALERTS}
 
 
-def _hold(folder: Path, tests: Sequence[object]) -> None:
-    """Have promtool try the rules by these tests."""
-    (folder / "rules.yml").write_text(alert.rules(SERIES, ALERTS))
+def _hold(folder: Path, rules: str, *tests: object) -> None:
+    """Have promtool run tests of rules, in a folder that it may use."""
+    (folder / "rules.yml").write_text(rules)
     (folder / "tests.yml").write_text(yaml.safe_dump({"rule_files": ["rules.yml"], "tests": list(tests)}))
     done = subprocess.run(
         ["promtool", "test", "rules", "tests.yml"], cwd=folder, capture_output=True, text=True, check=False
@@ -232,8 +250,10 @@ def _hold(folder: Path, tests: Sequence[object]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _test(each: alert.Alert, series: Mapping[str, str], at: int, expected: Sequence[Mapping[str, str]]) -> object:
-    """One test of promtool's. Of what an alert says only that it is there counts: its words have values in them."""
+def _test(
+    each: alert.Alert, series: Mapping[str, str], at: int, expected: Sequence[Mapping[str, str]], unit: str = "m"
+) -> object:
+    """One test of promtool's, with a sample each ``unit``. Of an alert only that it is there counts, not its words."""
     name = f"Logflume{each.name}"
     names = ", ".join(expected[0]) if expected else ""
     counted = f'count by ({names}) (ALERTS{{alertname="{name}", alertstate="firing"}})'
@@ -242,7 +262,7 @@ def _test(each: alert.Alert, series: Mapping[str, str], at: int, expected: Seque
         for told in expected
     ]
     return {
-        "interval": "1m",
+        "interval": f"1{unit}",
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
-        "promql_expr_test": [{"expr": counted, "eval_time": f"{at}m", "exp_samples": samples}],
+        "promql_expr_test": [{"expr": counted, "eval_time": f"{at}{unit}", "exp_samples": samples}],
     }

@@ -28,4 +28,32 @@ MUTATIONS = (
         "            assert watched.fired,",
         f"{_ALERTS}::test_who_says_to_fire_an_alert_must_have_seen_it",
     ),
+    Mutation(
+        "quiet-first: what fired before its cause was made does not count",
+        "tests/support/fired.py",
+        "            watched.resolves(*alerts)",
+        "            pass",
+        f"{_ALERTS}::test_who_says_to_fire_an_alert_must_have_seen_it",
+    ),
+    Mutation(
+        "seen-to-resolve: a stack does not end before what was fired has resolved",
+        "tests/support/watched.py",
+        "        made.resolves(*made.fired)\n",
+        "",
+        f"{_ALERTS}::test_a_stack_does_not_end_before_what_was_fired_has_resolved",
+    ),
+    Mutation(
+        "good-day: however short windows are, rows that take seconds are not late",
+        code("watch/alerts/alert.py"),
+        "max(seconds * windows, min(seconds, _LEAST_BOUND_SECONDS))",
+        "seconds * windows",
+        f"{_ALERTS}::test_a_bound_becomes_the_next_one_that_the_histogram_has_and_the_summary_says_which",
+    ),
+    Mutation(
+        "bound-there: an alert looks at a bucket that the histogram has",
+        code("watch/alerts/alert.py"),
+        "min(each for each in metrics.SINK_SEARCHABLE.bounds if each >= least)",
+        "least",
+        "tests/alerts/test_rules.py::test_with_short_windows_a_row_is_late_after_ten_seconds",
+    ),
 )

@@ -41,6 +41,7 @@ def fires(cause: str, *alerts: str) -> Callable[[Test[P]], Test[P]]:
 
         @functools.wraps(test)
         def held(watched: Watched, *args: P.args, **given: P.kwargs) -> None:
+            watched.resolves(*alerts)  # of what was before nothing is left that could be taken for it
             watched.fired.difference_update(alerts)
             test(watched, *args, **given)
             assert set(alerts) <= watched.fired, f"not seen to fire: {sorted(set(alerts) - watched.fired)}"

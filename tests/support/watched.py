@@ -9,7 +9,7 @@ import signal
 import threading
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from xmlrpc.client import ServerProxy
 from confluent_kafka import Producer
 
 from logflume.kafka import topics
+from logflume.local import tenants
 from logflume.local.record import Record
 from logflume.local.stack import Stack
 from logflume.local.supervisor import WORKERS
@@ -107,7 +108,7 @@ class Watched:
         alerts = self._get("alerts")["alerts"]
         return {each["labels"]["alertname"].removeprefix("Logflume") for each in alerts if each["state"] == "firing"}
 
-    def fires(self, *names: str, seconds: float = 120) -> None:
+    def fires(self, *names: str, seconds: float = 180) -> None:
         """Wait until each of them has been seen to fire."""
         lacking = set(names)
 
@@ -126,9 +127,9 @@ class Watched:
         """Wait until none of them fires any more."""
         until(lambda: not self.firing() & set(names), seconds, f"the end of {names}", pause=0.5)
 
-    def pause(self) -> None:
+    def pause(self, seconds: float = 1) -> None:
         """Let a scrape pass."""
-        self._stop.wait(1)
+        self._stop.wait(seconds)
 
     def _get(self, path: str, **asked: str) -> dict[str, Any]:
         address = f"{self._prometheus}/api/v1/{path}?{urllib.parse.urlencode(asked)}"
@@ -146,6 +147,17 @@ class Watched:
                 self.produce(producer, json.dumps({"message": f"n{number}"}).encode())
             producer.poll(0)
 
-    def produce(self, producer: Producer, value: bytes) -> None:
-        """Send one message of the tenant acme."""
-        producer.produce(topics.ingest_topic(self.settings, "events"), value, key=b"acme")
+    def produce(self, producer: Producer, value: bytes, tenant: str = "acme", dataset: str = "events") -> None:
+        """Send one message of a tenant."""
+        producer.produce(topics.ingest_topic(self.settings, dataset), value, key=tenant.encode())
+
+    def declare(self, files: Mapping[str, str]) -> None:
+        """Publish a generation with these files of tenants, and those that there are."""
+        folder = tenants.folder_of(self.stack.folder)
+        for name, text in files.items():
+            (folder / f"{name}.yaml").write_text(text)
+        assert tenants.apply(self.settings, folder, always=True, growing=True), "nothing has changed"
+
+    def declared(self, tenant: str) -> str:
+        """The text of a tenant's file."""
+        return (tenants.folder_of(self.stack.folder) / f"{tenant}.yaml").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 from pathlib import Path
 
@@ -17,23 +18,10 @@ from logflume.watch.alerts import alert
 from logflume.watch.alerts.alert import Alert, Record, Severity
 from logflume.watch.alerts.catalogue import ALERTS, SERIES
 from tests.support import fired
-from tests.support.watched import Watched
+from tests.support.watched import Watched, watching
 
 ROOT = Path(__file__).parents[2]
 BOOKS = ROOT / alert.RUNBOOKS
-NOT_FIRED = {
-    "RowsLost",
-    "PartitionStopped",
-    "GroupVanished",
-    "TopicUnread",
-    "OffsetsWentBack",
-    "SearchableLate",
-    "Parked",
-    "ParkedRunsOut",
-    "SurgeOfTables",
-    "GenerationStale",
-}
-"""Alerts that were fired by promtool's series alone so far (tests/alerts/test_rules.py)."""
 PARTS = ["**Meaning.**", "**Impact.**", "**First steps**", "**It is over when:**"]
 METRICS = {each.name: each for each in DECLARED}
 _NAME = re.compile(r"(?<![:\w])logflume_\w+")
@@ -64,7 +52,7 @@ def test_every_alert_is_fired_on_a_running_stack_by_the_cause_that_the_catalogue
     for path in sorted((ROOT / "tests" / "alerts").glob("test_fired*.py")):
         importlib.import_module(f"tests.alerts.{path.stem}")
     causes = {each.name: each.cause for each in ALERTS}
-    assert {each.alert for each in fired.FIRED} == set(causes) - NOT_FIRED
+    assert {each.alert for each in fired.FIRED} == set(causes)
     for each in fired.FIRED:
         assert each.cause == causes[each.alert], each.test
         assert each.test.startswith("test_"), "pytest does not run it"
@@ -72,17 +60,34 @@ def test_every_alert_is_fired_on_a_running_stack_by_the_cause_that_the_catalogue
 
 
 def test_who_says_to_fire_an_alert_must_have_seen_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And not what fired before, by something else."""
     monkeypatch.setattr(fired, "FIRED", set())
+    before = [{"Parked"}, {"Parked"}, {"LagGrows"}]
+    monkeypatch.setattr(Watched, "firing", lambda _: before.pop(0) if before else set())
     watched = Watched(tmp_path)
 
     @fired.fires("a fault", "Parked")
-    def sees_it(watched: Watched, how: set[str]) -> None:
-        watched.fired |= how
+    def sees_it(watched: Watched, what: set[str]) -> None:
+        assert not before
+        watched.fired |= what
 
     sees_it(watched, {"Parked", "LagGrows"})
     with pytest.raises(AssertionError, match=r"not seen to fire.*Parked"):
         sees_it(watched, {"LagGrows"})
     assert {fired.Fired("Parked", "a fault", "sees_it")} == fired.FIRED
+
+
+def test_a_stack_does_not_end_before_what_was_fired_has_resolved(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fires: list[set[str]] = [{"Parked", "LagGrows"}, {"Parked"}, {"LagGrows"}]
+    monkeypatch.setattr(Watched, "firing", lambda _: fires.pop(0))
+    for name in ("up", "down"):
+        monkeypatch.setattr(Watched, name, lambda watched: None)
+    with watching(tmp_path / "stack") as watched:
+        watched.fires("Parked")
+        assert len(fires) == 2
+    assert not fires
 
 
 @pytest.mark.parametrize("page", sorted(BOOKS.glob("*.md")), ids=lambda page: page.stem)
@@ -141,11 +146,27 @@ def test_durations_are_made_shorter_by_a_setting() -> None:
         ]
 
 
+def test_a_bound_becomes_the_next_one_that_the_histogram_has_and_the_summary_says_which() -> None:
+    """And none below ten seconds: rows take seconds on a good day, however short the windows are."""
+    for windows, label, words in (
+        (1.0, 'a{le="60.0"}', "later than 60 s"),
+        (0.5, 'a{le="30.0"}', "later than 30 s"),
+        (0.3, 'a{le="20.0"}', "later than 20 s"),
+        (0.02, 'a{le="10.0"}', "later than 10 s"),
+    ):
+        assert alert.told('a{le="{le 60}"}', windows) == label
+        assert alert.told("later than {le 60} s", windows) == words
+    assert alert.told('{le="{le 7}"}', 0.5) == '{le="7.5"}'
+
+
 def test_the_command_lists_them_and_writes_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     runner = CliRunner()
     listed = runner.invoke(build("alerts"), ["alerts", "list", "--json"])
     assert listed.exit_code == 0
     assert all(f"Logflume{each.name}" in listed.stdout for each in ALERTS)
+    assert [each["expression"] for each in json.loads(listed.stdout)] == [
+        alert.told(each.expression) for each in ALERTS
+    ]
     monkeypatch.setenv("LOGFLUME_ALERT_WINDOWS", "0.5")
     monkeypatch.setenv("LOGFLUME_ALERT_RUNBOOKS", "https://wiki.example/runbooks")
     written = runner.invoke(build("alerts"), ["alerts", "rules"])

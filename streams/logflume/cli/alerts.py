@@ -23,8 +23,8 @@ def list_(as_json: AsJson = False) -> None:
             "after_s": each.seconds,
             "runbook": f"{alert.RUNBOOKS}/{each.slug}.md",
             "cause": each.cause,
-            "expression": each.expression,
-            "summary": each.summary,
+            "expression": alert.told(each.expression),
+            "summary": alert.told(each.summary),
         }
         for each in ALERTS
     ]

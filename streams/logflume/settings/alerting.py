@@ -15,7 +15,8 @@ class Alerting(Stage, title="Alerts"):
         gt=0,
         le=1,
         description="By what durations in alerts are multiplied. Below 1 for trials: what takes ten minutes fires "
-        "after twelve seconds at 0.02, and the rules are looked at each second.",
+        "after twelve seconds at 0.02, and the rules are looked at each second. A row is late after ten seconds at the "
+        "least, as it takes some on a good day.",
     )
     alert_runbooks: str = Field(
         "docs/runbooks",

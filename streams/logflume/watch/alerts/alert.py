@@ -10,11 +10,16 @@ from typing import Any, Final
 
 import yaml
 
+from logflume import metrics
+
 _WINDOW: Final = re.compile(r"(\[|offset )([0-9]+)(s|m|h)(\]|\b)")
 _THRESHOLD: Final = re.compile(r"\{([0-9]+)\}")
+_BOUND: Final = re.compile(r'(le=")?\{le ([0-9]+)\}')
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 _LEAST_SECONDS: Final = 3
 """Of a window: two scrapes, a second apart, must lie in it."""
+_LEAST_BOUND_SECONDS: Final = 10
+"""Of a row's way: it takes seconds on a good day, which no setting makes shorter."""
 RUNBOOKS: Final = "docs/runbooks"
 
 
@@ -29,8 +34,9 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alert. ``expression``: PromQL, in which ``{600}`` is a threshold of 600 seconds. Thresholds, windows, such as
-    ``[5m]``, and ``seconds`` are made shorter for tests.
+    """An alert. ``expression``: PromQL, in which ``{600}`` is a threshold of 600 seconds, and ``{le 60}`` a bucket's
+    bound in ``logflume_sink_searchable_seconds``. Both, windows, such as ``[5m]``, and ``seconds`` are made shorter for
+    tests; a bound is then the next one that the histogram has.
 
     ``seconds``: for how long it must be true. ``summary``: one line, with Prometheus's templates. ``cause``: a
     drill, or a fault, that makes it fire; the test that does so on a running stack (``tests/alerts``) names it, too.
@@ -67,7 +73,7 @@ def rules(records: Sequence[Record], alerts: Sequence[Alert], *, windows: float 
         {
             "name": "logflume-series",
             **interval,
-            "rules": [{"record": each.name, "expr": _shorter(each.expression, windows)} for each in records],
+            "rules": [{"record": each.name, "expr": told(each.expression, windows)} for each in records],
         },
         {
             "name": "logflume-alerts",
@@ -75,10 +81,13 @@ def rules(records: Sequence[Record], alerts: Sequence[Alert], *, windows: float 
             "rules": [
                 {
                     "alert": f"Logflume{each.name}",
-                    "expr": _shorter(each.expression, windows),
+                    "expr": told(each.expression, windows),
                     "for": f"{max(round(each.seconds * windows), 0)}s",
                     "labels": {"severity": str(each.severity)},
-                    "annotations": {"summary": each.summary, "runbook_url": f"{runbooks}/{each.slug}.md"},
+                    "annotations": {
+                        "summary": told(each.summary, windows),
+                        "runbook_url": f"{runbooks}/{each.slug}.md",
+                    },
                 }
                 for each in alerts
             ],
@@ -87,13 +96,23 @@ def rules(records: Sequence[Record], alerts: Sequence[Alert], *, windows: float 
     return yaml.safe_dump({"groups": groups}, sort_keys=False, width=1000, allow_unicode=True)
 
 
-def _shorter(expression: str, windows: float) -> str:
-    expression = _THRESHOLD.sub(lambda match: f"{int(match[1]) * windows:g}", expression)
+def told(text: str, windows: float = 1.0) -> str:
+    """Return an expression, or a summary, as Prometheus is told it; ``windows`` is what durations are multiplied by."""
+    text = _BOUND.sub(lambda match: _bound(match, windows), text)
+    text = _THRESHOLD.sub(lambda match: f"{int(match[1]) * windows:g}", text)
     if windows == 1:
-        return expression
+        return text
 
     def shorter(match: re.Match[str]) -> str:
         seconds = int(match[2]) * _SECONDS[match[3]] * windows
         return f"{match[1]}{max(round(seconds), _LEAST_SECONDS)}s{match[4]}"
 
-    return _WINDOW.sub(shorter, expression)
+    return _WINDOW.sub(shorter, text)
+
+
+def _bound(match: re.Match[str], windows: float) -> str:
+    """A bound that the histogram has; as a label it is written as Prometheus's clients write it, ``60.0``."""
+    seconds = int(match[2])
+    least = max(seconds * windows, min(seconds, _LEAST_BOUND_SECONDS))
+    bound = min(each for each in metrics.SINK_SEARCHABLE.bounds if each >= least)
+    return f"{match[1]}{float(bound)}" if match[1] else f"{bound:g}"

@@ -20,12 +20,12 @@ SERIES: Final = (
     Record("dataset:logflume_sink_rows:rate5m", "sum by (dataset) (rate(logflume_sink_rows_total[5m]))"),
     Record(
         "dataset:logflume_searchable_late:ratio5m",
-        '1 - sum by (dataset) (rate(logflume_sink_searchable_seconds_bucket{le="60.0"}[5m]))'
+        '1 - sum by (dataset) (rate(logflume_sink_searchable_seconds_bucket{le="{le 60}"}[5m]))'
         " / sum by (dataset) (rate(logflume_sink_searchable_seconds_count[5m]) > 0)",
     ),
     Record(
         "dataset:logflume_searchable_late:ratio1h",
-        '1 - sum by (dataset) (rate(logflume_sink_searchable_seconds_bucket{le="60.0"}[1h]))'
+        '1 - sum by (dataset) (rate(logflume_sink_searchable_seconds_bucket{le="{le 60}"}[1h]))'
         " / sum by (dataset) (rate(logflume_sink_searchable_seconds_count[1h]) > 0)",
     ),
     Record(
@@ -94,7 +94,7 @@ ALERTS: Final = (
         "max by (group) (logflume_lag_vanished_groups) > 0",
         60,
         "The group {{ $labels.group }} has no offsets any more",
-        "a group deleted by hand",
+        "a group deleted by hand while its workers are stopped",
     ),
     Alert(
         "TopicUnread",
@@ -102,7 +102,7 @@ ALERTS: Final = (
         "max by (topic) (logflume_lag_unread_topics) > 0",
         300,
         "{{ $labels.topic }} has records, and nobody has ever committed anything there",
-        "no sorter from the beginning",
+        "a group deleted by hand while its workers are stopped",
     ),
     Alert(
         "OffsetsWentBack",
@@ -117,8 +117,8 @@ ALERTS: Final = (
         Severity.PAGE,
         "dataset:logflume_searchable_late:ratio5m > 0.05 and dataset:logflume_searchable_late:ratio1h > 0.05",
         120,
-        "{{ $value | humanizePercentage }} of the rows of {{ $labels.dataset }} are searchable later than in a minute",
-        "drill sink-stop",
+        "{{ $value | humanizePercentage }} of the rows of {{ $labels.dataset }} are searchable later than in {le 60} s",
+        "sinks that hang (drill sink-stop)",
     ),
     # --- what is in the way -------------------------------------------------------------------------------------------
     Alert(
@@ -144,7 +144,7 @@ ALERTS: Final = (
         'sum by (instance, reason) (logflume_sink_parked_pairs{reason="failing"}) > 0',
         600,
         "{{ $value }} tables or jobs of {{ $labels.instance }} can't be written, and wait in Kafka",
-        "a job's folder that can't be written",
+        "a job's folder that is gone",
     ),
     Alert(
         "ParkedRunsOut",
@@ -152,7 +152,7 @@ ALERTS: Final = (
         "min by (worker) (logflume_worker_parked_left_seconds) < {86400}",
         60,
         "In {{ $value | humanizeDuration }} retention deletes what a parked table of {{ $labels.worker }} waits for",
-        "a job's folder that can't be written, with a short retention",
+        "a job's folder that is gone, with a short retention",
     ),
     Alert(
         "SurgeOfTables",
@@ -160,7 +160,7 @@ ALERTS: Final = (
         'sum(logflume_sink_parked_pairs{reason="new"}) > 0',
         900,
         "{{ $value }} new tables or jobs wait for a cap on sinks",
-        "drill tenant-surge",
+        "many new tenants at once (drill tenant-surge)",
     ),
     # --- configuration ------------------------------------------------------------------------------------------------
     Alert(

@@ -207,6 +207,8 @@ def partitions(admin: AdminClient, names: Collection[str]) -> dict[str, int]:
 
 def diff(settings: Settings, admin: AdminClient | None = None) -> list[Difference]:
     """Return what Kafka has otherwise than declared, in the order of the declaration; changes nothing."""
+    # One for which nothing is under way counts as false, and that is as well: who has asked for a topic that is not
+    # there finds no leaders of it for half a minute after it is.
     admin = admin or client.admin(settings)
     topics = declared(settings)
     found = _describe(admin, [topic.name for topic in topics])

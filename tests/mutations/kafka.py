@@ -216,4 +216,11 @@ MUTATIONS = (
         '    "log.initial.task.delay.ms": "1000", "broker.session.timeout.ms": "2000",',
         "tests/integration/test_services.py::test_a_broker_that_stands_still_for_a_moment_keeps_its_partitions",
     ),
+    Mutation(
+        "leader-changed: who has not heard of a new leader yet asks again, and does not end",
+        code("kafka/client.py"),
+        "    KafkaError.FENCED_LEADER_EPOCH,",
+        "",
+        "tests/unit/test_kafka_client.py::test_an_error_is_typed_by_what_to_do_about_it",
+    ),
 )

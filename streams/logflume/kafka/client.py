@@ -77,6 +77,9 @@ _PASSING = {
     KafkaError.REQUEST_TIMED_OUT,
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.FENCED_LEADER_EPOCH,  # a leader was elected, and this client has not heard of it yet,
+    KafkaError.UNKNOWN_LEADER_EPOCH,  # or it has, and the broker has not,
+    KafkaError.OFFSET_NOT_AVAILABLE,  # or the leader does not know yet how far the others have come
     KafkaError.BROKER_NOT_AVAILABLE,
     KafkaError.NETWORK_EXCEPTION,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,

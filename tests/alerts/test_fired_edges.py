@@ -104,7 +104,7 @@ def person(watched: Watched) -> Person:
     return Person(addresses["edge-1"], addresses["explore-1"], token_of(watched))
 
 
-@fires("an object store whose clock differs", "ClockDiffers")
+@fires("an object store whose clock differs", "ClockDiffers", from_the_start=True)
 def test_a_store_whose_clock_differs(watched: Watched, store: S3Proxy) -> None:
     watched.fires("ClockDiffers")
     store.ahead = timedelta()
@@ -113,7 +113,6 @@ def test_a_store_whose_clock_differs(watched: Watched, store: S3Proxy) -> None:
 
 @fires("an object store that hangs", "Pressure", "CareLate")
 def test_a_store_that_hangs(watched: Watched, store: S3Proxy) -> None:
-    watched.resolves("Pressure", "CareLate")
     held = Held()
     store.on("*", held, math.inf)
     watched.fires("Pressure", "CareLate")
@@ -137,14 +136,12 @@ def test_a_store_that_fails(watched: Watched, store: S3Proxy, person: Person) ->
 @fires("a broker that hangs (SIGSTOP)", "SpoolFills", "SendersRefused", "AuditLost")
 @fires("bits of a spool that turn over", "SpoolDamaged")
 def test_a_broker_that_hangs_and_a_disk_that_forgets(watched: Watched, person: Person) -> None:
-    alerts = ("SpoolFills", "SendersRefused", "AuditLost", "SpoolDamaged")
-    watched.resolves(*alerts)
     with repeated(person.send), repeated(person.ask_at_length):
         with watched.hanging("kafka"):
             watched.fires("SpoolFills", "SendersRefused", "AuditLost")
             _damage(watched)
         watched.fires("SpoolDamaged")
-        watched.resolves(*alerts)
+        watched.resolves("SpoolFills", "SendersRefused", "AuditLost", "SpoolDamaged")
     until(lambda: watched.ask("logflume_edge_spool_ratio < 0.1"), _SECONDS, "a spool that is empty")
     assert list((watched.stack.folder / "spool" / "edge-1" / "quarantine").iterdir())
 
@@ -152,7 +149,6 @@ def test_a_broker_that_hangs_and_a_disk_that_forgets(watched: Watched, person: P
 @fires("a file where the folder of the configuration should be", "LastGoodNotKept")
 def test_a_last_good_configuration_that_can_not_be_kept(watched: Watched) -> None:
     folder = last_good.folder(watched.settings)
-    watched.resolves("LastGoodNotKept")
     shutil.rmtree(folder)
     folder.write_text("no folder")
     token_of(watched)

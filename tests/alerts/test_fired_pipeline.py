@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from logflume.errors import Retryable
 from logflume.kafka import client, topics
 from logflume.kafka.groups import Lag, lag
 from tests.support.fired import fires
@@ -120,8 +121,15 @@ def test_a_group_is_deleted_by_hand(watched: Watched) -> None:
 
 
 def _places(watched: Watched, group: str) -> list[Lag]:
-    """Where a group has committed something."""
-    return [each for each in lag(watched.settings) if each.group == group and each.offset is not None]
+    """Where a group has committed something, as soon as Kafka says so."""
+
+    def told() -> list[Lag] | None:
+        try:
+            return lag(watched.settings)
+        except Retryable:
+            return None
+
+    return [each for each in until(told, 60, pause=1) if each.group == group and each.offset is not None]
 
 
 def _set_offset(watched: Watched, place: Lag, offset: int) -> None:

@@ -29,11 +29,12 @@ FIRED: Final[set[Fired]] = set()
 """What the tests say that have been imported."""
 
 
-def fires(cause: str, *alerts: str) -> Callable[[Test[P]], Test[P]]:
+def fires(cause: str, *alerts: str, from_the_start: bool = False) -> Callable[[Test[P]], Test[P]]:
     """Mark a test of a ``watched`` stack: by ``cause`` it fires each of these alerts, and fails if one was not seen to.
 
-    That they resolve is seen in the test where it matters, else at the stack's end (``watching``). More than one cause:
-    mark it more than once.
+    That they resolve is seen in the test where it matters, else at the end of the stack (``watching``). A test with more
+    causes than one is marked more than once. ``from_the_start``: the cause is there when the stack comes up; else the
+    test begins when none of them fires.
     """
 
     def marked(test: Test[P]) -> Test[P]:
@@ -41,7 +42,8 @@ def fires(cause: str, *alerts: str) -> Callable[[Test[P]], Test[P]]:
 
         @functools.wraps(test)
         def held(watched: Watched, *args: P.args, **given: P.kwargs) -> None:
-            watched.resolves(*alerts)  # of what was before nothing is left that could be taken for it
+            if not from_the_start:
+                watched.resolves(*alerts)  # so that it is this cause
             watched.fired.difference_update(alerts)
             test(watched, *args, **given)
             assert set(alerts) <= watched.fired, f"not seen to fire: {sorted(set(alerts) - watched.fired)}"

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
+from textual.widgets import DataTable
 
 from logflume.cli.main import FAILED, WRONG_USE
-from logflume.kafka import client, rights, topics
+from logflume.cli.top_app import Top
+from logflume.clock import SystemClock
+from logflume.kafka import client, rights, status, topics
 from logflume.kafka.rights import Acl, Kind
 from logflume.settings import Settings
+from logflume.watch import looking
+from logflume.watch.causes import Limits
+from logflume.watch.look import Look
 from tests.conftest import SettingsFor
 from tests.support.oracle import TENANTS
 from tests.support.pipeline import KILLED, SHORT, Pipeline, StartWorker
@@ -87,7 +95,7 @@ def poison(settings: Settings) -> None:
 
 def test_the_main_job_is_done_by_stages_that_may_do_no_more_than_they_must(staged: Staged, tmp_path: Path) -> None:
     pipeline = staged.pipeline
-    for stage in (*STAGES, "deadletter"):
+    for stage in (*STAGES, "deadletter", "lag", "status"):
         staged.principal(stage)
     staged.configure()
     watch = pipeline.start("watch", staged.of("watch"), {})
@@ -103,7 +111,8 @@ def test_the_main_job_is_done_by_stages_that_may_do_no_more_than_they_must(stage
     poison(staged.of("edge"))
     staged.done("deadletter", "deadletter list")
     staged.done("deadletter", "deadletter replay --yes")
-    staged.done("watch", "lag")
+    staged.done("lag", "lag")
+    staged.done("status", "status")
     staged.done("watch", "watch --once")
     staged.done("serve", f"find m1 --tenant {TENANTS[0]} --live", 1)
     workers = [edge, sorter, sink, care, serve, watch]
@@ -161,15 +170,15 @@ def base(secured: SecuredKafka, tmp_path_factory: pytest.TempPathFactory) -> Set
 @pytest.mark.parametrize("stage", rights.STAGES)
 def test_each_right_that_is_missing_is_named(secured: SecuredKafka, base: Settings, stage: str, tmp_path: Path) -> None:
     one = One(secured, base, stage, tmp_path)
-    until(lambda: one.lacks() == [], 30, "all rights known")
+    until(lambda: one.lacks() == [], 120, "all rights known")
     for acl in one.acls:
-        if acl.kind in (Kind.TRANSACTIONAL_ID, Kind.CLUSTER):
+        if acl.kind is Kind.CLUSTER:
             continue  # Kafka tells nobody; see below
         one.without(acl)
-        until(lambda lost=acl: lost in one.lacks(), 30, f"{acl} named")
+        until(lambda lost=acl: lost in one.lacks(), 120, f"{acl} named")
         assert {each.resource for each in one.lacks()} == {acl.resource}
         secured.allow([binding(acl, one.user)])
-        until(lambda: one.lacks() == [], 30, "all rights known")
+        until(lambda: one.lacks() == [], 120, "all rights known")
 
 
 COMMANDS = {
@@ -185,7 +194,8 @@ def test_a_process_without_its_rights_ends_and_says_which(
     secured: SecuredKafka, base: Settings, worker: StartWorker, stage: str, tmp_path: Path
 ) -> None:
     one = One(secured, base, stage, tmp_path)
-    lost = [acl for kind in (Kind.TOPIC, Kind.GROUP) for acl in [a for a in one.acls if a.kind is kind][:1]]
+    told = (Kind.TOPIC, Kind.GROUP, Kind.TRANSACTIONAL_ID)
+    lost = [acl for kind in told for acl in [a for a in one.acls if a.kind is kind][:1]]
     for acl in lost:
         one.without(acl)
     process = worker(COMMANDS.get(stage, stage).format(tenants=base.tenants_dir), one.settings)
@@ -202,14 +212,65 @@ def test_a_process_without_its_rights_ends_and_says_which(
         (Kind.CLUSTER, FAILED, "the right AlterConfigs on the cluster is missing"),
     ],
 )
-def test_a_right_that_kafka_tells_nobody_of_is_named_when_it_is_missed(
+def test_a_right_that_kafka_does_not_tell_of_is_named_when_it_is_missed(
     secured: SecuredKafka, base: Settings, worker: StartWorker, kind: Kind, code: int, told: str, tmp_path: Path
 ) -> None:
     one = One(secured, base, "config", tmp_path)
-    one.without(next(acl for acl in one.acls if acl.kind is kind))
+    lost = next(acl for acl in one.acls if acl.kind is kind)
+    one.without(lost)
+    secured.allow([binding(replace(lost, operation="Describe"), one.user)])
     process = worker(COMMANDS["config"].format(tenants=base.tenants_dir), one.settings)
     assert process.wait() == code, process.output()
     assert re.search(told, process.output()), process.output()
+
+
+def test_a_producer_without_any_right_hears_which_it_lacks(
+    secured: SecuredKafka, base: Settings, tmp_path: Path
+) -> None:
+    user = f"nobody-{secrets.token_hex(4)}"
+    settings = base.model_copy(update=secured.scram(user, tmp_path))
+    producer = Producer(client.producer_config(settings))
+
+    def refused() -> KafkaException | None:
+        try:
+            producer.poll(0.1)
+        except KafkaException as fatal:
+            return fatal
+        return None
+
+    told = str(client.typed(until(refused, 120, "its refusal"), "a producer"))
+    assert "a right on the cluster is missing: a producer's is IdempotentWrite, or Write on any topic" in told
+
+
+def test_top_shows_all_of_it_to_a_principal_with_its_rights_and_is_refused_nothing(
+    secured: SecuredKafka, base: Settings, tmp_path: Path
+) -> None:
+    one = One(secured, base, "top", tmp_path)
+    until(lambda: one.lacks() == [], 120, "all rights known")
+    topic = topics.ingest_topic(base, "events")
+    producer = Producer(client.producer_config(base))
+    producer.produce(topic, b'{"message":"waits"}', TENANTS[0].encode())
+    assert producer.flush(30) == 0
+    teller = base.model_copy(update={"status_seconds": 0.5, "worker_id": "told-of"})
+    shown: dict[str, list[Any]] = {}
+
+    async def look_at_it(look: Callable[[], Look]) -> None:
+        app = Top(look, Limits.of(one.settings), 0.2)
+        async with app.run_test(size=(140, 40)) as pilot:
+            for key, wanted in (("1", topic), ("3", "told-of")):
+                await pilot.press(key)
+                table = app.query_one("#rows", DataTable)
+                async with asyncio.timeout(60):
+                    while wanted not in str(shown.get(key)):
+                        await pilot.pause(0.05)
+                        shown[key] = [table.get_row_at(at) for at in range(table.row_count)]
+
+    with (
+        closing(looking.Renewed(one.settings, SystemClock())) as made,
+        status.Reporter(teller, "sink", status.Condition),
+    ):
+        asyncio.run(look_at_it(made.look))
+    assert secured.denied(one.user) == set()
 
 
 def test_a_sink_that_may_begin_no_transaction_ends_and_says_so(staged: Staged) -> None:
@@ -217,6 +278,7 @@ def test_a_sink_that_may_begin_no_transaction_ends_and_says_so(staged: Staged) -
         staged.principal(stage)
     [lost] = [acl for acl in staged.rights("sink") if acl.kind is Kind.TRANSACTIONAL_ID]
     staged.secured.take([binding(lost, staged.users["sink"])])
+    staged.secured.allow([binding(replace(lost, operation="Describe"), staged.users["sink"])])
     staged.configure()
     sink = staged.pipeline.sink()
     staged.pipeline.sort()

@@ -111,8 +111,8 @@ MUTATIONS = (
     ),
     Mutation(
         "left-to-the-next: a closed client does not send what the next opener of its spool sends",
-        code("edge/publisher.py"),
-        "            self._producer.purge()\n",
+        code("edge/producers.py"),
+        "            each.purge()\n",
         "",
         "tests/unit/test_edge_client.py::"
         "test_p7_what_a_closed_client_had_in_flight_is_left_to_the_next_opener_of_its_spool",

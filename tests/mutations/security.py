@@ -6,6 +6,7 @@ from tests.mutations.mutation import Mutation, code
 
 _SETTINGS = "tests/unit/test_kafka_security.py"
 _RIGHTS = "tests/unit/test_rights.py"
+_RENEWED = "tests/unit/test_edge_producers.py"
 _LISTENER = "tests/integration/test_web_listener.py"
 
 MUTATIONS = (
@@ -38,6 +39,55 @@ MUTATIONS = (
         "tests/unit/test_kafka_renewal.py::test_n2_what_can_not_be_used_yet_is_waited_for",
     ),
     Mutation(
+        "N4-again: a change that could not be taken is tried again",
+        code("kafka/renewal.py"),
+        "        else:\n            self._known = seen\n",
+        "        self._known = seen\n",
+        "tests/unit/test_kafka_renewal.py::test_n4_what_could_not_be_done_about_a_change_is_tried_again",
+    ),
+    Mutation(
+        "A3-renew: an administrator's client takes a renewed certificate",
+        code("kafka/admin.py"),
+        "            self._config, self._worn = dict(config), True\n",
+        "            self._config = dict(config)\n",
+        "tests/unit/test_kafka_admin.py::test_a3_after_a_renewal_the_next_request_goes_by_the_new_configuration",
+    ),
+    Mutation(
+        "looks-renewed: who looks for hours begins anew with a renewed certificate",
+        code("watch/looking.py"),
+        "        if self._changed.is_set():\n",
+        "        if False:\n",
+        "tests/unit/test_watch.py::test_who_looks_for_hours_begins_anew_with_a_renewed_password",
+    ),
+    Mutation(
+        "PR1-new: what is produced after a renewal goes by the new certificates",
+        code("edge/producers.py"),
+        "            self._now = producer\n            self.renewals",
+        "            self.renewals",
+        f"{_RENEWED}::test_pr1_what_comes_after_a_renewal_goes_to_the_new_producer_and_each_message_to_one",
+    ),
+    Mutation(
+        "PR2-end: an old producer ends what it was given before it is let go",
+        code("edge/producers.py"),
+        "if len(each)]",
+        "if False]",
+        f"{_RENEWED}::test_pr1_what_comes_after_a_renewal_goes_to_the_new_producer_and_each_message_to_one",
+    ),
+    Mutation(
+        "PR2-gone: a producer that has nothing left is let go",
+        code("edge/producers.py"),
+        "if len(each)]",
+        "]",
+        f"{_RENEWED}::test_pr2_an_old_producer_is_let_go_once_it_has_nothing_left",
+    ),
+    Mutation(
+        "client-renews: an application's client takes a renewed certificate",
+        code("edge/client.py"),
+        "        self._publisher.renew(self._producer())\n",
+        "",
+        "tests/integration/test_edge_renewal.py::test_a_client_goes_on_with_a_renewed_certificate_and_loses_nothing",
+    ),
+    Mutation(
         "rights-named: a right that Kafka does not give is found at a start",
         code("kafka/rights/check.py"),
         "        if any(_operation(acl.operation) not in",
@@ -57,6 +107,13 @@ MUTATIONS = (
         "    if missing:",
         "    if False:",
         f"{_RIGHTS}::test_only_a_secured_kafka_is_asked",
+    ),
+    Mutation(
+        "rights-transactions: a right on a transactional id is missed at a start",
+        code("kafka/rights/check.py"),
+        "allowed |= {(Kind.TRANSACTIONAL_ID, id): set()",
+        "_ = {(Kind.TRANSACTIONAL_ID, id): set()",
+        f"{_RIGHTS}::test_a_transactional_id_that_may_not_even_be_seen_is_lacking",
     ),
     Mutation(
         "H1-drip: a worker's own server lets go who drips",
@@ -82,8 +139,8 @@ MUTATIONS = (
     Mutation(
         "H4-head: a head at a worker's own server is bounded",
         code("health.py"),
-        "self._file.readline(min(size, self.left))",
-        "self._file.readline(size)",
+        "        if self._head.left <= 0:\n",
+        "        if False:\n",
         "tests/unit/test_health.py::test_h4_a_head_is_bounded",
     ),
     Mutation(

@@ -22,6 +22,10 @@ class FakeLookup:
     leaderless: set[int] = field(default_factory=set)
     """Partitions that nobody answers for."""
     asked: int = 0
+    renewed: int = 0
+
+    def renew(self) -> None:
+        self.renewed += 1
 
     def topic(self, name: str) -> Topic:
         self.asked += 1

@@ -86,6 +86,13 @@ class FakeProducer:
                 report(error, message)
         return len(served)
 
+    def __len__(self) -> int:
+        with self._changed:
+            return len(self._waiting)
+
+    def __bool__(self) -> bool:
+        return True
+
     def purge(self) -> None:
         with self._changed:
             purged, self._waiting = list(self._waiting), deque()

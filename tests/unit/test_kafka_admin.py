@@ -62,6 +62,16 @@ def test_a1_answers_and_other_refusals_wear_nothing_out(admin: Administrator) ->
     assert len(Fake.made) == 1
 
 
+def test_a3_after_a_renewal_the_next_request_goes_by_the_new_configuration(admin: Administrator) -> None:
+    begun = admin.list_consumer_groups()
+    admin.renew({"client.id": "renewed"})
+    assert len(Fake.made) == 1
+    admin.list_consumer_groups()
+    assert [each.config["client.id"] for each in Fake.made] == ["me", "renewed"]
+    Fake.made[0].asked.set_result("what was begun is ended")
+    assert begun.result() == "what was begun is ended"
+
+
 def test_a2_a_late_word_of_a_client_that_was_replaced_wears_out_no_other(admin: Administrator) -> None:
     late = Fake.made[0]
     admin.list_consumer_groups()

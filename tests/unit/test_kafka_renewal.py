@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from logflume.errors import Misconfigured
 from logflume.kafka.renewal import Renewal
 from logflume.settings import Settings
 
@@ -59,6 +60,38 @@ def test_a_change_is_told_once(settings: Settings, tmp_path: Path) -> None:
     write(tmp_path)
     assert told.acquire(timeout=30)
     renewal.close()
+    assert not told.acquire(timeout=0.1)
+
+
+def test_each_change_is_told_to_who_goes_on(settings: Settings, tmp_path: Path) -> None:
+    told = threading.Semaphore(0)
+    renewal = Renewal(settings, told.release, spread=0).start()
+    for _ in range(3):
+        write(tmp_path)
+        assert told.acquire(timeout=30)
+    renewal.close()
+
+
+def test_n4_what_could_not_be_done_about_a_change_is_tried_again(settings: Settings, tmp_path: Path) -> None:
+    turns, done = [Misconfigured("it changed again"), Misconfigured("and again"), None], threading.Event()
+
+    def change() -> None:
+        if (failure := turns.pop(0)) is not None:
+            raise failure
+        done.set()
+
+    renewal = Renewal(settings, change, spread=0).start()
+    write(tmp_path)
+    assert done.wait(30)
+    renewal.close()
+    assert not renewal.look()
+
+
+def test_after_its_end_no_change_is_told(settings: Settings, tmp_path: Path) -> None:
+    told = threading.Semaphore(0)
+    renewal = Renewal(settings, told.release, spread=0).start()
+    renewal.close()
+    write(tmp_path)
     assert not told.acquire(timeout=0.1)
 
 

@@ -16,7 +16,7 @@ from confluent_kafka.admin import AclOperation, AdminClient
 from logflume.cli.main import DONE, WRONG_USE, run
 from logflume.errors import Misconfigured
 from logflume.kafka import rights, topics
-from logflume.kafka.rights import STAGES, Kind, acls, check
+from logflume.kafka.rights import STAGES, Kind, acls, check, transactions
 from logflume.settings import Settings
 
 ANY = Settings(topics_profile="local", topic_prefix="p.", tenants_dir="/t", status_seconds=0)
@@ -119,6 +119,19 @@ def test_what_is_lacking_is_found_on_each_topic_of_a_prefix_and_on_groups() -> N
         "Write on topic p.deadletter",
         "Read on group group",
     }
+
+
+def test_a_transactional_id_that_may_not_even_be_seen_is_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[set[str]] = []
+
+    def refused(settings: Settings, ids: set[str], seconds: float) -> set[str]:
+        asked.append(ids)
+        return ids
+
+    monkeypatch.setattr(transactions, "refused", refused)
+    found = rights.lacking(ANY.model_copy(update={"sink_group": "g"}), "sink", cast(AdminClient, Broker({})))
+    assert {str(acl) for acl in found} == {"Write on transactional-id g-*"}
+    assert asked == [{"g-"}]
 
 
 def test_only_a_secured_kafka_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

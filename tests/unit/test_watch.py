@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from logflume import metrics
-from logflume.clock import ManualClock
+from logflume.clock import ManualClock, SystemClock
 from logflume.errors import Misconfigured, Retryable
 from logflume.kafka.groups import Lag
 from logflume.kafka.status import (
@@ -26,11 +27,12 @@ from logflume.kafka.status import (
     stale_seconds,
 )
 from logflume.settings import Settings
+from logflume.watch import looking
 from logflume.watch.ages import Ages
 from logflume.watch.causes import Limits, causes, lag_seconds
 from logflume.watch.lateness import Lateness
 from logflume.watch.level import Marks
-from logflume.watch.look import Late
+from logflume.watch.look import Late, Look
 from logflume.watch.looking import Looking
 from logflume.watch.worker import FORGOTTEN_SECONDS, Watch
 from tests.support.producer import FakeProducer
@@ -429,3 +431,38 @@ def test_w3_the_word_of_a_worker_that_is_silent_for_a_day_is_taken_away(clock: M
 def test_marks_that_would_flap_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(Misconfigured, match="would flap"):
         Marks.of(SETTINGS.model_copy(update=wrong))
+
+
+def test_who_looks_for_hours_begins_anew_with_a_renewed_password(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made: list[str] = []
+
+    class Looks:
+        def __init__(self) -> None:
+            made.append("made")
+
+        def look(self) -> Look:
+            return Look()
+
+        def close(self) -> None:
+            made.append("closed")
+
+    monkeypatch.setattr(looking, "build", lambda settings, clock: Looks())
+    password = tmp_path / "password"
+    password.write_text("old")
+    settings = Settings(
+        kafka_bootstrap="nowhere:1",
+        kafka_security_protocol="SASL_SSL",
+        kafka_sasl_mechanism="PLAIN",
+        kafka_sasl_username="me",
+        kafka_sasl_password=f"file:{password}",
+        kafka_reload_seconds=0.01,
+    )
+    looks = looking.Renewed(settings, SystemClock())
+    looks.look()
+    assert made == ["made"]
+    password.write_text("new")
+    until(lambda: looks.look() and len(made) == 3, 30, "another one that looks")
+    looks.close()
+    assert made == ["made", "closed", "made", "closed"]

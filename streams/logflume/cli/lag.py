@@ -17,6 +17,7 @@ from rich.text import Text
 
 from logflume.cli.listing import AsJson, json_text, printable, show, table
 from logflume.clock import SystemClock
+from logflume.kafka import rights
 from logflume.settings import Settings
 from logflume.watch import looking
 from logflume.watch.look import Late, Look, Pace
@@ -37,8 +38,9 @@ def command(
     is wrong with groups. People are shown only partitions with records. --watch --json prints a line a look.
     """
     settings, clock = Settings(), SystemClock()
+    rights.require(settings, "lag" if not watch else "top")
     if watch:
-        with closing(looking.build(settings, clock)) as look:
+        with closing(looking.Renewed(settings, clock)) as look:
             _follow(look.look, every, as_json=as_json)
         return
     rows = [row(late) for late in looking.late_now(settings, clock)]

@@ -10,6 +10,7 @@ import typer
 
 from logflume.cli.top_app import Top
 from logflume.clock import SystemClock
+from logflume.kafka import rights
 from logflume.settings import Settings
 from logflume.watch import looking
 from logflume.watch.causes import Limits
@@ -20,6 +21,7 @@ def command(
 ) -> None:
     """Show stages, groups, partitions, workers, the worst tenants and troubles, live; keys sort and open them."""
     settings = Settings()
+    rights.require(settings, "top")
     logging.disable(logging.CRITICAL)  # a line in between would tear the screen; what is wrong stands on it
-    with closing(looking.build(settings, SystemClock())) as look:
+    with closing(looking.Renewed(settings, SystemClock())) as look:
         Top(look.look, Limits.of(settings), every).run()

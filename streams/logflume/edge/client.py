@@ -19,11 +19,8 @@ reading.
 
 from __future__ import annotations
 
-import atexit
 import logging
-import os
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -35,7 +32,7 @@ import pyarrow as pa
 from logflume import contract, metrics, model
 from logflume.clock import Clock, SystemClock
 from logflume.config import Source
-from logflume.edge import telling
+from logflume.edge import living, telling
 from logflume.edge.admission import Accepted, Admission
 from logflume.edge.buffer import Cut, Format
 from logflume.edge.forwarding import Forwarding
@@ -56,6 +53,7 @@ from logflume.edge.tables import conformed
 from logflume.errors import Fatal, LogflumeError, Unavailable
 from logflume.formats import combined
 from logflume.kafka import topics
+from logflume.kafka.renewal import Renewal
 from logflume.kafka.status import NO_PRESSURE
 from logflume.model import Datasets, check_tenant_name
 from logflume.settings import Settings
@@ -97,7 +95,8 @@ class Client:
         With a ``source`` it sends nothing before that has a configuration (what comes is kept, in the spool if there is
         one), drops what no configuration wants, and tenants' rates are those of the configuration.
         Not ``limited`` is a server's client: it asks for rates itself.
-        With a ``worker_id`` it tells its status, unless ``tells`` says that its process does so.
+        With a ``worker_id`` it tells its status, unless ``tells`` says that its process does so: a worker, which also
+        ends when certificates or passwords change. Otherwise the client goes on with the new ones (PR1).
         """
         settings = settings or Settings()
         clock = clock or SystemClock()
@@ -132,6 +131,7 @@ class Client:
         if self._own_spool:
             spool = Spool.open(Path(settings.edge_spool_dir), cap_bytes=settings.edge_spool_bytes, clock=clock)
         self._spool = spool
+        lookup = None if spool is None else make_lookup(settings)
         self._publisher = Publisher(
             stored=self._on_stored,
             failed=self._on_failed,
@@ -139,11 +139,13 @@ class Client:
             kept=self._on_kept,
             released=self._on_released,
             clock=clock,
-            spooling=None if spool is None else Spooling(spool, make_lookup(settings), clock),
+            spooling=None if spool is None or lookup is None else Spooling(spool, lookup, clock),
             direct_bytes=settings.edge_memory_bytes // 2,
             held=lambda: holding.why,
         )
-        self._publisher.start(make_producer(producer_config(settings, self._publisher.on_error)))
+        self._settings, self._make_producer, self._lookup = settings, make_producer, lookup
+        renewal = Renewal(settings, self._renew, spread=0)  # before it reads any certificate
+        self._publisher.start(self._producer())
         self._threads = [
             threading.Thread(target=self._pack_forever, name="logflume-edge-pack", daemon=True),
             threading.Thread(target=self._publisher.run, name="logflume-edge-report", daemon=True),
@@ -153,7 +155,8 @@ class Client:
         for thread in self._threads:
             thread.start()
         self._signals = telling.Signals(settings, self, clock, self._intake.press, tells=tells)
-        _living.add(self)
+        self._renewal = renewal.start() if tells else renewal
+        living.add(self)
 
     @property
     def datasets(self) -> Datasets:
@@ -355,6 +358,7 @@ class Client:
     def _end(self) -> None:
         self._closed = True
         self._intake.shut()
+        self._renewal.close()
         self._signals.close()
         self._publisher.end()
         for thread in self._threads:
@@ -362,9 +366,19 @@ class Client:
         self._publisher.drop()
         if self._own_spool and self._spool is not None:
             self._spool.close()
-        _living.discard(self)
+        living.discard(self)
 
-    def _forked(self) -> None:
+    def _renew(self) -> None:
+        """Speak to Kafka with the certificates and passwords that the files hold now; raises ``Misconfigured``."""
+        self._publisher.renew(self._producer())
+        if self._lookup is not None:
+            self._lookup.renew()
+        self._signals.renew()
+
+    def _producer(self) -> Any:
+        return self._make_producer(producer_config(self._settings, self._publisher.on_error))
+
+    def forked(self) -> None:
         """In a fork's child, where no thread of ours lives: refuse every call; touch no lock, it may be copied held."""
         self._closed = True
         clock = SystemClock()
@@ -374,27 +388,3 @@ class Client:
         self.admission = Admission(self._intake, Forwarding(None, clock), Pacing.free(clock))
         if self._spool is not None:
             self._spool.forget()
-        _unusable.append(self)
-
-
-_living: weakref.WeakSet[Client] = weakref.WeakSet()
-_unusable: list[Client] = []
-"""Kept for ever: destroying a producer after a fork would wait for threads that are not there."""
-
-
-def _close_all() -> None:
-    for client in list(_living):
-        try:
-            client.close()
-        except LogflumeError as error:
-            _LOG.error("at exit: %s", error)
-
-
-def _fork_all() -> None:
-    for client in list(_living):
-        client._forked()
-    _living.clear()
-
-
-atexit.register(_close_all)
-os.register_at_fork(after_in_child=_fork_all)

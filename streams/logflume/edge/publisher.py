@@ -27,7 +27,7 @@ import logging
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -35,11 +35,11 @@ from logflume import crash
 from logflume.block.wire import SPOOL_HEADER
 from logflume.clock import Clock
 from logflume.edge.flights import Flight, Flights
+from logflume.edge.producers import Producers, Purging
 from logflume.edge.spool import Message, Sent
 from logflume.edge.spooling import Landed, Spooling
 from logflume.errors import Fatal, Unavailable
 from logflume.kafka.client import typed
-from logflume.kafka.deliveries import Producing
 
 AGAIN_SECONDS = 1.0
 """Pause before a refused message is produced again: an operator has to repair something first."""
@@ -76,14 +76,6 @@ _ELSEWHERE = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION
 _LOG = logging.getLogger("logflume.edge")
 
 
-class Purging(Producing, Protocol):
-    """What is used of ``confluent_kafka.Producer`` here."""
-
-    def purge(self) -> None:
-        """Give up all that is in the queue or in flight; the reports come as from ``poll``."""
-        ...
-
-
 class Publisher:
     """See the promises P1 to P9. ``publish`` is one thread's, ``run`` another's, ``settle`` a third's, with a spool."""
 
@@ -117,7 +109,7 @@ class Publisher:
         self._direct_bytes = direct_bytes
         self._held = held
         self._why_held = ""
-        self._producer: Purging | None = None
+        self._producers: Producers | None = None
         self._flights = Flights()
         self._lock = threading.Lock()
         self._again: list[int] = []
@@ -133,7 +125,12 @@ class Publisher:
 
     def start(self, producer: Purging) -> None:
         """Use ``producer``, which is this publisher's alone; its ``error_cb`` must be ``on_error``."""
-        self._producer = producer
+        self._producers = Producers(producer)
+
+    def renew(self, producer: Purging) -> None:
+        """Go on by this one, as of ``start``: it has other certificates or passwords (PR1). From any thread."""
+        assert self._producers is not None
+        self._producers.renew(producer)
 
     def publish(self, ticket: int, message: Message) -> None:
         """Send ``message`` on its way; returns at once, but waits for the disk, or for room in the producer's queue."""
@@ -151,10 +148,10 @@ class Publisher:
 
     def run(self) -> None:
         """Serve delivery reports until ``end``."""
-        assert self._producer is not None
+        assert self._producers is not None
         try:
             while not self._ended.is_set():
-                self._producer.poll(_POLL_SECONDS)
+                self._producers.poll(_POLL_SECONDS)
                 self._relaunch()
                 self._unpark()
                 if self._spooling is not None:
@@ -184,9 +181,8 @@ class Publisher:
         Without a spool Kafka's client goes on trying, as nobody else would send it.
         """
         self._dropped = True
-        if self._producer is not None and self._spooling is not None:
-            self._producer.purge()
-            self._producer.poll(0)  # the reports, to nobody: they hold memory
+        if self._producers is not None and self._spooling is not None:
+            self._producers.drop()
 
     def on_error(self, error: KafkaError) -> None:
         """Kafka client's ``error_cb``: brokers come and go, only a fatal error counts (P3)."""
@@ -213,12 +209,12 @@ class Publisher:
             self._report(number, refusal.args[0], None)
 
     def _enqueue(self, topic: str, value: bytes, key: bytes | None, more: dict[str, Any]) -> bool:
-        assert self._producer is not None
+        assert self._producers is not None
         while not self._ended.is_set():
             try:
-                self._producer.produce(topic, value, key, **more)
+                self._producers.produce(topic, value, key, more)
             except BufferError:
-                self._producer.poll(_POLL_SECONDS)
+                self._producers.poll(_POLL_SECONDS)
             else:
                 return True
         return False

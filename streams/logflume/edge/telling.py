@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from logflume import metrics, traces
@@ -45,8 +46,18 @@ class Signals:
     ) -> None:
         """Start; ``press`` hears every change of the pressure, from a thread."""
         traces.setup(settings, "edge")
-        self._follower = Follower(settings, clock, press).start()
-        self._reporter = reporter(settings, client, clock).start() if tells and settings.worker_id else None
+        self._make_follower = partial(Follower, settings, clock, press)
+        self._make_reporter = partial(reporter, settings, client, clock) if tells and settings.worker_id else None
+        self._begin()
+
+    def renew(self) -> None:
+        """Begin anew, with clients that read certificates and passwords again."""
+        self.close()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._follower = self._make_follower().start()
+        self._reporter = self._make_reporter().start() if self._make_reporter else None
 
     def close(self) -> None:
         """End both."""

@@ -6,6 +6,7 @@ A1  After a request that Kafka did not answer in its time the client is made ane
 A2  A request that was begun is ended by the client that it was begun with. One that was replaced is let go when all its
     requests must have ended, and by a thread of ours: librdkafka's own thread, which tells a request's end, would wait
     for itself for ever.
+A3  After ``renew`` the next request goes by a client of the new configuration.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _ENDED_SECONDS = 60.0
 
 
 class Administrator:
-    """See A1 and A2. It has every method of ``AdminClient``; safe for threads."""
+    """See A1 to A3. It has every method of ``AdminClient``; safe for threads."""
 
     def __init__(self, config: Mapping[str, Any], make: Callable[[dict[str, Any]], AdminClient] = AdminClient) -> None:
         self._config = dict(config)
@@ -34,6 +35,11 @@ class Administrator:
         self._client = make(dict(config))
         self._number = 0
         self._worn = False
+
+    def renew(self, config: Mapping[str, Any]) -> None:
+        """Have another configuration: a certificate or a password is new (A3)."""
+        with self._lock:
+            self._config, self._worn = dict(config), True
 
     def __getattr__(self, name: str) -> Any:
         with self._lock:

@@ -45,9 +45,13 @@ _WRONG_SETUP = {
 _ACL = "(`logflume topics acl` prints a stage's rights, with `--check` those that this process lacks)"
 _RIGHTS = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: f"; a right on that topic is missing {_ACL}",
-    KafkaError.GROUP_AUTHORIZATION_FAILED: f"; the right Read on that group is missing {_ACL}",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: (
+        f"; the right Read on that group is missing, or Describe to look at it {_ACL}"
+    ),
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: f"; the right Write on that transactional-id is missing {_ACL}",
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: f"; a right on the cluster is missing {_ACL}",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: (
+        f"; a right on the cluster is missing: a producer's is IdempotentWrite, or Write on any topic instead {_ACL}"
+    ),
 }
 _MISSING_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 _AWAY = {KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}
@@ -160,6 +164,11 @@ def admin(settings: Settings) -> AdminClient:
 def lasting_admin(settings: Settings) -> AdminClient:
     """Return one for a worker: an ``Administrator``, which has all its methods."""
     return cast(AdminClient, Administrator(_admin_config(settings), _kept))
+
+
+def renew_admin(lasting: AdminClient, settings: Settings) -> None:
+    """Let a ``lasting_admin`` begin its next request with the certificates and passwords that there are now."""
+    cast(Administrator, lasting).renew(_admin_config(settings))
 
 
 def _kept(config: dict[str, Any]) -> AdminClient:

@@ -1,28 +1,24 @@
 """Kafka's client quotas of users: how many bytes a second each broker takes from a principal's producers.
 
-confluent-kafka has no call for them (2.16), so the two requests go by aiokafka's client (0.14): DescribeClientQuotas
-(48) and AlterClientQuotas (49), version 0 (KIP-546). The second is declared here, as aiokafka lacks it.
+confluent-kafka has no call for them, so the two requests go by ``kafka.requests``: DescribeClientQuotas (48) and
+AlterClientQuotas (49), version 0 (KIP-546). The second is declared here, as aiokafka lacks it.
 tests/integration/test_quotas.py fails when they move.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
-from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import for_code
 from aiokafka.protocol.admin import DescribeClientQuotasRequest
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Boolean, Float64, Int16, Int32, Schema, String
 
 from logflume.errors import Misconfigured, Retryable
-from logflume.kafka.security import Security
+from logflume.kafka.requests import Send, asked
 from logflume.settings import Settings
-
-T = TypeVar("T")
 
 PRODUCER_BYTES: Final = "producer_byte_rate"
 _USER: Final = "user"
@@ -81,7 +77,7 @@ class Quotas:
     def producers(self) -> dict[str, float]:
         """Return the bytes a second of each user that has such a quota, whoever set it."""
 
-        async def ask(send: _Send) -> dict[str, float]:
+        async def ask(send: Send) -> dict[str, float]:
             answer = await send(DescribeClientQuotasRequest([(_USER, _ANY_NAMED, None)], True))
             _check(answer.error_code, answer.error_message)
             found = {}
@@ -91,12 +87,12 @@ class Quotas:
                     found[entity[0][1]] = rates[PRODUCER_BYTES]
             return found
 
-        return self._asked(ask)
+        return asked(self._settings, "client quotas", ask, _SECONDS)
 
     def set_producers(self, rates: Mapping[str, float | None]) -> None:
         """Give each user its bytes a second; None: the brokers' default. Returns when a broker has heard of it."""
 
-        async def ask(send: _Send) -> None:
+        async def ask(send: Send) -> None:
             for part in _parts(rates):
                 entries = [
                     ([(_USER, user)], [(PRODUCER_BYTES, 0.0 if rate is None else float(rate), rate is None)])
@@ -107,7 +103,7 @@ class Quotas:
                     _check(code, message, " of user " + entity[0][1])
 
         if rates:
-            self._asked(ask)
+            asked(self._settings, "client quotas", ask, _SECONDS)
             self._await(rates)
 
     def _await(self, rates: Mapping[str, float | None]) -> None:
@@ -120,30 +116,6 @@ class Quotas:
             if time.monotonic() > deadline:
                 raise Retryable("Kafka has taken the client quotas, but its brokers do not tell of them")
             time.sleep(_PAUSE_SECONDS)
-
-    def _asked(self, ask: Callable[[_Send], Awaitable[T]]) -> T:
-        async def run() -> T:
-            kafka = AIOKafkaClient(client_id="logflume-quotas", **_connection(self._settings))
-            try:
-                async with asyncio.timeout(_SECONDS):
-                    await kafka.bootstrap()
-
-                    async def send(request: Any) -> Any:
-                        return await kafka.send(kafka.get_random_node(), request)
-
-                    return await ask(send)
-            finally:
-                await kafka.close()
-
-        try:
-            return asyncio.run(run())
-        except TimeoutError:
-            raise Retryable(f"Kafka did not answer about client quotas within {_SECONDS:g} s") from None
-        except KafkaError as error:
-            raise Retryable(f"Kafka's client quotas: {error}") from error
-
-
-_Send = Callable[[Any], Awaitable[Any]]
 
 
 def _parts(rates: Mapping[str, float | None]) -> Iterator[dict[str, float | None]]:
@@ -159,7 +131,3 @@ def _check(code: int, message: str | None, about: str = "") -> None:
     if code == _CLUSTER_RIGHT:
         told += "; the right AlterConfigs on the cluster is missing (`logflume topics acl --stage config` prints it)"
     raise Misconfigured(told) if code in _RIGHTS else Retryable(told)
-
-
-def _connection(settings: Settings) -> dict[str, Any]:
-    return {"bootstrap_servers": settings.require("kafka_bootstrap"), **Security.of(settings).aiokafka()}

@@ -6,13 +6,16 @@ LO2 ``look`` again and again costs what has changed: clients stay, and of the st
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from typing import Any, Final
 
 from logflume.clock import Clock
 from logflume.errors import Retryable
 from logflume.kafka.groups import Lags
+from logflume.kafka.renewal import Renewal
 from logflume.kafka.status import Reader, View, merged
 from logflume.settings import Settings
 from logflume.watch.course import Course
@@ -103,6 +106,32 @@ def build(settings: Settings, clock: Clock, *, searches: int = ALL) -> Looking:
     lags = Lags(settings, others=True)
     late = lateness(settings, lags, clock, searches=searches)
     return Looking(settings, clock, late=late.look, reader=lambda: Reader(settings, from_start=True), close=lags.close)
+
+
+class Renewed:
+    """Looks as ``Looking`` for who goes on for hours, and begins anew with renewed certificates or passwords.
+
+    What it knew of the past is gone then: paces are known again after two looks.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._build = partial(build, settings, clock)
+        self._changed = threading.Event()
+        self._renewal = Renewal(settings, self._changed.set, spread=0).start()
+        self._looking = self._build()
+
+    def look(self) -> Look:
+        """See ``Looking.look``."""
+        if self._changed.is_set():
+            self._changed.clear()
+            self._looking.close()
+            self._looking = self._build()
+        return self._looking.look()
+
+    def close(self) -> None:
+        """Let go of Kafka."""
+        self._renewal.close()
+        self._looking.close()
 
 
 def late_now(settings: Settings, clock: Clock) -> list[Late]:

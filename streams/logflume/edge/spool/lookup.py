@@ -41,6 +41,10 @@ class Seen:
 class Lookup(Protocol):
     """Questions to Kafka; every one may wait, and raises ``Retryable`` or ``Misconfigured`` without an answer."""
 
+    def renew(self) -> None:
+        """Ask by the certificates and passwords that there are now. From any thread."""
+        ...
+
     def topic(self, name: str) -> Topic:
         """The topic, its id and its partitions."""
         ...
@@ -56,6 +60,10 @@ class KafkaLookup:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._admin = client.lasting_admin(settings)
+
+    def renew(self) -> None:
+        """Have another administrator's client; consumers are made for each question."""
+        client.renew_admin(self._admin, self._settings)
 
     def topic(self, name: str) -> Topic:
         """Describe the topic, then ask for the ends of its partitions."""

@@ -1,7 +1,7 @@
 """What a worker's principal lacks, asked of Kafka at its start: a broker's refusal later names no right.
 
-Kafka tells what the asker may do on topics and groups (KIP-430). Of transactional ids it tells nothing, and of the
-cluster only to those who have more rights there than any stage needs: whoever lacks these hears so when it uses them
+Kafka tells what the asker may do on topics and groups (KIP-430); of transactional ids see ``transactions``. Of the
+cluster it tells only those who have more rights there than any stage needs: who lacks one hears so when it uses it
 first (``kafka.client.typed`` and ``kafka.quotas`` name the right).
 """
 
@@ -79,6 +79,10 @@ def _lacking(settings: Settings, stage: str, admin: AdminClient) -> list[Acl]:
     names = sorted(topic.name for topic in topics.declared(settings))
     needed = {acl: _resources(acl, names) for acl in acls(settings, [stage], needed=True)}
     allowed = _allowed(admin, {(acl.kind, name) for acl, resources in needed.items() for name in resources})
+    if ids := {acl.name for acl in needed if acl.kind is Kind.TRANSACTIONAL_ID}:
+        from logflume.kafka.rights import transactions  # late: few stages have them, and aiokafka takes its time
+
+        allowed |= {(Kind.TRANSACTIONAL_ID, id): set() for id in transactions.refused(settings, ids, _SECONDS)}
     return [
         acl
         for acl, resources in needed.items()
@@ -89,7 +93,7 @@ def _lacking(settings: Settings, stage: str, admin: AdminClient) -> list[Acl]:
 def _resources(acl: Acl, names: Sequence[str]) -> list[str]:
     if acl.kind is Kind.TOPIC and acl.prefixed:
         return [name for name in names if name.startswith(acl.name)]
-    return [acl.name] if acl.kind in (Kind.TOPIC, Kind.GROUP) else []
+    return [] if acl.kind is Kind.CLUSTER else [acl.name]
 
 
 def _allowed(admin: AdminClient, asked: Collection[tuple[Kind, str]]) -> dict[tuple[Kind, str], set[AclOperation]]:

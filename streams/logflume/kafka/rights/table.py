@@ -77,6 +77,16 @@ _READS = Right(Kind.GROUP, "{topic_prefix}reads-", "Describe", "reads topics wit
 _FOLLOWS = _topic("config", "Read", "follows the configuration", Condition.FOLLOWS)
 _TELLS = _topic("status", "Write", "tells its status", Condition.TELLS)
 
+_LOOKS = (
+    _topic("ingest.", "Describe", "asks how old the first record is that waits, and reads none"),
+    _topic("sorted.", "Describe", "likewise"),
+    _topic("ingest.", "DescribeConfigs", "knows whose clock stamps records"),
+    _topic("sorted.", "DescribeConfigs", "likewise"),
+    _group("sort_group", "Describe", "knows how far sorters are"),
+    _group("sink_group", "Describe", "knows how far sinks are"),
+)
+_SEES_WORKERS = _topic("status", "Read", "knows how every worker is")
+
 STAGES: Final[Mapping[str, tuple[Right, ...]]] = {
     "edge": (
         _topic("ingest.", "Write", "publishes blocks"),
@@ -126,16 +136,14 @@ STAGES: Final[Mapping[str, tuple[Right, ...]]] = {
         _READS,
     ),
     "watch": (
-        _topic("ingest.", "Describe", "asks how old the first record is that waits, and reads none"),
-        _topic("sorted.", "Describe", "likewise"),
-        _topic("ingest.", "DescribeConfigs", "knows whose clock stamps records"),
-        _topic("sorted.", "DescribeConfigs", "likewise"),
-        _group("sort_group", "Describe", "knows how far sorters are"),
-        _group("sink_group", "Describe", "knows how far sinks are"),
-        _topic("status", "Read", "knows how every worker is"),
+        *_LOOKS,
+        _SEES_WORKERS,
         _topic("status", "Write", "publishes the pressure"),
         _READS,
     ),
+    "lag": _LOOKS,
+    "status": (_SEES_WORKERS, _READS),
+    "top": (*_LOOKS, _SEES_WORKERS, _READS),
     "config": (
         _topic("config", "Read", "knows what is in force"),
         _topic("config", "Write", "publishes a generation"),
@@ -163,4 +171,4 @@ STAGES: Final[Mapping[str, tuple[Right, ...]]] = {
         Right(Kind.TOPIC, "{topic_prefix}", "AlterConfigs", "compares and mends configurations", prefixed=True),
     ),
 }
-"""In the order of the data's way; the last three are commands: `config`, `deadletter`, `topics`."""
+"""In the order of the data's way; from `lag` on they are commands."""

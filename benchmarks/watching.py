@@ -1,7 +1,7 @@
 """What a look of the watch costs, by partitions: its CPU, the broker's, the time it takes, and what a scrape gives.
 
-``python -m benchmarks.watching 500 1000 2000 --bytes 50000`` starts a broker of its own and grows one topic; each
-partition has a message a look, of so many bytes. A line is fitted through what was measured, and read off at 10,000.
+``python -m benchmarks.watching 1000 2500 5000 10000 --bytes 1000`` starts a broker of its own and grows one topic; each
+partition has a message a look, of so many bytes. A formula is fitted to what was measured, and read off at 10,000.
 """
 
 from __future__ import annotations
@@ -35,6 +35,10 @@ LOOKS = 10
 MESSAGES = LOOKS + 1
 MESSAGE_BYTES = 50_000
 WARM_LOOKS = 30
+_BROKER_MEGABYTES = 2048
+"""Of heap: the local broker's own, 512, is for hundreds of partitions."""
+_COMMITTED_AT_ONCE = 2500
+"""Kafka writes the offsets of a request as one batch, which must stay below ``message.max.bytes``, 1 MB."""
 _GROW_SECONDS = 300.0
 _FOLDER = Path(__file__).parents[1] / "build" / "watching"
 
@@ -55,7 +59,7 @@ class Cost:
 def run(folder: Path, sizes: Sequence[int], size_bytes: int) -> list[Cost]:
     """Return what was measured, size by size."""
     shutil.rmtree(folder, ignore_errors=True)
-    broker = Broker.new(folder / "kafka", cache_home())
+    broker = Broker.new(folder / "kafka", cache_home(), _BROKER_MEGABYTES)
     process = broker.start()
     try:
         settings = Settings(kafka_bootstrap=broker.bootstrap, topics_profile="local", topic_prefix="w.")
@@ -93,8 +97,10 @@ def _fill(settings: Settings, admin: AdminClient, topic: str, size: int, size_by
 
 def _commit(settings: Settings, admin: AdminClient, topic: str, size: int, offset: int) -> None:
     group = settings.sort_group
-    places = [TopicPartition(topic, partition, offset) for partition in range(size)]
-    client.answer(admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])[group], group)
+    for first in range(0, size, _COMMITTED_AT_ONCE):
+        partitions = range(first, min(first + _COMMITTED_AT_ONCE, size))
+        places = [TopicPartition(topic, partition, offset) for partition in partitions]
+        client.answer(admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])[group], group)
 
 
 def _warm(settings: Settings, admin: AdminClient, topic: str, size: int) -> None:
@@ -152,27 +158,36 @@ def main() -> None:
         for cost in of:
             shown.add_row(case, str(cost.partitions), *_figures(cost))
         if len(of) > 1:
-            shown.add_row(case, f"{WANTED} (by the line)", *_figures(_at(of, WANTED)))
+            shown.add_row(case, f"{WANTED} (by formula)", *_figures(_at(of, WANTED)))
+            a, b = _formula([cost.partitions for cost in of], [cost.cpu_seconds for cost in of])
+            shown.add_row(case, "n", "", f"{a * 1e3:.3f} ms n + {b * 1e6:.4f} µs n²", "", "", "")
     Console(width=140).print(shown)
 
 
 def _at(of: Sequence[Cost], partitions: int) -> Cost:
-    """Read the line through the measured costs off at so many partitions."""
+    """Read the formula that fits the measured costs off at so many partitions."""
     sizes = [cost.partitions for cost in of]
 
-    def line(values: Sequence[float]) -> float:
-        slope, start = np.polyfit(sizes, values, 1)
-        return float(start + slope * partitions)
+    def there(values: Sequence[float]) -> float:
+        a, b = _formula(sizes, values)
+        return a * partitions + b * partitions**2
 
     return Cost(
         of[0].case,
         partitions,
-        line([cost.wall_seconds for cost in of]),
-        line([cost.cpu_seconds for cost in of]),
-        line([cost.broker_seconds for cost in of]),
-        line([cost.scrape_seconds for cost in of]),
-        round(line([cost.scrape_bytes for cost in of])),
+        there([cost.wall_seconds for cost in of]),
+        there([cost.cpu_seconds for cost in of]),
+        there([cost.broker_seconds for cost in of]),
+        there([cost.scrape_seconds for cost in of]),
+        round(there([cost.scrape_bytes for cost in of])),
     )
+
+
+def _formula(sizes: Sequence[int], values: Sequence[float]) -> tuple[float, float]:
+    """Return a and b of ``a n + b n²``, which fits best; the costs of 0 partitions are below what can be measured."""
+    n = np.array(sizes, dtype=float)
+    (a, b), *_ = np.linalg.lstsq(np.column_stack([n, n**2]), np.array(values), rcond=None)
+    return float(a), float(b)
 
 
 def _figures(cost: Cost) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
@@ -74,12 +74,13 @@ class Broker:
     port: int
     controller_port: int
     cache_dir: Path
+    heap_megabytes: int = field(default=512, kw_only=True)
 
     @classmethod
-    def new(cls, folder: Path, cache_dir: Path) -> Broker:
+    def new(cls, folder: Path, cache_dir: Path, heap_megabytes: int = 512) -> Broker:
         """A broker on free ports."""
         port, controller_port = free_ports(2)
-        return cls(folder, port, controller_port, cache_dir)
+        return cls(folder, port, controller_port, cache_dir, heap_megabytes=heap_megabytes)
 
     @property
     def bootstrap(self) -> str:
@@ -113,7 +114,8 @@ class Broker:
 
     def command(self) -> list[str]:
         """The command line of the broker; it runs in the foreground and ends cleanly on SIGTERM."""
-        return [*_java(jars(self.cache_dir), self._log4j, "-Xms512m", "-Xmx512m"), "kafka.Kafka", str(self._properties)]
+        heap = (f"-Xms{self.heap_megabytes}m", f"-Xmx{self.heap_megabytes}m")
+        return [*_java(jars(self.cache_dir), self._log4j, *heap), "kafka.Kafka", str(self._properties)]
 
     def start(self) -> Process:
         """Prepare, start and wait until clients are served."""

@@ -295,13 +295,30 @@ def test_tables_are_listed_maintained_held_and_deleted_by_command(settings: Sett
         call("table delete --tenant acme --by Bob --reason request-9 --confirm globex")
     assert call("table list")[0]["rows"] == 15
     SavedQueries(store, SystemClock()).change("acme", lambda _: {"busy hours": {}})
-    [receipt] = call("table delete --tenant acme --by Bob --reason request-9 --confirm acme")
-    assert (receipt["rows"], receipt["saved_queries"]) == (15, 1)
+    rows, saved = call("table delete --tenant acme --by Bob --reason request-9 --confirm acme")
+    assert (rows["rows"], saved["dataset"], saved["saved_queries"]) == (15, None, 1)
     assert SavedQueries(store, SystemClock()).read("acme").entries == {}
-    [listed] = call("table receipts --tenant acme")
-    assert (listed["by"], listed["rows"], listed["intact"]) == ("Bob", 15, True)
+    listed = call("table receipts --tenant acme")
+    assert sorted((each["by"], each["rows"] or 0, each["intact"]) for each in listed) == [
+        ("Bob", 0, True),
+        ("Bob", 15, True),
+    ]
     assert call("table list")[0]["rows"] == 0
     assert call("table receipts --tenant globex") == []
+
+
+def test_a_tenant_that_has_saved_queries_and_no_table_is_deleted_by_command(
+    settings: Settings, call: Callable[..., Any]
+) -> None:
+    store = Store.from_settings(settings)
+    SavedQueries(store, SystemClock()).change("acme", lambda _: {"busy hours": {}})
+    with pytest.raises(Exception, match="no such table"):
+        call("table delete --tenant acme --dataset http_requests --by Bob --reason request-9 --confirm acme")
+    [receipt] = call("table delete --tenant acme --by Bob --reason request-9 --confirm acme")
+    assert receipt["saved_queries"] == 1
+    assert SavedQueries(store, SystemClock()).read("acme").entries == {}
+    with pytest.raises(Exception, match="nothing saved"):
+        call("table delete --tenant globex --by Bob --reason request-9 --confirm globex")
 
 
 def test_no_data_file_is_opened_to_list_tables(settings: Settings, call: Callable[..., Any]) -> None:

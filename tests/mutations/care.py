@@ -95,9 +95,23 @@ MUTATIONS = (
     Mutation(
         "saved-deleted: what a tenant has saved goes with the tenant",
         code("care/deletion.py"),
-        '        SavedQueries(store, clock).forget(order.told["tenant"])',
-        "        pass",
-        f"{_CARE}::test_the_saved_queries_of_a_whole_tenant_go_with_its_rows_and_not_with_one_dataset",
+        "    SavedQueries(store, clock).forget(tenant)\n",
+        "",
+        f"{_CARE}::test_d6_what_a_tenant_has_saved_is_deleted_with_a_receipt_and_without_a_table",
+    ),
+    Mutation(
+        "saved-ended: a deletion of what is saved that died is ended",
+        code("care/deletion.py"),
+        "    if order.saved:\n",
+        "    if False:\n",
+        f"{_CARE}::test_d6_a_deletion_of_what_is_saved_that_died_is_ended_by_who_looks_next",
+    ),
+    Mutation(
+        "saved-tableless: a tenant that has saved queries and no table can be deleted",
+        code("cli/table.py"),
+        "    if dataset is None and (saved",
+        "    if done and dataset is None and (saved",
+        "tests/integration/test_care.py::test_a_tenant_that_has_saved_queries_and_no_table_is_deleted_by_command",
     ),
     Mutation(
         "saved-back: who is about to save brings no deleted query back",

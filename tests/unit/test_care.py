@@ -555,21 +555,46 @@ def test_d5_a_file_of_no_commit_goes_when_its_writer_can_not_commit_it_any_more(
     assert [path.rpartition("/")[2] for path in objects(store)] == ["young.parquet"]
 
 
-def test_the_saved_queries_of_a_whole_tenant_go_with_its_rows_and_not_with_one_dataset(store: TroubledStore) -> None:
+def delete_saved(store: Store) -> deletion.Receipt | None:
+    return deletion.delete_saved(store, "acme", by="Ada", reason="request 9", clock=ManualClock(NOON))
+
+
+def test_d6_what_a_tenant_has_saved_is_deleted_with_a_receipt_and_without_a_table(store: TroubledStore) -> None:
     saved = SavedQueries(store, ManualClock(NOON))
+    assert delete_saved(store) is None
     for name in ("one", "two"):
         saved.change("acme", lambda entries, name=name: {**entries, name: {"sql": "SELECT 'secret'"}})
     saved.change("globex", lambda _: {"theirs": {}})
-    fill(store)
-    assert delete(store)["saved_queries"] is None
-    assert len(saved.read("acme").entries) == 2
-    receipt = deletion.delete(
-        store, "acme", "http_requests", by="Ada", reason="request 9", clock=ManualClock(NOON), whole=True
-    )
-    assert receipt["saved_queries"] == 2
+    receipt = delete_saved(store)
+    assert receipt is not None
+    assert (receipt["dataset"], receipt["saved_queries"], receipt["by"]) == (None, 2, "Ada")
+    assert receipt["sha256"] == deletion.digest(receipt)
+    assert list(deletion.receipts(store, "acme")) == [receipt]
     assert saved.read("acme").entries == {}
     assert all(b"secret" not in (store.read(place) or b"") for place in store.list_below("saved/acme"))
     assert saved.read("globex").entries == {"theirs": {}}
+
+
+def test_d6_a_deletion_of_what_is_saved_that_died_is_ended_by_who_looks_next(store: TroubledStore) -> None:
+    saved = SavedQueries(store, ManualClock(NOON))
+    saved.change("acme", lambda _: {"one": {}})
+    first = delete_saved(store)
+    saved.change("acme", lambda _: {"two": {}})
+    [receipt] = [place for place in store.list_below("deletions/acme") if place.endswith("receipt.json")]
+    store.delete(receipt)  # as one who died before it was written
+    [again] = deletion.resume(store, ManualClock(NOON + DAY))
+    assert first is not None
+    assert (again["saved_queries"], again["ordered"]) == (1, first["ordered"])
+    assert saved.read("acme").entries == {}
+    assert deletion.resume(store, ManualClock(NOON + DAY)) == []
+
+
+def test_the_deletion_of_one_table_leaves_what_is_saved(store: TroubledStore) -> None:
+    saved = SavedQueries(store, ManualClock(NOON))
+    saved.change("acme", lambda _: {"one": {}})
+    fill(store)
+    delete(store)
+    assert list(saved.read("acme").entries) == ["one"]
 
 
 def test_d3_rows_that_were_deleted_do_not_come_back_by_a_replay(store: TroubledStore) -> None:

@@ -1,4 +1,4 @@
-"""Deletion of all rows of a table, with a receipt that stays in the store when they are gone.
+"""Deletion of all rows of a table, or of all that a tenant has saved, with a receipt that stays in the store.
 
 D1  What is to be removed is written down first (``ordered.json``), then removed from the table by one commit, then
     deleted from the store, then the receipt is written. A death in between is made good by whoever looks next
@@ -9,12 +9,16 @@ D4  A receipt is written once and never changed; ``sha256`` is that of all its o
 D5  What is old is so by the store's own time. No worker's clock, slow or fast, has a receipt written while an object
     that the table had still lies there.
 
-``deletions/<tenant>/<dataset>/<version>-<mark>/`` holds both, outside of what is deleted.
+D6  What a tenant has saved is a deletion of its own, with or without tables: once ordered, it is ended.
+
+``deletions/<tenant>/<dataset>/<version>-<mark>/`` holds both, outside of what is deleted; for what is saved, ``_saved``
+stands in the place of a dataset, as no dataset is called.
 """
 
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +33,7 @@ from logflume.care.change import Standing
 from logflume.care.timekeeper import MOST_SECONDS
 from logflume.clock import Clock
 from logflume.errors import LogflumeError, Misconfigured, Refused, Retryable
+from logflume.model.tenant import check_tenant_name
 from logflume.table import actions, log, schema
 from logflume.table.ids import upkeep
 from logflume.table.log import Change, Removal
@@ -37,6 +42,7 @@ from logflume.table.store import Store
 from logflume.table.table import COMMITTED_WITHIN_SECONDS
 
 _FOLDER: Final = "deletions"
+_SAVED: Final = "_saved"
 _ORDERED: Final = "ordered.json"
 _RECEIPT: Final = "receipt.json"
 _ATTEMPTS: Final = 20
@@ -59,15 +65,18 @@ class _Order:
     told: Mapping[str, Any]
 
     @property
+    def saved(self) -> bool:
+        """Whether it is of what a tenant has saved, and of no table."""
+        return self.told["dataset"] is None
+
+    @property
     def path(self) -> str:
         """Of the table."""
         return f"tables/{self.told['tenant']}/{self.told['dataset']}"
 
 
-def delete(
-    store: Store, tenant: str, dataset: str, *, by: str, reason: str, clock: Clock, whole: bool = False
-) -> Receipt:
-    """Delete all rows of a table as it stands; ``whole``: all of the tenant goes, what it has saved as well.
+def delete(store: Store, tenant: str, dataset: str, *, by: str, reason: str, clock: Clock) -> Receipt:
+    """Delete all rows of a table as it stands.
 
     Raises ``Refused`` for a table with a hold, ``Misconfigured`` when there is none, ``Retryable``: call it again.
     """
@@ -86,8 +95,7 @@ def delete(
             tuple(Removal(file.path, file.date, file.size) for file in standing.files),
             about={"by": by, "reason": reason},
         )
-        queries = len(SavedQueries(store, clock).read(tenant).entries) if whole else None
-        order = _write_down(standing, removal, tenant, dataset, by, reason, clock, saved_queries=queries)
+        order = _write_down(standing, removal, tenant, dataset, by, reason, clock)
         crash.point("care.deletion-ordered")
         if log.change(store, path, standing.table, standing.anchor, removal, clock):
             crash.point("care.deletion-committed")
@@ -95,6 +103,27 @@ def delete(
         store.delete(f"{order.folder}/{_ORDERED}")
         metrics.CARE_CONFLICTS.inc()
     raise Retryable(f"{store.uri(path)}: {_ATTEMPTS} times others were quicker: call it again")
+
+
+def delete_saved(store: Store, tenant: str, *, by: str, reason: str, clock: Clock) -> Receipt | None:
+    """Delete all that a tenant has saved (D6); None: it never saved anything. Raises ``Retryable``: call it again."""
+    for order in _unfinished(store, f"{_FOLDER}/{check_tenant_name(tenant)}/{_SAVED}"):
+        _finish_saved(store, order, clock)
+    saved = SavedQueries(store, clock).read(tenant)
+    if not saved.version:
+        return None
+    told = {
+        "tenant": tenant,
+        "dataset": None,
+        "version": saved.version,
+        "by": by,
+        "reason": reason,
+        "ordered": _now(clock),
+        "saved_queries": len(saved.entries),
+    }
+    order = _order(store, f"{tenant}/{_SAVED}", saved.version, uuid.uuid4().hex, told)
+    crash.point("care.deletion-ordered")
+    return _finish_saved(store, order, clock)
 
 
 def resume(store: Store, clock: Clock) -> list[Receipt]:
@@ -145,7 +174,7 @@ def _refuse_held(standing: Standing) -> None:
 
 
 def _write_down(
-    standing: Standing, removal: Change, tenant: str, dataset: str, by: str, reason: str, clock: Clock, **more: Any
+    standing: Standing, removal: Change, tenant: str, dataset: str, by: str, reason: str, clock: Clock
 ) -> _Order:
     version = standing.version + 1
     files = sorted((file.path, file.size, file.rows) for file in standing.files)
@@ -163,11 +192,14 @@ def _write_down(
         "bytes": sum(size for _, size, _ in files),
         "oldest": min(times).isoformat() if times else None,
         "newest": max(times).isoformat() if times else None,
-        **more,
         "objects": [{"path": path, "bytes": size, "rows": rows} for path, size, rows in files],
     }
-    order = _Order(f"{_FOLDER}/{tenant}/{dataset}/{version:020}-{removal.mark}", version, removal.mark, told)
-    standing.store.put_if_absent(f"{order.folder}/{_ORDERED}", orjson.dumps(told, option=orjson.OPT_INDENT_2))
+    return _order(standing.store, f"{tenant}/{dataset}", version, removal.mark, told)
+
+
+def _order(store: Store, what: str, version: int, mark: str, told: Mapping[str, Any]) -> _Order:
+    order = _Order(f"{_FOLDER}/{what}/{version:020}-{mark}", version, mark, told)
+    store.put_if_absent(f"{order.folder}/{_ORDERED}", orjson.dumps(told, option=orjson.OPT_INDENT_2))
     return order
 
 
@@ -191,6 +223,8 @@ def _unfinished(store: Store, folder: str) -> list[_Order]:
 
 
 def _resume(store: Store, order: _Order, clock: Clock) -> Receipt | None:
+    if order.saved:
+        return _finish_saved(store, order, clock)
     if log.made(store, order.path, order.version, order.mark):
         return _finish(store, order, clock)
     if store.tag(log.entry_path(order.path, order.version)) is None:
@@ -221,14 +255,26 @@ def _finish(store: Store, order: _Order, clock: Clock) -> Receipt:
         earlier = len(gone)
         log.forget(store, order.path)
     upkeep.forget(store, order.path)
-    if order.told.get("saved_queries") is not None:
-        SavedQueries(store, clock).forget(order.told["tenant"])
-    crash.point("care.deletion-done")
-    told = {**order.told, "done": _now(clock), "earlier_objects": earlier, "left_objects": left}
-    receipt = {**told, "sha256": digest(told)}
-    store.put_if_absent(f"{order.folder}/{_RECEIPT}", orjson.dumps(receipt, option=orjson.OPT_INDENT_2))
+    receipt = _receipt(store, order, clock, earlier_objects=earlier, left_objects=left)
     metrics.CARE_FILES.labels("deleted").inc(len(ordered) + earlier)
     _logger.info("care.deleted", table=order.path, by=order.told["by"], rows=order.told["rows"], receipt=order.folder)
+    return receipt
+
+
+def _finish_saved(store: Store, order: _Order, clock: Clock) -> Receipt:
+    tenant = order.told["tenant"]
+    SavedQueries(store, clock).forget(tenant)
+    receipt = _receipt(store, order, clock)
+    _logger.info("care.saved-deleted", tenant=tenant, by=order.told["by"], receipt=order.folder)
+    return receipt
+
+
+def _receipt(store: Store, order: _Order, clock: Clock, **more: int) -> Receipt:
+    """Write it: all is gone."""
+    crash.point("care.deletion-done")
+    told = {**order.told, "done": _now(clock), **more}
+    receipt = {**told, "sha256": digest(told)}
+    store.put_if_absent(f"{order.folder}/{_RECEIPT}", orjson.dumps(receipt, option=orjson.OPT_INDENT_2))
     return receipt
 
 

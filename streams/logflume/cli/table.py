@@ -124,22 +124,23 @@ def delete(
     dataset: Dataset = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete all rows of a tenant's tables, and leave a receipt. Refused, for all of them, when one has a hold.
+    """Delete all rows of a tenant's tables, and leave receipts. Refused, for all of them, when one has a hold.
 
     Without --dataset the tenant's saved queries go as well.
     """
     if confirm != tenant:
         raise Misconfigured(f"--confirm {confirm!r} is not the tenant's name, {tenant!r}: nothing was deleted")
-    store = Store.from_settings(Settings())
-    for owner, name in _tables(store, tenant, dataset):
+    store, clock = Store.from_settings(Settings()), SystemClock()
+    tables = _tables(store, tenant, dataset)
+    for owner, name in tables:
         deletion.refuse_held(store, store.table(owner, name))
-
-    def end(store: Store, owner: str, name: str) -> dict[str, Any]:
-        whole = dataset is None
-        return dict(deletion.delete(store, owner, name, by=by, reason=reason, clock=SystemClock(), whole=whole))
-
-    columns = ["version", "rows", "files", "bytes", "saved_queries", "done", "sha256"]
-    _each(tenant, dataset, end, columns, as_json=as_json)
+    done = [deletion.delete(store, owner, name, by=by, reason=reason, clock=clock) for owner, name in tables]
+    if dataset is None and (saved := deletion.delete_saved(store, tenant, by=by, reason=reason, clock=clock)):
+        done.append(saved)
+    if not done:
+        raise _no_table(tenant, "" if dataset else ", and nothing saved")
+    columns = ["tenant", "dataset", "version", "rows", "files", "bytes", "saved_queries", "done", "sha256"]
+    show(done, columns, as_json=as_json, empty="")
 
 
 @app.command()
@@ -148,7 +149,8 @@ def receipts(tenant: Tenant = None, as_json: AsJson = False) -> None:
     found = []
     for receipt in deletion.receipts(Store.from_settings(Settings()), tenant):
         found.append({**receipt, "intact": receipt.get("sha256") == deletion.digest(receipt)})
-    columns = ["tenant", "dataset", "by", "reason", "done", "rows", "files", "bytes", "oldest", "newest", "intact"]
+    columns = ["tenant", "dataset", "by", "reason", "done", "rows", "files", "bytes", "saved_queries", "oldest"]
+    columns += ["newest", "intact"]
     show(found, [*columns, "sha256", "objects"] if as_json else columns, as_json=as_json, empty="nothing was deleted")
 
 
@@ -176,9 +178,13 @@ def _each(
     store = Store.from_settings(Settings())
     tables = _tables(store, tenant, dataset)
     if not tables:
-        raise Misconfigured(f"{tenant} has no such table; `logflume table list` shows those that there are")
+        raise _no_table(tenant)
     rows = [{"tenant": owner, "dataset": name, **work(store, owner, name)} for owner, name in tables]
     show(rows, ["tenant", "dataset", *columns], as_json=as_json, empty="")
+
+
+def _no_table(tenant: str, more: str = "") -> Misconfigured:
+    return Misconfigured(f"{tenant} has no such table{more}; `logflume table list` shows those that there are")
 
 
 @contextmanager

@@ -236,4 +236,11 @@ MUTATIONS = (
         "                pass",
         f"{_WATCH}::test_w1_when_kafka_does_not_answer_nothing_is_published_and_the_loop_goes_on",
     ),
+    Mutation(
+        "old-is-no-trouble: a configuration that has long been in force is no trouble, an older one than others' is",
+        code("cli/status.py"),
+        "0 < now < newest",
+        "(it.in_force.config_seconds or 0.0) > 60.0",
+        "tests/unit/test_status_command.py",
+    ),
 )

@@ -45,10 +45,18 @@ def test_what_all_say_is_said_once_and_whole_below_the_table(monkeypatch: pytest
 
 def test_who_is_silent_or_does_not_follow_the_configuration_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = ManualClock()
-    view = seen(("sink", Condition(in_force=InForce(12, "abc", 75.0))), clock=clock)
-    assert "generation 12 stays in force, and may not be the newest" in lines(monkeypatch, view)[-1]
+    behind, newest = Condition(in_force=InForce(12, "abc", 9e6)), Condition(in_force=InForce(13, "abd", 75.0))
+    view = seen(("sink", behind), ("sort", newest), clock=clock)
+    told = "sink host-17:41233: generation 12 stays in force, others have 13: its log (config.not-followed-for-now)"
+    assert lines(monkeypatch, view)[-1].startswith(told)
     clock.advance(49.0)
-    assert "sink host-17:41233: has been silent for 49 s" in lines(monkeypatch, view)[-1]
+    assert "sink host-17:41233, sort host-17:41233: has been silent for 49 s" in lines(monkeypatch, view)[-1]
+
+
+def test_a_configuration_that_has_long_been_in_force_everywhere_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = Condition(in_force=InForce(12, "abc", 9e6))
+    told = lines(monkeypatch, seen(("sink", old), ("sort", old), ("watch", Condition())))
+    assert not [line for line in told if ": " in line]
 
 
 def test_the_lag_of_a_topic_with_the_longest_name_stands_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 import typer
@@ -23,7 +23,6 @@ _FEW = (
     "parked_left_s",
 )  # people see them when there is something to see
 _TEXTS = ("refused", "troubles")
-_OLD_SECONDS = 60.0  # as docs/metrics.md says of logflume_config_age_seconds
 _MORE = ("hash", "generation_age_s", "lag_records", "budget_mb", "spool_age_s", "host", "pid", "version")
 
 
@@ -42,16 +41,17 @@ def command(as_json: AsJson = False) -> None:
     _say_what_is_wrong(view.workers())
 
 
-def _say_what_is_wrong(workers: Iterable[Seen]) -> None:
+def _say_what_is_wrong(workers: Collection[Seen]) -> None:
     """Sentences need the whole width: below the table, one for all who say the same."""
     said: dict[str, list[str]] = {}
+    newest = max((seen.status.condition.in_force.generation for seen in workers), default=0)
     for seen in workers:
         worker, it = seen.status.worker, seen.status.condition
         now = it.in_force.generation
         stays = f"generation {now} stays in force" if now else "none is in force"
         told = [f"configuration refused, {stays}: {it.in_force.refused}"] if it.in_force.refused else []
-        if not told and (it.in_force.config_seconds or 0.0) > _OLD_SECONDS:
-            told.append(f"{stays}, and may not be the newest: its log (config.not-followed-for-now) says what fails")
+        if not told and 0 < now < newest:
+            told.append(f"{stays}, others have {newest}: its log (config.not-followed-for-now) says what fails")
         if seen.stale:
             told.append(f"has been silent for {seen.age_seconds:.0f} s: it is stopped or dead, or has lost Kafka")
         for each in (*told, *it.troubles):

@@ -206,7 +206,7 @@ def _worker(seen: Seen) -> Row:
         "parked_left": None if left is None or math.isinf(left) else duration(left),
         "more": {
             "configuration": it.in_force.config_hash,
-            "known to be the newest": _ago(it.in_force.config_seconds),
+            "made": _ago(it.in_force.config_seconds),
             "refused": it.in_force.refused,
             "budget": f"{it.held_bytes / 1e6:.0f} of {it.budget_bytes / 1e6:.0f} MB held",
             "spool": None

@@ -13,6 +13,20 @@ _SINK_WALKS = "tests/property/test_sink_commit.py"
 
 MUTATIONS = (
     Mutation(
+        "name-lost: a sink whose name in the group is another's ends itself",
+        code("sink/worker.py"),
+        "elif error.code() == KafkaError._FATAL:",
+        "elif error.fatal():",
+        "tests/faults/test_named_members.py::test_of_two_that_live_by_one_name_the_first_ends_itself_and_each_row_is_stored_once",
+    ),
+    Mutation(
+        "name-sink: a sink tells Kafka the name that is set",
+        code("sink/consumer.py"),
+        "            **named,\n",
+        "",
+        "tests/unit/test_named_members.py::test_sorters_and_sinks_tell_kafka_the_name_that_is_set",
+    ),
+    Mutation(
         "whale-thread: a whale's flushes leave a thread to the small tenants",
         code("sink/flushes.py"),
         "Lane.LARGE: threads,",

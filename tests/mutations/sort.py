@@ -7,6 +7,7 @@ from tests.mutations.mutation import Mutation, code
 _SORTER = "tests/unit/test_sorter.py"
 _REPLAY = "tests/property/test_replay.py::test_each_letter_goes_back_at_most_once_and_in_the_end_exactly_once"
 _TRANSPORT = "tests/unit/test_transport.py"
+_NAMED = "tests/unit/test_named_members.py"
 _PLAIN = "tests/unit/test_plain_records.py"
 _PROMISES = "tests/unit/test_sort_promises.py"
 _COMMIT_RULE = "tests/property/test_commit_rule.py"
@@ -209,6 +210,27 @@ MUTATIONS = (
         "            if kafka.assignment() == assigned:  # no rebalance was quicker, and from here on nothing waits\n",
         "            if places is not None:\n",
         f"{_TRANSPORT}::test_t5_a_rebalance_while_places_are_looked_up_leaves_no_partition_unplaced_and_no_foreign_one_touched",
+    ),
+    Mutation(
+        "name-kept: a sorter whose name in the group is another's ends before it takes it back",
+        code("sort/membership.py"),
+        "if found and self._group_instance_id is not None:",
+        "if found and self._group_instance_id is None:",
+        f"{_NAMED}::test_n1_a_named_member_that_kafka_does_not_know_ends_itself",
+    ),
+    Mutation(
+        "name-commits: a refused commit tells a sorter, too, that its name is another's",
+        code("sort/membership.py"),
+        '[getattr(answer, "error_code", 0), *of_partitions]',
+        '[getattr(answer, "error_code", 0)]',
+        f"{_NAMED}::test_n1_a_named_member_that_kafka_does_not_know_ends_itself",
+    ),
+    Mutation(
+        "name-told: a sorter tells Kafka the name that is set",
+        code("sort/stage.py"),
+        "consumer_group_instance_id=settings.group_instance_id or None",
+        "consumer_group_instance_id=None",
+        f"{_NAMED}::test_sorters_and_sinks_tell_kafka_the_name_that_is_set",
     ),
     Mutation(
         "marker-passed: who goes on behind a marker waits for its generation as well",

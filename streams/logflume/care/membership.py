@@ -11,7 +11,7 @@ import zlib
 from typing import Any, Final
 
 import structlog
-from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from logflume.errors import LogflumeError
 from logflume.kafka import client, topics
@@ -80,7 +80,7 @@ class Membership:
             while not self._ended.is_set():
                 message = self._consumer.poll(_POLL_SECONDS)
                 error = message.error() if message is not None else None
-                if error is not None and error.fatal():
+                if error is not None and error.code() == KafkaError._FATAL:
                     raise client.typed(error, f"group of carers, topic {self._topic}")
                 if error is not None:
                     _log.debug("care.kafka", error=str(error))

@@ -43,6 +43,14 @@ class Worker(Stage, title="Every worker"):
         description="Name of a worker among those of its kind, the same after a restart (such as a StatefulSet's pod); "
         "empty: host and `http_port`. A client inside an application tells its status only when it has one.",
     )
+    group_instance_id: str = Field(
+        "",
+        max_length=249,  # Kafka's bounds of a name
+        pattern="^[a-zA-Z0-9._-]*$",
+        description="Name of a sorter or a sink in its group (Kafka's `group.instance.id`): the same after a restart, "
+        "and no other's, such as a StatefulSet's pod. A restarted worker has its partitions back at once, however it "
+        "ended, and the others notice nothing; one that stays away keeps them for its session time-out. Empty: none.",
+    )
     status_seconds: float = Field(
         2.0,
         ge=0,

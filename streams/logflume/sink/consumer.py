@@ -24,8 +24,13 @@ ABOUT_THE_LOG = frozenset(
 
 
 def consumer(settings: Settings) -> Consumer:
-    """Return a member of the sinks' group. Its partitions move one by one, the others are read on meanwhile."""
+    """Return a member of the sinks' group. Its partitions move one by one, the others are read on meanwhile.
+
+    With a name (``group_instance_id``) they wait for it over a restart. Of two that live by one name the first gets a
+    fatal error of librdkafka, and Kafka takes no transaction of it (KIP-345).
+    """
     session = settings.sink_session_timeout_ms
+    named = {"group_instance_id": settings.group_instance_id} if settings.group_instance_id else {}
     return Consumer(
         client.consumer_config(
             settings,
@@ -38,6 +43,7 @@ def consumer(settings: Settings) -> Consumer:
             # Fetched and not yet polled comes on top of the budget; librdkafka's bounds are 64 MB, 50 MB a request.
             queued_max_messages_kbytes=32 * 1024,
             fetch_max_bytes=16 * 1024 * 1024,
+            **named,
         )
     )
 

@@ -224,7 +224,7 @@ class Sink:
         """Act on what librdkafka says instead of a message."""
         if at in self._assigned.open and error.code() in ABOUT_THE_LOG:
             self._suspect(self._assigned.open[at], error)
-        elif error.fatal():
+        elif error.code() == KafkaError._FATAL:  # of which a consumer's message says fatal() = False (2.16)
             raise Fatal(f"the consumer cannot go on: {error.name()}: {error.str()}")
         else:
             _log.warning("sink.kafka", error=error.name(), detail=error.str(), topic=at[0], partition=at[1])

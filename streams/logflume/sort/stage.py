@@ -99,6 +99,7 @@ def build(settings: Settings, datasets: Datasets | None = None, source: Source |
         stream_wait_empty=True,
         broker_commit_interval=_COMMIT_SECONDS,
         broker_session_timeout=settings.sort_session_timeout_seconds,
+        consumer_group_instance_id=settings.group_instance_id or None,
         broker_heartbeat_interval=min(3.0, settings.sort_session_timeout_seconds / 3),
         broker_request_timeout=max(_REQUEST_SECONDS, settings.sort_session_timeout_seconds),
         broker_max_poll_interval=settings.sort_session_timeout_seconds * 10,
@@ -259,6 +260,10 @@ class Stage:
         consumer = self._app.consumer
         assert isinstance(consumer, Consumer), "the broker's URL must begin with logflume://"
         return consumer
+
+    def expelled(self, why: str) -> None:
+        """End this process, which Kafka takes for no member of its group any more."""
+        end_process(Fatal(why))
 
     async def _watch(self) -> None:
         """Serve health, and end the process when its work is stuck or its topics are not the ones it started with."""

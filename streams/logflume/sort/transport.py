@@ -3,8 +3,8 @@
 Faust pays about 75 µs a message; aiokafka does not. So an agent gets one event a *chunk*: all messages that were
 fetched of one ingest partition together. Registered as ``logflume://`` in the group ``faust.transports``.
 
-This file alone uses private parts of Faust and aiokafka (checked against faust-streaming 0.15.3 and aiokafka 0.14; a
-test fails when they move). What it changes, and the loss that each change prevents:
+This file, ``sort.batches`` and ``sort.membership`` use private parts of Faust and aiokafka (faust-streaming 0.15.3
+and aiokafka 0.14; tests fail when they move). What it changes, and the loss that each change prevents:
 
 T1  Commits follow ``CommitRule``. Faust's own takes a hole between acknowledged messages for done.
 T2  A fetch that was cut short, or that a seek overtook, is followed by a seek to what is committed: the records of
@@ -30,9 +30,11 @@ import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import structlog
+from aiokafka.consumer import consumer as client
 from aiokafka.consumer import fetcher
 from aiokafka.errors import (
     CommitFailedError,
@@ -52,6 +54,7 @@ from logflume.block.wire import MOST_BYTES
 from logflume.errors import Fatal, Retryable
 from logflume.sort.batches import BoundedRecords, CountedResult, Fetched, Torn
 from logflume.sort.commit import CommitRule, Range
+from logflume.sort.membership import Member
 
 log = structlog.get_logger(__name__)
 
@@ -101,6 +104,7 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"  # T3; read when the consumer starts
         fetcher.MemoryRecords = BoundedRecords  # T6
         fetcher.FetchResult = CountedResult  # T7
+        client.GroupCoordinator = partial(Member, expelled=self._owner.expelled)
         return consumer
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
@@ -215,6 +219,10 @@ class Consumer(stock.Consumer):
         if topic not in self._topic_ids:
             raise Fatal(f"the id of topic {topic} is not known: it was made after this worker had started")
         return self._topic_ids[topic]
+
+    def expelled(self, why: str) -> None:
+        """End the process: Kafka knows another member by its name (``sort.membership``, N1)."""
+        cast(Any, self.app).stage.expelled(why)
 
     def note(self, tp: TP) -> str:
         """Return what a commit says beside its offset (T4, T8)."""

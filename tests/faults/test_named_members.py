@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from logflume import contract, model
+from logflume.kafka import topics
 from tests.support.pipeline import Pipeline
+from tests.support.waiting import until
 from tests.support.worker import Worker
 
 pytestmark = pytest.mark.timeout(500)
@@ -39,6 +42,21 @@ def test_killed_workers_with_names_have_their_partitions_back_long_before_their_
         named.until_working(start(named, stage), rows, 200)
     named.finish(sender)
     named.assert_exactly_once()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_worker_that_comes_back_by_its_name_and_reads_more_than_before_gets_all_of_it(
+    pipeline: Pipeline, stage: str
+) -> None:
+    group = {"sort": pipeline.settings.sort_group, "sink": pipeline.settings.sink_group}[stage]
+    before = start(pipeline, stage)
+    few = until(lambda: max(pipeline.members(group).values(), default=0), 90, "it has its partitions", pause=0.5)
+    assert before.stop() == 0
+    pipeline.settings = pipeline.settings.model_copy(update={"topics_dir": ""})  # the contract of all datasets
+    topics.apply(pipeline.settings)
+    more = len(model.load(contract.find())) * few
+    start(pipeline, stage)
+    until(lambda: more in pipeline.members(group).values(), 120, f"all {more} partitions are its own", pause=0.5)
 
 
 @pytest.mark.parametrize("stage", STAGES)

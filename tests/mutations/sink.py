@@ -22,7 +22,7 @@ MUTATIONS = (
     Mutation(
         "name-sink: a sink tells Kafka the name that is set",
         code("sink/consumer.py"),
-        "            **named,\n",
+        '            **({"group_instance_id": name} if name else {}),\n',
         "",
         "tests/unit/test_named_members.py::test_sorters_and_sinks_tell_kafka_the_name_that_is_set",
     ),

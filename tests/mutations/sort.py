@@ -228,9 +228,16 @@ MUTATIONS = (
     Mutation(
         "name-told: a sorter tells Kafka the name that is set",
         code("sort/stage.py"),
-        "consumer_group_instance_id=settings.group_instance_id or None",
+        'consumer_group_instance_id=instance_id(settings, "ingest.<dataset>")',
         "consumer_group_instance_id=None",
         f"{_NAMED}::test_sorters_and_sinks_tell_kafka_the_name_that_is_set",
+    ),
+    Mutation(
+        "name-of-topics: who reads other topics than before comes back as somebody new",
+        code("kafka/named.py"),
+        '-{zlib.crc32(repr(read).encode()):08x}"',
+        '-{zlib.crc32(b""):08x}"',
+        f"{_NAMED}::test_a_name_is_the_same_as_long_as_the_topics_that_are_read_are",
     ),
     Mutation(
         "marker-passed: who goes on behind a marker waits for its generation as well",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,12 @@ from aiokafka.protocol.commit import OffsetCommitResponse_v3
 from aiokafka.protocol.group import HeartbeatResponse_v0, JoinGroupResponse_v5, SyncGroupResponse_v3
 
 from logflume.errors import Misconfigured
+from logflume.kafka.named import instance_id
 from logflume.settings import Settings
 from logflume.sink import consumer as sink
 from logflume.sort.membership import Member
 from logflume.sort.stage import build
+from tests.support.sorted_log import contract_of_events
 
 UNKNOWN, FENCED, REBALANCING = 25, 82, 27
 
@@ -80,12 +83,24 @@ def test_sorters_and_sinks_tell_kafka_the_name_that_is_set(name: str, monkeypatc
     settings = Settings(kafka_bootstrap="127.0.0.1:1", group_instance_id=name)
     monkeypatch.setattr(sink, "Consumer", dict)
     configured: Any = sink.consumer(settings)
-    assert configured.get("group.instance.id", "") == name
-    assert (build(settings).conf.consumer_group_instance_id or "") == name
+    assert configured.get("group.instance.id") == instance_id(settings, "sorted.<dataset>")
+    assert build(settings).conf.consumer_group_instance_id == instance_id(settings, "ingest.<dataset>")
+    assert ("group.instance.id" in configured) is bool(name)
+
+
+def test_a_name_is_the_same_as_long_as_the_topics_that_are_read_are(tmp_path: Path) -> None:
+    every = Settings(kafka_bootstrap="127.0.0.1:1", group_instance_id="sort-0")
+    fewer = every.model_copy(update={"topics_dir": str(contract_of_events(tmp_path))})
+    now = instance_id(every, "ingest.<dataset>")
+    assert now is not None
+    assert now.startswith("sort-0-")
+    assert now == instance_id(every, "ingest.<dataset>")
+    grown = every.model_copy(update={"topics_profile": "local"})
+    assert len({now, instance_id(fewer, "ingest.<dataset>"), instance_id(grown, "ingest.<dataset>")}) == 3
 
 
 def test_a_name_is_one_that_kafka_takes() -> None:
     assert Settings(group_instance_id="logflume-sort-0.a_b").group_instance_id == "logflume-sort-0.a_b"
-    for wrong in ("sort 0", "sort/0", "ü", "s" * 250):
+    for wrong in ("sort 0", "sort/0", "ü", "s" * 241):
         with pytest.raises(Misconfigured):
             Settings(group_instance_id=wrong)

@@ -45,7 +45,7 @@ class Worker(Stage, title="Every worker"):
     )
     group_instance_id: str = Field(
         "",
-        max_length=249,  # Kafka's bounds of a name
+        max_length=240,  # Kafka's bound of a name, 249, less what `kafka.named` puts behind it
         pattern="^[a-zA-Z0-9._-]*$",
         description="Name of a sorter or a sink in its group (Kafka's `group.instance.id`): the same after a restart, "
         "and no other's, such as a StatefulSet's pod. A restarted worker has its partitions back at once, however it "

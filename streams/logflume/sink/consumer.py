@@ -7,6 +7,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, Message
 
 from logflume.kafka import client
+from logflume.kafka.named import instance_id
 from logflume.settings import Settings
 from logflume.sink.opening import Place
 
@@ -30,7 +31,7 @@ def consumer(settings: Settings) -> Consumer:
     fatal error of librdkafka, and Kafka takes no transaction of it (KIP-345).
     """
     session = settings.sink_session_timeout_ms
-    named = {"group_instance_id": settings.group_instance_id} if settings.group_instance_id else {}
+    name = instance_id(settings, "sorted.<dataset>")
     return Consumer(
         client.consumer_config(
             settings,
@@ -43,7 +44,7 @@ def consumer(settings: Settings) -> Consumer:
             # Fetched and not yet polled comes on top of the budget; librdkafka's bounds are 64 MB, 50 MB a request.
             queued_max_messages_kbytes=32 * 1024,
             fetch_max_bytes=16 * 1024 * 1024,
-            **named,
+            **({"group_instance_id": name} if name else {}),
         )
     )
 

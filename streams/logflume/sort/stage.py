@@ -30,6 +30,7 @@ from logflume.errors import Fatal, Misconfigured, Refused, Retryable, Unconfigur
 from logflume.kafka import client, cursors, rights, topics
 from logflume.kafka.deliveries import Deliveries
 from logflume.kafka.identity import SameTopics
+from logflume.kafka.named import instance_id
 from logflume.kafka.registry import connect
 from logflume.kafka.renewal import Renewal
 from logflume.model import Configuration, Dataset, Datasets, load
@@ -99,7 +100,7 @@ def build(settings: Settings, datasets: Datasets | None = None, source: Source |
         stream_wait_empty=True,
         broker_commit_interval=_COMMIT_SECONDS,
         broker_session_timeout=settings.sort_session_timeout_seconds,
-        consumer_group_instance_id=settings.group_instance_id or None,
+        consumer_group_instance_id=instance_id(settings, "ingest.<dataset>"),
         broker_heartbeat_interval=min(3.0, settings.sort_session_timeout_seconds / 3),
         broker_request_timeout=max(_REQUEST_SECONDS, settings.sort_session_timeout_seconds),
         broker_max_poll_interval=settings.sort_session_timeout_seconds * 10,

@@ -241,6 +241,6 @@ MUTATIONS = (
         code("cli/status.py"),
         "0 < now < newest",
         "(it.in_force.config_seconds or 0.0) > 60.0",
-        "tests/unit/test_status_command.py",
+        "tests/unit/test_status_command.py::test_a_configuration_that_has_long_been_in_force_everywhere_is_no_trouble",
     ),
 )

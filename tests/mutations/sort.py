@@ -236,7 +236,7 @@ MUTATIONS = (
         "name-of-topics: who reads other topics than before comes back as somebody new",
         code("kafka/named.py"),
         '-{zlib.crc32(repr(read).encode()):08x}"',
-        '-{zlib.crc32(b""):08x}"',
+        "-{zlib.crc32(b''):08x}\"",
         f"{_NAMED}::test_a_name_is_the_same_as_long_as_the_topics_that_are_read_are",
     ),
     Mutation(

@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import (
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicCollection,
+)
+from confluent_kafka.admin import AclOperation
 from textual.widgets import DataTable
 
 from logflume.cli.main import FAILED, WRONG_USE
@@ -126,12 +132,12 @@ def test_the_main_job_is_done_by_stages_that_may_do_no_more_than_they_must(stage
 class One:
     """A stage alone: its topics are there and its principal; nothing runs."""
 
-    def __init__(self, secured: SecuredKafka, base: Settings, stage: str, folder: Path) -> None:
+    def __init__(self, secured: SecuredKafka, base: Settings, stage: str, folder: Path, **given: Any) -> None:
         self.stage = stage
         self.user = f"{stage}-{secrets.token_hex(4)}"
         self.secured = secured
         more = {"tenants_dir": "", "status_seconds": 1.0, "edge_spool_dir": str(folder / "spool"), "serve_port": 0}
-        self.settings = base.model_copy(update=secured.scram(self.user, folder) | more)
+        self.settings = base.model_copy(update=secured.scram(self.user, folder) | more | given)
         self.acls = rights.acls(self.settings, [stage], needed=True)
         secured.allow([binding(acl, self.user) for acl in self.acls])
 
@@ -179,6 +185,47 @@ def test_each_right_that_is_missing_is_named(secured: SecuredKafka, base: Settin
         assert {each.resource for each in one.lacks()} == {acl.resource}
         secured.allow([binding(acl, one.user)])
         until(lambda: one.lacks() == [], 120, "all rights known")
+
+
+TAKEN = {
+    "edge": ("", "ingest.events deadletter status"),
+    "edge with a spool": ("ingest.events", "ingest.events deadletter status"),
+    "sort": ("ingest.events", "sorted.events deadletter status"),
+    "sink": ("sorted.events", "cursors deadletter status"),
+    "care": ("", "status"),
+    "serve": ("sorted.events deadletter", "ingest.audit_logs status"),
+    "watch": ("", "status"),
+    "config": ("", "config ingest.audit_logs ingest.events"),
+    "deadletter": ("deadletter", "deadletter ingest.audit_logs ingest.events"),
+}
+"""As SECURITY.md says: what of records a taken principal reads, and which topics it writes."""
+RECORDS = ("ingest.events", "sorted.events", "deadletter")
+TOPICS = (*RECORDS, "ingest.audit_logs", "cursors", "config", "status")
+
+
+@pytest.mark.parametrize("stage", TAKEN)
+def test_a_taken_principal_gives_what_security_md_says_and_no_more(
+    secured: SecuredKafka, base: Settings, stage: str, tmp_path: Path
+) -> None:
+    spool = {"edge_spool_dir": "" if stage == "edge" else str(tmp_path / "spool"), "serve_audit_spool_dir": ""}
+    one = One(secured, base, stage.split()[0], tmp_path, **spool)
+    reads, writes = (set(names.split()) for names in TAKEN[stage])
+    writes |= {"ingest.audit_logs"} if "ingest.events" in writes else set()
+    until(lambda: one.lacks() == [], 120, "all rights known")
+    names = [f"{base.topic_prefix}{name}" for name in TOPICS]
+    admin = client.admin(one.settings)  # a client that nobody holds would take its requests along
+    asked = admin.describe_topics(TopicCollection(names), include_authorized_operations=True, request_timeout=30)
+    may: dict[str, set[AclOperation]] = {}
+    for name, future in asked.items():
+        failure = future.exception(60)
+        if failure is None:
+            may[name.removeprefix(base.topic_prefix)] = set(future.result().authorized_operations)
+        else:
+            assert failure.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    assert {name for name in RECORDS if AclOperation.READ in may.get(name, ())} == reads
+    assert {name for name, operations in may.items() if AclOperation.WRITE in operations} == writes
+    harmful = {AclOperation.DELETE, AclOperation.ALTER, AclOperation.ALTER_CONFIGS, AclOperation.CREATE}
+    assert {name for name, operations in may.items() if operations & harmful} == set()
 
 
 COMMANDS = {

@@ -109,6 +109,13 @@ MUTATIONS = (
         f"{_RIGHTS}::test_only_a_secured_kafka_is_asked",
     ),
     Mutation(
+        "rights-watch: a watch that was taken reads no record",
+        code("kafka/rights/table.py"),
+        '_topic("ingest.", "Describe", "asks how old',
+        '_topic("ingest.", "Read", "asks how old',
+        "tests/e2e/test_rights.py::test_a_taken_principal_gives_what_security_md_says_and_no_more",
+    ),
+    Mutation(
         "rights-transactions: a right on a transactional id is missed at a start",
         code("kafka/rights/check.py"),
         "allowed |= {(Kind.TRANSACTIONAL_ID, id): set()",

@@ -45,7 +45,7 @@ def test_what_all_say_is_said_once_and_whole_below_the_table(monkeypatch: pytest
 
 def test_who_is_silent_or_does_not_follow_the_configuration_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = ManualClock()
-    behind, newest = Condition(in_force=InForce(12, "abc", 9e6)), Condition(in_force=InForce(13, "abd", 75.0))
+    behind, newest = Condition(in_force=InForce(12, "abc", 9e6)), Condition(in_force=InForce(13, "abe", 75.0))
     view = seen(("sink", behind), ("sort", newest), clock=clock)
     told = "sink host-17:41233: generation 12 stays in force, others have 13: its log (config.not-followed-for-now)"
     assert lines(monkeypatch, view)[-1].startswith(told)

@@ -32,9 +32,9 @@ FIRED: Final[set[Fired]] = set()
 def fires(cause: str, *alerts: str, from_the_start: bool = False) -> Callable[[Test[P]], Test[P]]:
     """Mark a test of a ``watched`` stack: by ``cause`` it fires each of these alerts, and fails if one was not seen to.
 
-    That they resolve is seen in the test where it matters, else at the end of the stack (``watching``). A test with more
-    causes than one is marked more than once. ``from_the_start``: the cause is there when the stack comes up; else the
-    test begins when none of them fires.
+    That they resolve is seen in the test where it matters, else at the end of the stack (``watching``). A test with
+    more causes than one is marked more than once. ``from_the_start``: the cause is there when the stack comes up; else
+    the test begins when none of them fires.
     """
 
     def marked(test: Test[P]) -> Test[P]:

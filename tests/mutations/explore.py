@@ -13,6 +13,13 @@ _BOUNDS = "tests/property/test_explore_bounds.py"
 
 MUTATIONS = (
     Mutation(
+        "ctes-once: many CTEs and many tables keep nobody busy",
+        code("explore/check.py"),
+        "if id(with_) not in self._by:",
+        "if True:",
+        "tests/unit/test_sql_check.py::test_a_query_of_many_ctes_and_many_tables_takes_no_longer_than_its_reading",
+    ),
+    Mutation(
         "gateway-key: without its key nothing is handed over (G1)",
         code("explore/gateway.py"),
         'self._passes.get(headers.get(_TOKEN, b"").decode("latin-1"))',

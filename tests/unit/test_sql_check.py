@@ -6,9 +6,10 @@ import contextlib
 import time
 
 import pytest
+import sqlglot
 
 from logflume.errors import Refused
-from logflume.explore.check import MOST_CHARACTERS, check
+from logflume.explore.check import DIALECT, MOST_CHARACTERS, check
 
 TABLES = ("http_requests", "firewall_events")
 
@@ -82,6 +83,16 @@ def test_anything_else_is_refused_with_its_place(sql: str, message: str) -> None
     with pytest.raises(Refused) as refused:
         check(sql, TABLES)
     assert message in str(refused.value)
+
+
+def test_a_query_of_many_ctes_and_many_tables_takes_no_longer_than_its_reading() -> None:
+    query = "WITH " + ",".join(f"c{n} AS (SELECT 1)" for n in range(800)) + " SELECT 1 FROM "
+    query += ",".join(["http_requests"] * 1500)
+    begun = time.thread_time()
+    sqlglot.parse(query, dialect=DIALECT)
+    read = time.thread_time()
+    check(query, TABLES)
+    assert time.thread_time() - read < 4 * (read - begun)
 
 
 @pytest.mark.parametrize(

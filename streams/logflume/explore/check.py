@@ -71,9 +71,10 @@ def check(sql: str, tables: Collection[str]) -> Checked:
         _refuse_function(node)
     places: dict[str, list[exp.Table]] = {}
     aliases: dict[str, str] = {}
+    given = _Given()
     for table in query.find_all(exp.Table):
         name = _name(table)
-        if _is_cte(table, name):
+        if _is_cte(table, name, given):
             continue
         if name not in tables:
             near = get_close_matches(name.lower(), tables, n=1)
@@ -142,7 +143,21 @@ def _refuse_function(node: exp.Expr) -> None:
                 raise Refused(f"UNNEST after FROM takes columns and array literals{_place(node)}")
 
 
-def _is_cte(table: exp.Table, name: str) -> bool:
+class _Given:
+    """The names that each WITH gives, and the place of each: looked up once, as a query may have thousands of both."""
+
+    def __init__(self) -> None:
+        self._by: dict[int, dict[str, int]] = {}
+
+    def by(self, with_: exp.With) -> Mapping[str, int]:
+        """Return where in it each name stands first."""
+        if id(with_) not in self._by:
+            ctes = reversed(list(enumerate(with_.expressions)))
+            self._by[id(with_)] = {cte.alias: at for at, cte in ctes}
+        return self._by[id(with_)]
+
+
+def _is_cte(table: exp.Table, name: str, given: _Given) -> bool:
     """Whether a WITH around ``table`` gives it this name: one of its own query or of those that it stands in.
 
     A CTE is seen by those after it, and by itself only in WITH RECURSIVE: ``WITH events AS (SELECT … FROM events)``
@@ -154,11 +169,11 @@ def _is_cte(table: exp.Table, name: str) -> bool:
     above = table.parent
     while above is not None:
         if isinstance(above, exp.With):
-            before = above.expressions[: below.index or 0]
-            if any(cte.alias == name for cte in [*before, *([below] if above.recursive else [])]):
+            at, own = given.by(above).get(name), below.index or 0
+            if at is not None and (at < own or (above.recursive and at == own)):
                 return True
             below, above = above, above.parent  # the query of this WITH: its names were just looked at
-        elif (with_ := above.args.get("with_")) is not None and any(cte.alias == name for cte in with_.expressions):
+        elif (with_ := above.args.get("with_")) is not None and name in given.by(with_):
             return True
         if above is not None:
             below, above = above, above.parent

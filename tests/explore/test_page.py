@@ -22,6 +22,8 @@ from tests.support.page import Browser, texts
 from tests.support.tables import DAY, NOON, append
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
+BEFORE_ALL = "0001-01-01T00:00:00+14:00"
+LONG = "x" * 20_000
 MANY = 120
 SECOND = 1_000_000_000
 EXPLORE = "/explore/http_requests"
@@ -29,7 +31,7 @@ EXPLORE = "/explore/http_requests"
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Two days: 120 rows a second apart, and a day later five hostile ones. One of globex."""
+    """Two days: 120 rows a second apart, and a day later five hostile ones. Three of globex."""
     store = Store(f"file://{tmp_path_factory.mktemp('store')}")
     append(
         store,
@@ -50,6 +52,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         _src_partition=[1] * 5,
     )
     append(store, ["theirs"], tenant="globex")
+    append(
+        store,
+        ["a/b", BEFORE_ALL],
+        upto=3,
+        tenant="globex",
+        times=[NOON + SECOND] * 2,
+        ClientRequestHost=["2025-01-01T00:00:00Z", LONG],
+        _src_partition=[1] * 2,
+    )
     return store
 
 
@@ -262,15 +273,22 @@ def test_what_is_not_there_is_said(browser: Browser, path: str, status: int, say
     assert says in html.unescape(texts(browser.html(path, status)))
 
 
-def test_nothing_is_shown_of_another_tenant(store: Store, runner: asyncio.Runner, browser: Browser) -> None:
+@pytest.fixture(scope="module")
+def theirs(store: Store, runner: asyncio.Runner) -> Iterator[Browser]:
     theirs = Browser(store, runner)
-    try:
-        theirs.sign_in(GLOBEX)
-        assert total(theirs.html(url())) == 1
-        assert "No record has this id" in theirs.html("/find?id=ray-001")
-    finally:
-        theirs.close()
+    theirs.sign_in(GLOBEX)
+    yield theirs
+    theirs.close()
+
+
+def test_nothing_is_shown_of_another_tenant(browser: Browser, theirs: Browser) -> None:
+    assert total(theirs.html(url())) == 3
+    assert "No record has this id" in theirs.html("/find?id=ray-001")
     assert "No record has this id" in browser.html("/find?id=theirs")
+
+
+def test_a_record_is_found_by_an_id_that_has_a_slash(theirs: Browser) -> None:
+    assert theirs.html("/find?id=a/b").count('<article class="card">') == 1
 
 
 def test_a_record_is_found_by_its_id(browser: Browser) -> None:

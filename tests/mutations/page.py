@@ -9,6 +9,13 @@ _SESSIONS = "tests/explore/test_page_session.py"
 
 MUTATIONS = (
     Mutation(
+        "find-slash: a record is found by an id that has a slash",
+        code("api/app.py"),
+        "/find/{id:path}",
+        "/find/{id}",
+        f"{_PAGE}::test_a_record_is_found_by_an_id_that_has_a_slash",
+    ),
+    Mutation(
         "session-signature: a cookie that was changed opens nothing",
         code("api/session.py"),
         "        if not hmac.compare_digest(signature.encode(), self._signature(found, int(end)).encode()):",

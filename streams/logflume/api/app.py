@@ -111,7 +111,7 @@ class Api:
             self._route("/datasets/{dataset}/histogram", about.histogram, "GET", "histogram"),
             self._route("/datasets/{dataset}/records/{coordinates}", about.record, "GET", "record"),
             self._route("/datasets/{dataset}/around/{coordinates}", about.around, "GET", "around"),
-            self._route("/find/{id}", self._find, "GET", "find"),
+            self._route("/find/{id:path}", self._find, "GET", "find"),
             self._route("/usage", usage.usage, "GET", "usage"),
             self._route("/saved", saving.list, "GET"),
             self._route("/saved/{name}", saving.get, "GET"),
@@ -130,7 +130,8 @@ class Api:
 
     def _route(self, path: str, endpoint: Endpoint, method: str, kind: str = "", prefix: str = PREFIX) -> Route:
         """``kind``: as what a request is recorded; empty: it is not."""
-        return Route(prefix + path, partial(self._serve, path, endpoint, kind), methods=[method])
+        named = path.replace(":path", "")
+        return Route(prefix + path, partial(self._serve, named, endpoint, kind), methods=[method])
 
     async def _serve(self, path: str, endpoint: Endpoint, kind: str, request: Request) -> Response:
         begun = self._clock.monotonic()

@@ -29,7 +29,9 @@ def document(routes: Iterable[BaseRoute], prefix: str, datasets: Iterable[str]) 
         said = described_of(route)
         if said is not None:
             for method in sorted((route.methods or set()) - {"HEAD"}):
-                paths.setdefault(route.path.removeprefix(prefix), {})[method.lower()] = _operation(route, method, said)
+                paths.setdefault(route.path_format.removeprefix(prefix), {})[method.lower()] = _operation(
+                    route, method, said
+                )
     named: Schema = {"type": "string", "enum": sorted(datasets)}
     return {
         "openapi": "3.1.0",
@@ -57,7 +59,7 @@ def described_of(route: Route) -> Described | None:
 
 
 def _operation(route: Route, method: str, said: Described) -> dict[str, Any]:
-    name = re.sub(r"[^a-z]+", "_", f"{method} {route.path}".lower()).strip("_")
+    name = re.sub(r"[^a-z]+", "_", f"{method} {route.path_format}".lower()).strip("_")
     made: dict[str, Any] = {
         "operationId": name,
         "summary": said.summary,

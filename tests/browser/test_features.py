@@ -271,7 +271,8 @@ def test_records_come_live_are_paused_and_what_is_lost_is_counted(person: Person
     page = person.page
     asked: list[str] = []
     record = {"ClientRequestUserAgent": HOSTILE, "EdgeStartTimestamp": "2026-11-29T10:00:00.5Z"}
-    events = [f"id: topic.0.{n}.0\ndata: {json.dumps(record | {'RayID': f'live-{n}'})}" for n in range(3)]
+    rays = ["live-0", "2026-99-99T00:00:00Z", "2026-11-29T10:00:00Z"]  # texts, whatever they look like
+    events = [f"id: topic.0.{n}.0\ndata: {json.dumps(record | {'RayID': ray})}" for n, ray in enumerate(rays)]
     events.append('event: lost\ndata: {"rows": 7, "detail": "too many at once"}')
     events.append('event: end\ndata: {"detail": "no more"}')
 
@@ -284,7 +285,7 @@ def test_records_come_live_are_paused_and_what_is_lost_is_counted(person: Person
         "/explore/http_requests/tail?q=a%26b&show=RayID,EdgeStartTimestamp,ClientRequestUserAgent&tz=Asia/Tokyo"
     )
     expect(page.locator("tbody tr")).to_have_count(3)
-    assert person.column("RayID") == ["live-2", "live-1", "live-0"]
+    assert person.column("RayID") == rays[::-1]
     assert person.column("EdgeStartTimestamp")[0] == "2026-11-29 19:00:00.500"
     assert person.column("ClientRequestUserAgent")[0] == HOSTILE
     expect(page.locator("[data-live-state]")).to_contain_text("7 left out (too many at once)")

@@ -287,6 +287,23 @@ def test_nothing_is_shown_of_another_tenant(browser: Browser, theirs: Browser) -
     assert "No record has this id" in browser.html("/find?id=theirs")
 
 
+@pytest.mark.parametrize("tz", ["UTC", "Asia/Tokyo"])
+def test_a_text_that_looks_like_a_time_is_shown_as_it_is(theirs: Browser, tz: str) -> None:
+    page = theirs.html(url(show="RayID,EdgeStartTimestamp,ClientRequestHost", top="RayID", by="RayID", tz=tz))
+    assert page.count(f">{BEFORE_ALL}<") == 3, "in the table, in the list of values and in the legend"
+    assert "<td>2025-01-01T00:00:00Z</td>" in page
+    assert f"<td>2025-11-25 {'12' if tz == 'UTC' else '21'}:00:01.000</td>" in page
+    asked = quote(f"SELECT '{BEFORE_ALL}' AS at, count(*) AS n FROM http_requests")
+    assert f"<td>{BEFORE_ALL}</td>" in theirs.html(f"/sql?since=all&tz={tz}&sql={asked}")
+
+
+def test_a_value_for_which_no_address_has_room_has_no_links(theirs: Browser) -> None:
+    page = theirs.html(url(show="ClientRequestHost", top="ClientRequestHost", by="ClientRequestHost"))
+    assert "x" * 400 + "…" in page
+    assert "x" * 401 not in page
+    assert page.count('title="Only these"') == 2, "the short value's, and that of a record without one"
+
+
 def test_a_record_is_found_by_an_id_that_has_a_slash(theirs: Browser) -> None:
     assert theirs.html("/find?id=a/b").count('<article class="card">') == 1
 

@@ -9,6 +9,27 @@ _SESSIONS = "tests/explore/test_page_session.py"
 
 MUTATIONS = (
     Mutation(
+        "page-text: a text that looks like a time is shown as it is",
+        code("page/html.py"),
+        ' if type.startswith("timestamp") else None',
+        "",
+        f"{_PAGE}::test_a_text_that_looks_like_a_time_is_shown_as_it_is",
+    ),
+    Mutation(
+        "page-calendar: a time at the end of the calendar is shown in any zone",
+        code("page/zone.py"),
+        "    except OverflowError:  # there it is",
+        "    except ZeroDivisionError:  # there it is",
+        "tests/unit/test_page_cells.py::test_only_a_time_is_shown_as_one",
+    ),
+    Mutation(
+        "page-room: a value for which no address has room has no links",
+        code("page/view.py"),
+        "return len(_text(value)) <= _LONGEST_VALUE",
+        "return True",
+        f"{_PAGE}::test_a_value_for_which_no_address_has_room_has_no_links",
+    ),
+    Mutation(
         "find-slash: a record is found by an id that has a slash",
         code("api/app.py"),
         "/find/{id:path}",

@@ -69,7 +69,6 @@ def draw(told: Mapping[str, Any], where: tzinfo) -> Chart:
         since = max(start, first) if first else start
         until = min(start + step, end) if end else start + step
         ends = [zone.shown(each, where, fraction=step < _SECOND) for each in (since, until)]
-        ends = [zone.shown(each, where, fraction=step < _SECOND) for each in (since, until)]
         label = f"{ends[0]} to {ends[1][11:]}: {counts[at]:,}"
         bars.append(Bar(at * STEP, zone.spelt(since), zone.spelt(until), label, _pieces(layers, at, top)))
     legend = [(value, number, sum(values)) for number, (value, values) in enumerate(series)]

@@ -59,28 +59,28 @@ def time(value: object, where: tzinfo) -> str:
     return zone.shown(at, where, fraction=False) if at is not None else str(value or "")
 
 
-def cell(value: object, where: tzinfo) -> Markup:
-    """Return a value as it stands in a table."""
-    text = plain(value, where)
+def cell(value: object, where: tzinfo, type: str) -> Markup:
+    """Return a value of a type as it stands in a table."""
+    text = plain(value, where, type)
     if len(text) > _LONGEST:
         text = text[:_LONGEST] + "…"
     return _marked(value, text)
 
 
-def whole(value: object, where: tzinfo) -> Markup:
+def whole(value: object, where: tzinfo, type: str) -> Markup:
     """Return a value with nothing left out."""
-    return _marked(value, plain(value, where))
+    return _marked(value, plain(value, where, type))
 
 
-def plain(value: object, where: tzinfo) -> str:
-    """Return a value as text."""
+def plain(value: object, where: tzinfo, type: str) -> str:
+    """Return a value as text: one of a time's type as people read times, a text that looks like one as it is."""
     if value is None:
         return "–"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict | list):
         return orjson.dumps(value).decode()
-    at = zone.instant(value)
+    at = zone.instant(value) if type.startswith("timestamp") else None
     return zone.shown(at, where) if at is not None else str(value)
 
 

@@ -73,9 +73,7 @@ async def sql(here: Here) -> Response:
 
     async def made(watch: Watch) -> str:
         told = await here.ask.query(question | {"limit": SHOWN_ROWS}, watch)
-        names = [each["name"] for each in told["columns"]]
-        where = _zone(here)
-        return here.html("answer.html", told=told, names=names, zone=where, query=here.request.url.query)
+        return here.html("answer.html", told=told, zone=_zone(here))
 
     return parts.response(frame, [Part("rows", "the answer", made)])
 

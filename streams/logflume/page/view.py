@@ -65,6 +65,8 @@ _BY: Final[Mapping[str, str]] = {
     "audit_logs": "ActionType",
 }
 _SHOWN_AT_FIRST: Final = 6
+_LONGEST_VALUE: Final = 1_000
+"""Characters of a value that has links to those with it, and without: an address has room for so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,10 @@ class View:
             for at, each in enumerate((*group, new))
         )
         return self.afresh(conditions=rows)
+
+    def narrows(self, value: object) -> bool:
+        """Whether an address has room for a condition on a value."""
+        return len(_text(value)) <= _LONGEST_VALUE
 
     def without_condition(self, index: int, path: str = "") -> str:
         """Return the address of the view without one row of the filter."""

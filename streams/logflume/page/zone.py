@@ -50,7 +50,10 @@ def shown(at: datetime | None, where: tzinfo, *, fraction: bool = True) -> str:
     """Return a time as people read it; empty for none."""
     if at is None:
         return ""
-    local = at.astimezone(where)
+    try:
+        local = at.astimezone(where)
+    except OverflowError:  # there it is before the year 1, or after 9999
+        local = at
     text = local.strftime("%Y-%m-%d %H:%M:%S")
     if not fraction:
         return text

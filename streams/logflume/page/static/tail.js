@@ -6,7 +6,7 @@ const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
 class Live {
   constructor(table) {
     this.table = table;
-    this.columns = [...table.querySelectorAll("[data-column]")].map((each) => each.dataset.column);
+    this.columns = [...table.querySelectorAll("[data-column]")].map((each) => each.dataset);
     this.times = new Intl.DateTimeFormat("sv-SE", { timeZone: table.dataset.tz, dateStyle: "short", timeStyle: "medium" });
     this.waiting = [];
     this.paused = false;
@@ -85,14 +85,14 @@ class Live {
       link.setAttribute("aria-label", "The record, when it has come to rest");
       open.append(link);
     }
-    for (const name of this.columns) row.insertCell().textContent = this.text(record[name]);
+    for (const { column, type } of this.columns) row.insertCell().textContent = this.text(record[column], type);
     return row;
   }
 
-  text(value) {
+  text(value, type) {
     if (value === undefined || value === null) return "–";
     if (typeof value === "object") return JSON.stringify(value);
-    if (typeof value === "string" && INSTANT.test(value)) return `${this.times.format(new Date(value))}.${(value.match(/\.(\d{1,3})/)?.[1] ?? "").padEnd(3, "0")}`;
+    if (type === "timestamp" && INSTANT.test(value)) return `${this.times.format(new Date(value))}.${(value.match(/\.(\d{1,3})/)?.[1] ?? "").padEnd(3, "0")}`;
     return String(value);
   }
 }

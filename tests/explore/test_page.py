@@ -7,6 +7,7 @@ import html
 import io
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx
@@ -279,6 +280,20 @@ def theirs(store: Store, runner: asyncio.Runner) -> Iterator[Browser]:
     theirs.sign_in(GLOBEX)
     yield theirs
     theirs.close()
+
+
+def test_a_table_that_can_not_be_read_is_told_of_in_its_place(tmp_path: Path, runner: asyncio.Runner) -> None:
+    store = Store(f"file://{tmp_path}")
+    append(store, ["one"])
+    append(store, ["two"], upto=2)
+    store.delete("tables/acme/http_requests/_delta_log/00000000000000000000.json")
+    browser = Browser(store, runner)
+    try:
+        browser.sign_in()
+        assert "deleted by hand in part" in texts(browser.html("/"))
+        assert "No record has this id" not in browser.html("/find?id=one")
+    finally:
+        browser.close()
 
 
 def test_nothing_is_shown_of_another_tenant(browser: Browser, theirs: Browser) -> None:

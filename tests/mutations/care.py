@@ -9,6 +9,13 @@ _CARE_PLAN = "tests/unit/test_care_plan.py"
 
 MUTATIONS = (
     Mutation(
+        "list-alone: a broken table hides no other from the list",
+        code("cli/table.py"),
+        "except Refused as error:  # the others are listed",
+        "except ZeroDivisionError as error:  # the others are listed",
+        "tests/unit/test_table_command.py::test_a_table_that_was_deleted_in_part_is_told_and_hides_no_other",
+    ),
+    Mutation(
         "merged-inputs: a merge stands on a version that still has all of its files",
         code("care/merging.py"),
         "if not standing.has(old) or clock",

@@ -9,6 +9,13 @@ _SESSIONS = "tests/explore/test_page_session.py"
 
 MUTATIONS = (
     Mutation(
+        "home-trouble: a table that can't be read takes no other off the page",
+        code("api/app.py"),
+        "        except Refused as error:\n            return asdict",
+        "        except ZeroDivisionError as error:\n            return asdict",
+        f"{_PAGE}::test_a_table_that_can_not_be_read_is_told_of_in_its_place",
+    ),
+    Mutation(
         "page-text: a text that looks like a time is shown as it is",
         code("page/html.py"),
         ' if type.startswith("timestamp") else None',

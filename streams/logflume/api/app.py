@@ -44,10 +44,10 @@ from logflume.api.tail import Tails
 from logflume.api.usage import Usage
 from logflume.clock import Clock
 from logflume.config import Source
-from logflume.errors import LogflumeError
+from logflume.errors import LogflumeError, Refused
 from logflume.explore.engine.engine import Answer, Engine
 from logflume.explore.recent import Range
-from logflume.explore.snapshots import NoTable
+from logflume.explore.snapshots import NoTable, Stored
 from logflume.explore.span import ALWAYS
 from logflume.explore.tail.hub import Hub
 from logflume.model.dataset import Dataset
@@ -305,7 +305,7 @@ class Api:
                             {
                                 "dataset": TEXT,
                                 **dict.fromkeys(("rows", "files", "bytes"), NUMBER),
-                                **{name: nullable("string") for name in ("first", "last", "received")},
+                                **{name: nullable("string") for name in ("first", "last", "received", "trouble")},
                             }
                         )
                     ),
@@ -314,10 +314,16 @@ class Api:
         },
     )
     async def _get_tables(self, request: Request, who: Caller) -> Response:
-        """What is at rest in each of the tenant's datasets, as the newest commits have it."""
+        """What is at rest in each, as the newest commits have it; ``trouble``: why a table can't be read."""
         names = sorted(self._source.current().tenants[who.tenant].datasets)
-        told = await asyncio.gather(*(self._engine.stored(who.tenant, name) for name in names))
-        return forms.response({"tenant": who.tenant, "tables": [asdict(each) for each in told]})
+        told = await asyncio.gather(*(self._stored(who.tenant, name) for name in names))
+        return forms.response({"tenant": who.tenant, "tables": told})
+
+    async def _stored(self, tenant: str, name: str) -> dict[str, Any]:
+        try:
+            return asdict(await self._engine.stored(tenant, name)) | {"trouble": None}
+        except Refused as error:
+            return asdict(Stored(name)) | {"trouble": str(error)}
 
     @described(
         "The records with an id",

@@ -14,11 +14,11 @@ from logflume import contract
 from logflume.care import deletion, hold
 from logflume.care.look import Carer
 from logflume.care.worker import retention
-from logflume.cli.listing import AsJson, show
+from logflume.cli.listing import AsJson, printable, show
 from logflume.clock import SystemClock
 from logflume.config import Source, opened_if_good
 from logflume.config.follow import Follower
-from logflume.errors import LogflumeError, Misconfigured, Unconfigured
+from logflume.errors import LogflumeError, Misconfigured, Refused, Unconfigured
 from logflume.model import dataset as datasets
 from logflume.settings import Settings
 from logflume.table import snapshot
@@ -40,9 +40,14 @@ _CONFIG_SECONDS = 20.0
 def list_(tenant: Tenant = None, as_json: AsJson = False) -> None:
     """List the tables at rest: rows, files, bytes, and when the oldest and the newest row came. Opens no data file."""
     store = Store.from_settings(Settings())
-    rows = []
+    rows, failed = [], 0
     for owner, name in _tables(store, tenant, None):
-        held = snapshot.read(store, owner, name)
+        try:
+            held = snapshot.read(store, owner, name)
+        except Refused as error:  # the others are listed all the same
+            failed += 1
+            typer.secho(printable(str(error)), err=True)
+            continue
         if held is not None:
             rows.append(
                 {
@@ -61,6 +66,8 @@ def list_(tenant: Tenant = None, as_json: AsJson = False) -> None:
             )
     columns = ["tenant", "dataset", "version", "rows", "files", "bytes", "dates", "oldest", "newest", "held"]
     show(rows, [*columns, "address"] if as_json else columns, as_json=as_json, empty="no table is at rest yet")
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command()

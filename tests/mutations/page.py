@@ -9,6 +9,13 @@ _SESSIONS = "tests/explore/test_page_session.py"
 
 MUTATIONS = (
     Mutation(
+        "chart-height: the highest bar fills the chart",
+        code("page/chart.py"),
+        "(10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)",
+        "(10, 20, 50, 100)",
+        "tests/unit/test_page_chart.py",
+    ),
+    Mutation(
         "home-trouble: a table that can't be read takes no other off the page",
         code("api/app.py"),
         "        except Refused as error:\n            return asdict",

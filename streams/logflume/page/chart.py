@@ -13,7 +13,8 @@ HEIGHT: Final = 100
 STEP: Final = 10
 _TICKS: Final = 5
 _SECOND: Final = timedelta(seconds=1)
-_NICE: Final = (1, 2, 5, 10)
+_NICE: Final = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)
+"""Tenths of a power of ten: the highest bar is three quarters of the height at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def _pieces(layers: list[tuple[int, list[int]]], at: int, top: int) -> tuple[Pie
 def _nice(most: int) -> int:
     """The least round number that is not below."""
     power = 10 ** max(len(str(most)) - 1, 0)
-    return next((n * power for n in _NICE if n * power >= most), most) or 1
+    return next((n * power // 10 for n in _NICE if n * power // 10 >= most), most) or 1
 
 
 def _ticks(first: datetime | None, end: datetime | None, where: tzinfo) -> tuple[str, ...]:

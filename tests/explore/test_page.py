@@ -290,7 +290,8 @@ def test_a_table_that_can_not_be_read_is_told_of_in_its_place(tmp_path: Path, ru
     browser = Browser(store, runner)
     try:
         browser.sign_in()
-        assert "deleted by hand in part" in texts(browser.html("/"))
+        for path in ("/", "/usage"):
+            assert "deleted by hand in part" in texts(browser.html(path))
         assert "No record has this id" not in browser.html("/find?id=one")
     finally:
         browser.close()

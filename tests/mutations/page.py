@@ -9,6 +9,13 @@ _SESSIONS = "tests/explore/test_page_session.py"
 
 MUTATIONS = (
     Mutation(
+        "usage-trouble: a table that can't be read takes no other off the usage",
+        code("api/usage.py"),
+        "except Refused as error:  # such as",
+        "except ZeroDivisionError as error:  # such as",
+        f"{_PAGE}::test_a_table_that_can_not_be_read_is_told_of_in_its_place",
+    ),
+    Mutation(
         "chart-height: the highest bar fills the chart",
         code("page/chart.py"),
         "(10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)",

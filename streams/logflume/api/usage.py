@@ -31,7 +31,7 @@ from logflume.api.rejected import DAYS, Key, Rejected
 from logflume.api.running import Runner
 from logflume.clock import Clock
 from logflume.config import Source
-from logflume.errors import LogflumeError
+from logflume.errors import LogflumeError, Refused
 from logflume.explore.snapshots import NoTable, Snapshot, Snapshots
 from logflume.explore.span import ALWAYS
 from logflume.table import actions
@@ -82,6 +82,7 @@ class Usage:
                                     thing({"day": DAY, "reason": TEXT, "records": NUMBER, "bytes": NUMBER})
                                 ),
                             },
+                            trouble=TEXT,
                             **dict.fromkeys(("retention_days", "rows", "bytes", "files"), NUMBER),
                             stored=array(thing({"day": DAY, "rows": NUMBER, "bytes": NUMBER, "files": NUMBER})),
                             received=array(
@@ -103,10 +104,14 @@ class Usage:
         now = datetime.fromtimestamp(self._clock.now_ns() / 1e9, UTC)
         first = now.date() - timedelta(days=days - 1)
         letters, why = await self._letters(who)
-        told = []
+        told: list[dict[str, Any]] = []
         for name, wanted in sorted(self._source.current().tenants[who.tenant].datasets.items()):
             kept_from = (now - timedelta(days=wanted.retention_days)).date() + timedelta(days=1)
-            stored, received, sizes = await self._table(request, who, name, first)
+            try:
+                stored, received, sizes = await self._table(request, who, name, first)
+            except Refused as error:  # such as one that was deleted in part: the others are told all the same
+                told.append({"dataset": name, "rejected": _rejected(letters, name, first), "trouble": str(error)})
+                continue
             told.append(
                 {
                     "dataset": name,

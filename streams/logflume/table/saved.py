@@ -7,8 +7,8 @@ SQ1  A change is whole or not there: a version is one object, made only if absen
 SQ2  No change is lost: of two at once one makes the version, the other begins again with what is there then, and what
      it had asked of the old state is asked again.
 SQ3  A change that was answered by a failure of the store may have been made, and is found if it was.
-SQ4  An older version is deleted an hour after it was made: whoever read it has long made the next one, or given up, so
-     that no version is ever made a second time.
+SQ4  An older version is deleted by the first change an hour after it was made, but for the one before the newest:
+     whoever read it has long made the next one, or given up, so that no version is ever made a second time.
 SQ5  Who deletes a tenant makes a version that is empty, and empties those before it in their place: whoever is about to
      make one of them finds it made, and brings nothing back.
 """

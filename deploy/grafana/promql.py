@@ -49,7 +49,8 @@ class Expression:
 
     def __truediv__(self, other: Expression) -> Expression:
         metrics = self.metrics + other.metrics
-        return Expression(f"{self.text} / {other.text}", f"{self.unit} by {other.unit}", metrics)
+        unit = f"{self.unit.removesuffix('/s')} by {other.unit.removesuffix('/s')}"
+        return Expression(f"{self.text} / {other.text}", unit, metrics)
 
     def __sub__(self, other: Expression) -> Expression:
         return replace(self, text=f"{self.text} - {other.text}")

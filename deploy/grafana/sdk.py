@@ -28,7 +28,7 @@ _UNITS: Final = {
     "bytes/s": "binBps",
     "requests/s": "reqps",
     "messages/s": "mps",
-    "rows by blocks": "none",
+    "/s": "cps",
 }
 _SCALES: Final = "fpnuµmkMGTPEZY"
 """Letters that Grafana's ``si:`` takes for the scale of the unit that follows."""

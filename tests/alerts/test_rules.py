@@ -215,7 +215,7 @@ def test_an_alert_fires_by_its_cause_and_not_on_a_good_day(each: alert.Alert, tm
 
 def test_with_short_windows_a_row_is_late_after_ten_seconds(tmp_path: Path) -> None:
     """There is no bucket of 1.2 s; and a good day has rows that take as long."""
-    [late] = [each for each in ALERTS if each.name == "SearchableLate"]
+    late = named("SearchableLate")
     rows = {f'{ALL}{{{AT}, dataset="http"}}': "0+100x120"}
 
     def within(bound: str, share: int) -> dict[str, str]:
@@ -230,10 +230,64 @@ def test_with_short_windows_a_row_is_late_after_ten_seconds(tmp_path: Path) -> N
 
 
 def test_a_spool_that_is_full_and_stays_so_is_told_all_along(tmp_path: Path) -> None:
-    [fills] = [each for each in ALERTS if each.name == "SpoolFills"]
+    fills = named("SpoolFills")
     full = {f"logflume_edge_spool_ratio{{{AT}}}": "0.9x120"}
     told = {"severity": str(fills.severity), **INSTANCE}
     _hold(tmp_path, alert.rules(SERIES, ALERTS), _test(fills, full, 120, [told]))
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        {
+            'logflume_edge_bad_rows_total{job="edges", dataset="http", reason="not-json"}': "0+10x120",
+            'logflume_edge_rows_total{job="edges", dataset="http"}': "0+100x120",
+            'logflume_sort_rows_total{job="sorters", dataset="http"}': "0+100x120",
+        },
+        {'logflume_edge_bad_rows_total{job="edges", dataset="http", reason="not-json"}': "0+10x120"},
+        {'logflume_sort_deadletter_rows_total{job="edges", dataset="http", reason="not-json"}': "0+10x120"},
+    ],
+    ids=["at edges", "all that comes to edges", "all that comes to sorters"],
+)
+def test_a_flood_is_told_wherever_it_comes_in_and_if_nothing_can_be_read(
+    series: Mapping[str, str], tmp_path: Path
+) -> None:
+    flood = named("DeadLetterFlood")
+    told = {"severity": str(flood.severity), "job": "edges", **HTTP}
+    _hold(tmp_path, alert.rules(SERIES, ALERTS), _test(flood, series, 120, [told]))
+
+
+def test_al1_what_two_watches_tell_counts_once(tmp_path: Path) -> None:
+    tests = []
+    for name, metric, labels in (
+        ("CommitStalled", "logflume_lag_stalled_partitions", SINK),
+        ("WorkerSilent", "logflume_status_workers", 'kind="sort", state="stale"'),
+    ):
+        twice = {f'{metric}{{{labels}, instance="{watch}:1"}}': "3x20" for watch in ("one", "two")}
+        expected = [{"labels": "{" + labels.replace(', state="stale"', "") + "}", "value": 3}]
+        tests.append(_asked(alert.told(named(name).expression), twice, "20m", expected))
+    records = 'logflume_lag_partition_records{%s, partition="0", instance="%s:1"}'
+    twice = {records % (SINK, watch): "7x20" for watch in ("one", "two")}
+    summed = "group_topic:logflume_lag_records:sum"
+    tests.append(_asked(summed, twice, "20m", [{"labels": f"{summed}{{{SINK}}}", "value": 7}]))
+    _hold(tmp_path, alert.rules(SERIES, ALERTS), *tests)
+
+
+def test_al2_two_installations_have_generations_of_their_own(tmp_path: Path) -> None:
+    stale = named("GenerationStale")
+    apart = {
+        'logflume_worker_config_generation{job="here", kind="sort", worker="a"}': "4x120",
+        'logflume_worker_config_generation{job="there", kind="sort", worker="b"}': "90x120",
+    }
+    older = {'logflume_worker_config_generation{job="there", kind="sink", worker="c"}': "89x120"}
+    told = {"severity": str(stale.severity), "job": "there", "kind": "sink", "worker": "c"}
+    tests = (_test(stale, apart, 120, []), _test(stale, apart | older, 120, [told]))
+    _hold(tmp_path, alert.rules(SERIES, ALERTS), *tests)
+
+
+def named(name: str) -> alert.Alert:
+    [found] = [each for each in ALERTS if each.name == name]
+    return found
 
 
 def test_every_alert_has_a_case() -> None:
@@ -264,8 +318,14 @@ def _test(
         {"labels": "{" + ", ".join(f'{label}="{value}"' for label, value in told.items()) + "}", "value": 1}
         for told in expected
     ]
+    return _asked(counted, series, f"{at}{unit}", samples, f"1{unit}")
+
+
+def _asked(
+    expression: str, series: Mapping[str, str], at: str, expected: Sequence[Mapping[str, object]], interval: str = "1m"
+) -> object:
     return {
-        "interval": f"1{unit}",
+        "interval": interval,
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
-        "promql_expr_test": [{"expr": counted, "eval_time": f"{at}{unit}", "exp_samples": samples}],
+        "promql_expr_test": [{"expr": expression, "eval_time": at, "exp_samples": expected}],
     }

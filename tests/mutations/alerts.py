@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutations.mutation import Mutation, code
 
 _ALERTS = "tests/unit/test_alerts.py"
+_RULES = "tests/alerts/test_rules.py"
 
 MUTATIONS = (
     Mutation(
@@ -55,5 +56,33 @@ MUTATIONS = (
         "min(each for each in metrics.SINK_SEARCHABLE.bounds if each >= least)",
         "least",
         f"{_ALERTS}::test_a_bound_becomes_the_next_one_that_the_histogram_has_and_the_summary_says_which",
+    ),
+    Mutation(
+        "flood-at-edges: records that an edge can't read are a flood as well",
+        code("watch/alerts/catalogue.py"),
+        '        ("edge", "logflume_edge_bad_rows_total", "logflume_edge_rows_total"),\n',
+        "",
+        f"{_RULES}::test_a_flood_is_told_wherever_it_comes_in_and_if_nothing_can_be_read",
+    ),
+    Mutation(
+        "nothing-readable: a flood is told where nothing at all can be read",
+        code("watch/alerts/catalogue.py"),
+        " or {bad} > bool 0",
+        "",
+        f"{_RULES}::test_a_flood_is_told_wherever_it_comes_in_and_if_nothing_can_be_read",
+    ),
+    Mutation(
+        "two-watches: what two watches tell counts once (AL1)",
+        code("watch/alerts/catalogue.py"),
+        "max by (job, group, topic) (logflume_lag_stalled",
+        "sum by (job, group, topic) (logflume_lag_stalled",
+        f"{_RULES}::test_al1_what_two_watches_tell_counts_once",
+    ),
+    Mutation(
+        "two-installations: generations of two installations are not compared (AL2)",
+        code("watch/alerts/catalogue.py"),
+        "< on (job) group_left () max by (job) (",
+        "< on () group_left () max(",
+        f"{_RULES}::test_al2_two_installations_have_generations_of_their_own",
     ),
 )

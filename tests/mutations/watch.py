@@ -232,7 +232,7 @@ MUTATIONS = (
     Mutation(
         "shown-as-known: of what Kafka does not tell now nothing is shown (W1)",
         code("watch/worker.py"),
-        "                exporter.show(Look())",
+        "                exporter.show_nothing()",
         "                pass",
         f"{_WATCH}::test_w1_when_kafka_does_not_answer_nothing_is_published_and_the_loop_goes_on",
     ),
@@ -242,5 +242,12 @@ MUTATIONS = (
         "0 < now < newest",
         "(it.in_force.config_seconds or 0.0) > 60.0",
         "tests/unit/test_status_command.py::test_a_configuration_that_has_long_been_in_force_everywhere_is_no_trouble",
+    ),
+    Mutation(
+        "pressure-as-known: nor is the pressure that was shown when Kafka does not tell (W1)",
+        code("watch/exporter.py"),
+        "        gauge.clear()",
+        "        pass",
+        f"{_WATCH}::test_w1_when_kafka_does_not_answer_nothing_is_published_and_the_loop_goes_on",
     ),
 )

@@ -176,7 +176,7 @@ def test_every_runbook_is_linked_from_a_panel() -> None:
 
 def test_an_alert_is_not_about_what_it_takes_a_share_of() -> None:
     [flood] = [each for each in ALERTS if each.name == "DeadLetterFlood"]
-    assert runbooks.looked_at(flood) == {"logflume_sort_deadletter_rows_total"}
+    assert runbooks.looked_at(flood) == {"logflume_edge_bad_rows_total", "logflume_sort_deadletter_rows_total"}
 
 
 @pytest.mark.parametrize("name", BOARDS)
@@ -210,12 +210,15 @@ def test_no_panel_lies_upon_another_and_lines_are_full(name: str) -> None:
 
 
 def test_a_unit_whose_first_letter_is_a_scale_is_not_scaled_by_it() -> None:
-    assert [grafana_unit(each) for each in ("rows/s", "files/s", "bytes", "rows by requests")] == [
+    assert [grafana_unit(each) for each in ("rows/s", "files/s", "bytes", "rows by requests", "/s")] == [
         "si:rows/s",
         "cps",
         "bytes",
         "short",
+        "cps",
     ]
+    rows = writing.rate("logflume_edge_rows_total") / writing.rate("logflume_edge_blocks_total")
+    assert rows.unit == "rows by blocks"
 
 
 def test_provisioning_finds_the_dashboards_and_a_datasource() -> None:

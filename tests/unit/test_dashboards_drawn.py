@@ -53,7 +53,7 @@ def test_a_value_is_told_with_its_unit() -> None:
         (0.00000001, "ratio"): "0 %",
         (45_300.0, "bytes/s"): "45.3 kB/s",
         (2_400.0, "rows/s"): "2.4 k /s",
-        (300.0, "rows/s by blocks/s"): "300",
+        (300.0, "rows by blocks"): "300",
         (3.0, "partitions"): "3",
     }
     assert {case: told(*case) for case in cases} == cases

@@ -348,6 +348,9 @@ def test_w1_when_kafka_does_not_answer_nothing_is_published_and_the_loop_goes_on
         assert one.written() == before
         gone = lambda: metrics.REGISTRY.get_sample_value("logflume_lag_partition_records", place) is None  # noqa: E731
         until(gone, 10, "nor is anything shown as if it were known")
+        pressure = {"logflume_pressure_ratio", "logflume_pressure_lag_seconds", "logflume_pressure_level_info"}
+        shown = {sample.name for family in metrics.REGISTRY.collect() for sample in family.samples}
+        assert not pressure & shown
         one.broken = None
         until(lambda: one.watch.ready() is None, 10, "it measures")
     finally:

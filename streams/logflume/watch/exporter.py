@@ -35,6 +35,13 @@ def show_pressure(pressure: Pressure, look: Look, found: Sequence[Cause]) -> Non
         metrics.PRESSURE_LEVEL.labels(str(level)).set(level is pressure.level)
 
 
+def show_nothing() -> None:
+    """Show nothing of what Kafka would tell: it does not answer."""
+    show(Look())
+    for gauge in (metrics.PRESSURE_SHARE, metrics.PRESSURE_LAG, metrics.PRESSURE_LEVEL):
+        gauge.clear()
+
+
 def _show_lag(look: Look) -> None:
     places = [((each.lag.group, each.lag.topic, str(each.lag.partition)), each) for each in look.late]
     metrics.LAG_RECORDS.show((labels, each.lag.lag) for labels, each in places)

@@ -116,7 +116,7 @@ class Watch:
                     _log.warning("watch.not-measured", error=str(error))
                 self._why_not = str(error)
                 self._looking.forget()
-                exporter.show(Look())  # what is not known any more is not shown as if it were (W1)
+                exporter.show_nothing()  # what is not known any more is not shown as if it were (W1)
                 pause = max(pause, _AGAIN_SECONDS)
             self._turned = self._clock.monotonic()
             stop.wait(max(0.0, began + pause - self._turned))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import re
 import sys
 from typing import TextIO
 
@@ -11,6 +13,8 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""What moves a terminal's cursor, colours it or turns its text round; the ends of lines and tabs are not among them."""
 _NOISY = ("aiokafka", "faust", "mode", "botocore", "urllib3", "asyncio", "fsspec", "s3fs")
 """Their info lines tell of every request or rebalance step; warnings are kept."""
 
@@ -31,9 +35,11 @@ def setup(log_format: str = "console", level: str = "info", stream: TextIO | Non
     if log_format == "json":
         render += [structlog.processors.format_exc_info, _json]
     else:
-        plain = structlog.dev.plain_traceback  # the default one prints local variables, secrets among them
         colors = stream.isatty()
-        render.append(structlog.dev.ConsoleRenderer(timestamp_key="time", colors=colors, exception_formatter=plain))
+        render += [
+            _on_one_line,
+            structlog.dev.ConsoleRenderer(timestamp_key="time", colors=colors, exception_formatter=_traceback),
+        ]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=render))
     root = logging.getLogger()
@@ -58,6 +64,26 @@ def keep_off_stdout() -> None:
     """Have structlog write to stderr where nobody called ``setup``: what a command prints is for programs too."""
     if not isinstance(structlog.get_config()["logger_factory"], structlog.stdlib.LoggerFactory):
         structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+
+
+def _on_one_line(logger: object, name: str, event: EventDict) -> EventDict:
+    """What is said stays in its line: the renderer sees to values alone, and a library's text may hold a sender's."""
+    event["event"] = _harmless(str(event.get("event", ""))).replace("\n", "\\n")
+    return event
+
+
+def _traceback(stream: TextIO, error: structlog.typing.ExcInfo) -> None:
+    """Print a traceback, set in, so that no line of an error's text looks like an event.
+
+    It has no local variables, as the renderer's own has: secrets are among them.
+    """
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, error)
+    stream.write("\n" + "\n".join(f"  {line}" for line in _harmless(text.getvalue()).strip("\n").split("\n")))
+
+
+def _harmless(text: str) -> str:
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _json(logger: object, name: str, event: EventDict) -> str:

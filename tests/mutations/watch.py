@@ -250,4 +250,18 @@ MUTATIONS = (
         "        pass",
         f"{_WATCH}::test_w1_when_kafka_does_not_answer_nothing_is_published_and_the_loop_goes_on",
     ),
+    Mutation(
+        "forged-line: what a library says of others' texts stays in its line of the log",
+        code("logs.py"),
+        "            _on_one_line,\n",
+        "",
+        "tests/unit/test_logs.py::test_what_others_wrote_forges_no_line_and_moves_no_cursor",
+    ),
+    Mutation(
+        "forged-traceback: no line of an error's text looks like an event",
+        code("logs.py"),
+        'f"  {line}"',
+        "line",
+        "tests/unit/test_logs.py::test_what_others_wrote_forges_no_line_and_moves_no_cursor",
+    ),
 )

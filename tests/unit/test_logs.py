@@ -63,6 +63,24 @@ def test_a_traceback_names_the_error_and_no_local_variable(form: str) -> None:
     assert password not in stream.getvalue()
 
 
+def test_what_others_wrote_forges_no_line_and_moves_no_cursor() -> None:
+    """A name, an error's text or a library's message may come from whoever sends."""
+    forged = "acme\n2026-11-29T20:03:35Z [error] forged \x1b[31m\u202e\x9b"
+    stream = io.StringIO()
+    logs.setup("console", "info", stream)
+    logging.getLogger("kafka").warning("no topic %s", forged)
+    structlog.get_logger("x").info("refused", tenant=forged)
+    try:
+        raise ValueError(forged)
+    except ValueError:
+        structlog.get_logger("x").exception("failed")
+    said = stream.getvalue()
+    assert not [line for line in said.split("\n") if line.startswith("2026-11-29T20:03:35Z")]
+    assert all(each == "\n" or each.isprintable() for each in said)
+    assert said.count("[error] forged") == 3
+    assert "ValueError: acme" in said
+
+
 def test_the_level_is_kept_and_chatty_libraries_are_quieter() -> None:
     stream = io.StringIO()
     logs.setup("json", "info", stream)

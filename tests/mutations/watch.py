@@ -264,4 +264,11 @@ MUTATIONS = (
         "line",
         "tests/unit/test_logs.py::test_what_others_wrote_forges_no_line_and_moves_no_cursor",
     ),
+    Mutation(
+        "clock-ahead: a clock that is ahead of the broker's makes no record an hour older (LA4)",
+        code("watch/lateness.py"),
+        "age = min(age, self._ages.most(place, wanted[place][0], now) + _HELD_SECONDS)",
+        "pass",
+        f"{_WATCH}::test_la4_a_clock_that_is_ahead_makes_nothing_that_came_since_an_hour_older",
+    ),
 )

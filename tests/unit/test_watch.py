@@ -178,6 +178,19 @@ def test_la1_the_age_is_that_of_the_brokers_stamp_whenever_the_watch_began() -> 
     assert lateness.look()[0].seconds == 510
 
 
+def test_la4_a_clock_that_is_ahead_makes_nothing_that_came_since_an_hour_older() -> None:
+    brokers, ahead = ManualClock(), ManualClock(1_700_003_600_000_000_000)
+    log = Log(brokers)
+    lateness = Lateness(log, {"sinks": "sink"}, ahead)
+    for second in range(60):
+        lateness.look()
+        log.append()
+        log.read_to = min(second, 50)
+        for clock in (brokers, ahead):
+            clock.advance(1)
+    assert 10 <= lateness.look()[0].seconds <= 72
+
+
 @pytest.mark.parametrize("own", [{"searches": 0}, {"appended": lambda topic: False}])
 def test_la2_la3_beyond_the_searches_the_broker_is_asked_of_what_came_before_we_looked(own: dict[str, Any]) -> None:
     clock = ManualClock()

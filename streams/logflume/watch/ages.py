@@ -53,6 +53,12 @@ class Ages:
         before = bisect_right(notes, (offset, float("inf")))
         return max(0.0, now - notes[max(0, before - 1)][1])
 
+    def most(self, place: Place, offset: int, now: float) -> float:
+        """How old a record at ``offset`` is at most; inf: nothing was noted from before it came."""
+        notes = self._notes.get(place, [])
+        before = bisect_right(notes, (offset, float("inf")))
+        return max(0.0, now - notes[before - 1][1]) if before else float("inf")
+
     def forget(self, now: float) -> None:
         """Keep AG2; call it now and then."""
         for place, notes in self._notes.items():

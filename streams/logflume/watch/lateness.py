@@ -6,6 +6,8 @@ LA2 Of partitions beyond ``searches`` a look, and of topics whose records bear t
     where we saw the log end at which time (``ages``): never less than the age, and at most two looks more. Those that
     have been late for longest are asked about first.
 LA3 What came before we looked first is asked of the broker in any case.
+LA4 A clock of ours that is ahead of the broker's makes no record of those that came since we looked first more than a
+    minute older than it is: where the log ended at our looks bounds its age.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from logflume.watch.look import Late
 _USED_SECONDS: Final = 600.0
 """A partition is in use when something came within this time."""
 _FORGET_SECONDS: Final = 60.0
+_HELD_SECONDS: Final = 60.0
+"""A transaction may hold back a record for so long after it was appended, and we see it only then."""
 _NEVER: Final = (0, float("-inf"))
 ALL: Final = 1 << 30
 
@@ -95,6 +99,7 @@ class Lateness:
             wanted = {(row.topic, row.partition): (row.end - row.lag, row.end) for row in rows}
             for place, time_ms in times.find(wanted, now_ms).items():
                 age = max(0.0, (now_ms - time_ms) / 1000)
+                age = min(age, self._ages.most(place, wanted[place][0], now) + _HELD_SECONDS)
                 self._ages.note(place, wanted[place][0], now - age)
                 if self._appended(place[0]):
                     found[group, place] = age

@@ -20,7 +20,7 @@ MUTATIONS = (
         code("page/chart.py"),
         "(10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)",
         "(10, 20, 50, 100)",
-        "tests/unit/test_page_chart.py",
+        "tests/unit/test_page_chart.py::test_the_highest_bar_fills_the_chart_by_three_quarters_and_none_goes_beyond",
     ),
     Mutation(
         "home-trouble: a table that can't be read takes no other off the page",

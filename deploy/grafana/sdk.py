@@ -16,8 +16,8 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from deploy.grafana import runbooks
 from deploy.grafana.board import WHENCE, Board, Place
 from deploy.grafana.panel import NOTHING, Kind, Marks, Panel
+from logflume.settings.alerting import DOCS
 
-DOCS: Final = "https://github.com/logflume/logflume/blob/main/docs"
 TAG: Final = "logflume"
 _SOURCE: Final = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 _REFRESH: Final = "30s"

@@ -85,4 +85,11 @@ MUTATIONS = (
         "< on () group_left () max(",
         f"{_RULES}::test_al2_two_installations_have_generations_of_their_own",
     ),
+    Mutation(
+        "runbook-link: an alert leads to its runbook by a link that can be followed",
+        code("settings/alerting.py"),
+        'f"{DOCS}/runbooks"',
+        '"docs/runbooks"',
+        f"{_ALERTS}::test_the_command_lists_them_and_writes_the_rules",
+    ),
 )

@@ -167,6 +167,7 @@ def test_the_command_lists_them_and_writes_the_rules(monkeypatch: pytest.MonkeyP
     assert [each["expression"] for each in json.loads(listed.stdout)] == [
         alert.told(each.expression) for each in ALERTS
     ]
+    assert "runbook_url: https://" in runner.invoke(build("alerts"), ["alerts", "rules"]).stdout, "a link, not a path"
     monkeypatch.setenv("LOGFLUME_ALERT_WINDOWS", "0.5")
     monkeypatch.setenv("LOGFLUME_ALERT_RUNBOOKS", "https://wiki.example/runbooks")
     written = runner.invoke(build("alerts"), ["alerts", "rules"])

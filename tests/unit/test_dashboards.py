@@ -14,9 +14,10 @@ import yaml
 
 from deploy.grafana import files, runbooks
 from deploy.grafana import promql as writing
-from deploy.grafana.sdk import DOCS, grafana_unit
+from deploy.grafana.sdk import grafana_unit
 from logflume.local.prometheus import Prometheus
 from logflume.metrics import DECLARED, Kind, Metric
+from logflume.settings.alerting import DOCS
 from logflume.watch.alerts.catalogue import ALERTS
 from tests.support.dashboards import Asked, asked, dashboards, panels
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import Field
 
 from logflume.settings.stage import Stage
+
+DOCS: Final = "https://github.com/logflume/logflume/blob/main/docs"
+"""Where alerts and dashboards lead who has no copy of the documentation."""
 
 
 class Alerting(Stage, title="Alerts"):
@@ -19,6 +24,6 @@ class Alerting(Stage, title="Alerts"):
         "least, as it takes some on a good day.",
     )
     alert_runbooks: str = Field(
-        "docs/runbooks",
+        f"{DOCS}/runbooks",
         description="Address below which the runbooks are that alerts link to: where you keep that folder for people.",
     )

@@ -11,6 +11,7 @@ from typing import Any, Final
 import yaml
 
 from logflume import metrics
+from logflume.settings.alerting import DOCS
 
 _WINDOW: Final = re.compile(r"(\[|offset )([0-9]+)(s|m|h)(\]|\b)")
 _THRESHOLD: Final = re.compile(r"\{([0-9]+)\}")
@@ -21,6 +22,7 @@ _LEAST_SECONDS: Final = 3
 _LEAST_BOUND_SECONDS: Final = 10
 """Of a row's way: it takes seconds on a good day, which no setting makes shorter."""
 RUNBOOKS: Final = "docs/runbooks"
+"""Where they lie in the repository."""
 
 
 class Severity(StrEnum):
@@ -63,7 +65,9 @@ class Record:
     expression: str
 
 
-def rules(records: Sequence[Record], alerts: Sequence[Alert], *, windows: float = 1.0, runbooks: str = RUNBOOKS) -> str:
+def rules(
+    records: Sequence[Record], alerts: Sequence[Alert], *, windows: float = 1.0, runbooks: str = f"{DOCS}/runbooks"
+) -> str:
     """Return a file of rules for Prometheus (YAML).
 
     ``windows``: by what durations are multiplied. ``runbooks``: the address below which the runbooks are.

@@ -9,6 +9,13 @@ _AUDIT = "tests/explore/test_api_audit.py"
 
 MUTATIONS = (
     Mutation(
+        "store-words: a tenant is not told where records are kept",
+        code("api/problem.py"),
+        'Problem(503, "store-failed", _ASK_AGAIN, retry_seconds=2)',
+        'Problem(503, "store-failed", text, retry_seconds=2)',
+        "tests/unit/test_api_problem.py::test_where_records_are_kept_is_for_the_log_and_not_for_a_tenant",
+    ),
+    Mutation(
         "around-ties: records at equal times are neighbours by their coordinates",
         code("api/dataset.py"),
         "AND {Coordinates.of(record).beyond(sign)}",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import orjson
+import structlog
 from starlette.responses import Response
 
 from logflume.errors import LogflumeError, Misconfigured, Refused, Retryable, Unconfigured
 from logflume.explore.engine.engine import Gone, TooLarge, TooLong
 from logflume.explore.engine.turns import Busy
 from logflume.explore.snapshots import NoTable
+
+_ASK_AGAIN = "what the records are kept in did not answer as it should; ask again soon. The server's log says more."
+_log = structlog.get_logger(__name__)
 
 
 class Problem(LogflumeError):
@@ -78,6 +82,7 @@ def of(error: LogflumeError) -> Problem:
         case Gone():
             return Problem(503, "store-failed", text, retry_seconds=0)
         case Retryable():
-            return Problem(503, "store-failed", text, retry_seconds=2)
+            _log.warning("api.store-failed", error=text)  # buckets, addresses: nothing for a tenant
+            return Problem(503, "store-failed", _ASK_AGAIN, retry_seconds=2)
         case _:
             return Problem(500, "failed", "the server failed at this request; its log says how")

@@ -29,6 +29,9 @@ from deploy.grafana.board import COLUMNS, Board
 from deploy.grafana.files import BOARDS
 from deploy.grafana.panel import NONE, Kind, Marks, Panel, Query
 
+Points = list[tuple[float, float]]
+"""When, in seconds since 1970, and how much."""
+
 _POINTS: Final = 120
 _DOTS: Final = 96
 _PALETTE: Final = 96
@@ -89,7 +92,7 @@ class Source:
     address: str
     scrape_seconds: float
 
-    def over(self, query: Query, span: Span) -> list[tuple[str, list[tuple[float, float]]]]:
+    def over(self, query: Query, span: Span) -> list[tuple[str, Points]]:
         """The series of a query: what each is called, and its points."""
         found = self._ask("query_range", query, start=span.start, end=span.end, step=span.step)
         return [
@@ -212,16 +215,16 @@ def _series(card: Axes, panel: Panel, source: Source, span: Span, inches: tuple[
         plot.remove()
         _write(card, (0.5, 0.5), "none", ha="center", color=_GREY, fontsize=9)
         return
-    floor: dict[float, float] = {}
+    if panel.stacked:
+        lines = filled(lines)
+    base = [0.0] * len(lines[0][1])
     for (name, points), colour in zip(lines, _LINES, strict=False):
         at = [moment(when) for when, _ in points]
         values = [value if math.isfinite(value) else math.nan for _, value in points]
         if panel.stacked:
-            base = [floor.get(when, 0.0) for when, _ in points]
-            values = [0.0 if math.isnan(value) else value for value in values]
             values = [low + value for low, value in zip(base, values, strict=True)]
-            floor |= dict(zip((when for when, _ in points), values, strict=True))
             plot.fill_between(at, base, values, color=colour, alpha=0.35, linewidth=0)
+            base = values
         plot.plot(at, values, color=colour, linewidth=1.1, label=name)
     highest = plot.get_ylim()[1]
     if all(value == 0 or math.isnan(value) for _, points in lines for _, value in points):
@@ -256,14 +259,21 @@ def _legend(card: Axes, lines: Sequence[tuple[str, object]], inches: tuple[float
         _write(card, (0.7, 0.13 / inches[1]), f"and {len(lines) - len(shown)} more", fontsize=7, color=_GREY)
 
 
-def with_gaps(points: Sequence[tuple[float, float]], span: Span) -> list[tuple[float, float]]:
+def with_gaps(points: Sequence[tuple[float, float]], span: Span) -> Points:
     """The points, with one of no value where some are missing: nobody told what it was between."""
-    found: list[tuple[float, float]] = []
+    found: Points = []
     for when, value in points:
         if found and when - found[-1][0] > 1.5 * span.step:
             found.append((found[-1][0] + span.step, math.nan))
         found.append((when, value))
     return found
+
+
+def filled(lines: Sequence[tuple[str, Points]]) -> list[tuple[str, Points]]:
+    """The lines of one stack, all at the same times: who told nothing then adds nothing."""
+    times = sorted({when for _, points in lines for when, _ in points})
+    known = [(name, {when: value for when, value in points if math.isfinite(value)}) for name, points in lines]
+    return [(name, [(when, values.get(when, 0.0)) for when in times]) for name, values in known]
 
 
 def moment(seconds: float) -> float:
@@ -308,7 +318,7 @@ def _seconds(value: float) -> str:
     return f"{value:.3g} s" if abs(value) >= 1 or value == 0 else f"{value * 1000:.3g} ms"
 
 
-def _points(series: dict[str, Any]) -> list[tuple[float, float]]:
+def _points(series: dict[str, Any]) -> Points:
     return [(float(at), float(value)) for at, value in series["values"]]
 
 

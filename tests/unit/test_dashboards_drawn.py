@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from deploy.grafana import draw, limits, overview
-from deploy.grafana.draw import Source, Span, colour_of, told, with_gaps
+from deploy.grafana.draw import Source, Span, colour_of, filled, told, with_gaps
 from deploy.grafana.panel import ANY, NONE
 
 SPAN = Span(0, 1200)
@@ -70,3 +70,13 @@ def test_where_nobody_told_anything_there_is_a_gap() -> None:
     [first, gap, last] = with_gaps([(0, 1.0), (500, 2.0)], SPAN)
     assert (first, last) == ((0, 1.0), (500, 2.0))
     assert math.isnan(gap[1])
+
+
+def test_in_a_stack_who_told_nothing_for_a_while_adds_nothing_then() -> None:
+    gone = with_gaps([(0, 5.0), (600, 5.0)], SPAN)
+    whole = [(when, 1.0) for when in (0, 10, 300, 600)]
+    [(name, points), (_, others)] = filled([("sink", gone), ("sort", whole)])
+    assert name == "sink"
+    assert [when for when, _ in points] == [when for when, _ in others] == [0, 10, 300, 600]
+    assert dict(points) == {0: 5.0, 10: 0.0, 300: 0.0, 600: 5.0}
+    assert [value for _, value in others] == [1.0] * 4

@@ -172,6 +172,10 @@ class _Head:
 class _Handler(BaseHTTPRequestHandler):
     timeout = _CLIENT_SECONDS
 
+    def version_string(self) -> str:
+        """Name no versions."""
+        return "logflume"
+
     def setup(self) -> None:
         super().setup()
         self._head = _Head(self.rfile)

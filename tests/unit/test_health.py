@@ -78,6 +78,11 @@ def test_metrics_are_served_with_their_values(start: Start) -> None:
     assert "process_cpu_seconds_total" in text
 
 
+def test_an_answer_names_no_versions(start: Start) -> None:
+    with urllib.request.urlopen(f"http://{start().address}/metrics", timeout=10) as answer:
+        assert answer.headers["Server"] == "logflume"
+
+
 def test_other_paths_are_not_found(start: Start) -> None:
     assert get(start(), "/")[0] == 404
 

@@ -89,7 +89,7 @@ def test_every_path_and_method_is_described_with_all_its_parameters(served: Serv
     for route in routes(served):
         assert openapi.described_of(route) is not None, f"{route.path}: @described is missing at its endpoint"
         for method in (route.methods or set()) - {"HEAD"}:
-            operation = document["paths"][route.path.removeprefix(PREFIX)][method.lower()]
+            operation = document["paths"][route.path_format.removeprefix(PREFIX)][method.lower()]
             named = {each["name"] for each in operation["parameters"] if each["in"] == "path"}
             assert named == set(route.param_convertors), route.path
             assert operation["summary"]

@@ -81,7 +81,7 @@ fix: $(READY) ## Format, and repair what the linter can
 	$(BIN)/ruff format $(CODE)
 
 .PHONY: test
-test: $(READY) tools chromium prometheus ## All tests, with real Kafka, S3, Prometheus and Chromium: about 15 minutes on two cores
+test: $(READY) tools chromium prometheus ## All tests, with real Kafka, S3, Prometheus and Chromium: about 20 minutes on two cores
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: demo

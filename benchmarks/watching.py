@@ -64,7 +64,7 @@ def run(folder: Path, sizes: Sequence[int], size_bytes: int) -> list[Cost]:
     try:
         settings = Settings(kafka_bootstrap=broker.bootstrap, topics_profile="local", topic_prefix="w.")
         admin = client.admin(settings)
-        topics.apply(settings, admin)
+        topics.apply(settings)
         topic = topics.ingest_topic(settings, "events")
         found = []
         _fill(settings, admin, topic, sizes[0], size_bytes)

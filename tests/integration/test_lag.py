@@ -39,7 +39,7 @@ from tests.support.waiting import until
 @pytest.fixture
 def admin(settings: Settings) -> AdminClient:
     made = client.admin(settings)
-    topics.apply(settings, made)
+    topics.apply(settings)
     return made
 
 
@@ -119,7 +119,7 @@ def test_a_broker_that_is_still_loading_its_groups_is_asked_again(
     """librdkafka's own request for this ends the process there: its AdminClient has no group to refresh."""
     settings = settings_for(own_kafka)
     admin = client.admin(settings)
-    topics.apply(settings, admin)
+    topics.apply(settings)
     ingest = topics.ingest_topic(settings, "events")
     assert groups.committed(settings, settings.sort_group, [(ingest, 0)]) == {}  # the first question makes Kafka load
     produce(settings, ingest, 0, 5)

@@ -66,12 +66,12 @@ def until(condition: Callable[[], bool], seconds: float = 20) -> None:
 def test_apply_creates_what_is_declared_and_a_second_apply_has_nothing_to_do(
     settings: Settings, admin: AdminClient
 ) -> None:
-    missing = topics.diff(settings, admin)
+    missing = topics.diff(settings)
     assert {difference.action for difference in missing} == {Action.CREATE}
     assert {difference.topic for difference in missing} == {topic.name for topic in topics.declared(settings)}
-    assert topics.apply(settings, admin) == missing
-    assert topics.diff(settings, admin) == []
-    assert topics.apply(settings, admin) == []
+    assert topics.apply(settings) == missing
+    assert topics.diff(settings) == []
+    assert topics.apply(settings) == []
     for topic in topics.declared(settings):
         actual = configuration(admin, topic.name)
         assert {name: actual[name] for name in topic.config} == topic.config
@@ -81,7 +81,7 @@ def test_apply_creates_what_is_declared_and_a_second_apply_has_nothing_to_do(
 
 
 def test_a_topic_deleted_and_made_again_has_another_id(settings: Settings, admin: AdminClient) -> None:
-    topics.apply(settings, admin)
+    topics.apply(settings)
     names = [topic.name for topic in topics.declared(settings)]
     before = topics.topic_ids(admin, names)
     assert len(set(before.values())) == len(names)
@@ -92,22 +92,22 @@ def test_a_topic_deleted_and_made_again_has_another_id(settings: Settings, admin
     until(lambda: topics.partitions(admin, [cursors]) == {})
     with pytest.raises(Misconfigured, match=f"no topic {re.escape(cursors)}; `logflume topics apply`"):
         topics.topic_ids(admin, names)
-    assert [(item.topic, item.action) for item in topics.apply(settings, admin)] == [(cursors, Action.CREATE)]
+    assert [(item.topic, item.action) for item in topics.apply(settings)] == [(cursors, Action.CREATE)]
     after = topics.topic_ids(admin, names)
     assert {name for name in names if before[name] != after[name]} == {cursors}
 
 
 def test_apply_repairs_a_configuration_and_leaves_what_nobody_declared(settings: Settings, admin: AdminClient) -> None:
-    topics.apply(settings, admin)
+    topics.apply(settings)
     ingest = topics.ingest_topic(settings, "events")
     set_by_hand(admin, ingest, "message.timestamp.type", "CreateTime")
     set_by_hand(admin, ingest, "segment.ms", "3600000")
     until(lambda: configuration(admin, ingest)["segment.ms"] == "3600000")
     repair = Difference(ingest, "message.timestamp.type", "CreateTime", "LogAppendTime", Action.ALTER)
     foreign = Difference(ingest, "segment.ms", "3600000", "undeclared", Action.LEAVE, "set by someone else")
-    assert topics.diff(settings, admin) == [repair, foreign]
-    assert topics.apply(settings, admin) == [repair]
-    assert topics.diff(settings, admin) == [foreign]
+    assert topics.diff(settings) == [repair, foreign]
+    assert topics.apply(settings) == [repair]
+    assert topics.diff(settings) == [foreign]
     assert configuration(admin, ingest)["segment.ms"] == "3600000"
 
 
@@ -118,25 +118,25 @@ def test_a_value_that_only_the_brokers_default_gives_is_set_on_the_topic(
     name = topics.ingest_topic(settings, "events")
     admin.create_topics([NewTopic(name, 8, 1)], operation_timeout=30)[name].result()
     until(lambda: name in topics.partitions(admin, [name]))
-    found = {item.what: item for item in topics.diff(settings, admin) if item.topic == name}
+    found = {item.what: item for item in topics.diff(settings) if item.topic == name}
     assert found["retention.bytes"] == Difference(name, "retention.bytes", "-1 (the broker's)", "-1", Action.ALTER)
-    topics.apply(settings, admin)
-    assert topics.diff(settings, admin) == []
+    topics.apply(settings)
+    assert topics.diff(settings) == []
 
 
 def test_an_ingest_topic_grows_when_declared_and_never_shrinks(
     settings: Settings, admin: AdminClient, edited: Edit
 ) -> None:
-    topics.apply(settings, admin)
+    topics.apply(settings)
     more = edited("partitions: {local: 8, real: 64}", "partitions: {local: 12, real: 64}")
-    done = topics.apply(more, admin)
+    done = topics.apply(more)
     assert {(item.what, item.actual, item.declared, item.action) for item in done} == {
         ("partitions", "8", "12", Action.GROW)
     }
     assert {item.topic for item in done} == {topic.name for topic in topics.declared(settings) if topic.grows}
-    assert topics.diff(more, admin) == []
+    assert topics.diff(more) == []
     with pytest.raises(Refused, match="can't take partitions away; declare 12 or more"):
-        topics.apply(settings, admin)
+        topics.apply(settings)
 
 
 @pytest.mark.parametrize(
@@ -150,13 +150,13 @@ def test_an_ingest_topic_grows_when_declared_and_never_shrinks(
 def test_a_partition_count_with_a_meaning_never_changes_in_place(
     settings: Settings, admin: AdminClient, edited: Edit, old: str, new: str | None, topic: str
 ) -> None:
-    topics.apply(settings, admin)
+    topics.apply(settings)
     deadletter = topics.deadletter_topic(settings)
     set_by_hand(admin, deadletter, "retention.ms", "1")
     until(lambda: configuration(admin, deadletter)["retention.ms"] == "1")
     other = edited(old, new or old.replace("local: 8", "local: 16"))
     with pytest.raises(Refused, match=r"nothing was changed:\n(.|\n)*topic_prefix") as error:
-        topics.apply(other, admin)
+        topics.apply(other)
     assert f"{settings.topic_prefix}{topic}: it has" in str(error.value)
     assert configuration(admin, deadletter)["retention.ms"] == "1", "a refused apply does nothing at all"
     name = settings.topic_prefix + topic
@@ -166,12 +166,12 @@ def test_a_partition_count_with_a_meaning_never_changes_in_place(
 def test_a_topic_whose_dataset_is_gone_is_shown_and_never_deleted(
     settings: Settings, admin: AdminClient, edited: Edit
 ) -> None:
-    topics.apply(settings, admin)
+    topics.apply(settings)
     fewer = edited("profiles:", "profiles:")
     (Path(fewer.topics_dir) / "datasets" / "dns_logs.yaml").unlink()
     left = [f"{settings.topic_prefix}{kind}.dns_logs" for kind in ("ingest", "sorted")]
-    assert [(item.topic, item.action) for item in topics.diff(fewer, admin)] == [(name, Action.LEAVE) for name in left]
-    assert topics.apply(fewer, admin) == []
+    assert [(item.topic, item.action) for item in topics.diff(fewer)] == [(name, Action.LEAVE) for name in left]
+    assert topics.apply(fewer) == []
     assert set(topics.partitions(admin, left)) == set(left)
 
 
@@ -179,7 +179,7 @@ def test_two_who_apply_at_once_both_succeed(settings: Settings, admin: AdminClie
     wanted = topics.declared(settings)
     topics._create(admin, wanted)
     topics._create(admin, wanted)
-    until(lambda: topics.diff(settings, admin) == [])
+    until(lambda: topics.diff(settings) == [])
 
 
 def test_a_replication_that_the_cluster_cannot_give_is_a_mistake_in_the_settings(
@@ -187,7 +187,7 @@ def test_a_replication_that_the_cluster_cannot_give_is_a_mistake_in_the_settings
 ) -> None:
     real = settings.model_copy(update={"topics_profile": "real"})
     with pytest.raises(Misconfigured, match="INVALID_REPLICATION_FACTOR"):
-        topics.apply(real, admin)
+        topics.apply(real)
 
 
 def test_a_kafka_that_does_not_answer_is_retryable(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 
 from confluent_kafka import Producer
 
@@ -25,26 +26,19 @@ def people(watched: Watched) -> Iterator[None]:
     """Within the block applications send by HTTP and to Kafka, some of it bad, and somebody asks."""
     addresses = watched.addresses()
     token = token_of(watched)
-    stop = threading.Event()
     producer = Producer({"bootstrap.servers": watched.settings.kafka_bootstrap})
+    numbers = count(1)
 
-    def busy() -> None:
-        number = 0
-        while not stop.wait(0.5):
-            number += 1
-            watched.produce(producer, b"{no json")
-            producer.flush(10)
-            body = "\n".join([*(json.dumps({"message": f"e{number} {n}"}) for n in range(20)), "{bad"])
-            _post(f"{addresses['edge-1']}/v1/ingest/events", body, "application/x-ndjson", token)
-            _post(f"{addresses['explore-1']}/api/v1/query", "SELECT count(*) FROM events", "application/sql", token)
+    def act() -> None:
+        number = next(numbers)
+        watched.produce(producer, b"{no json")
+        producer.flush(10)
+        body = "\n".join([*(json.dumps({"message": f"e{number} {n}"}) for n in range(20)), "{bad"])
+        _post(f"{addresses['edge-1']}/v1/ingest/events", body, "application/x-ndjson", token)
+        _post(f"{addresses['explore-1']}/api/v1/query", "SELECT count(*) FROM events", "application/sql", token)
 
-    thread = threading.Thread(target=busy, name="people", daemon=True)
-    thread.start()
-    try:
+    with repeated(act, 0.5):
         yield
-    finally:
-        stop.set()
-        thread.join(60)
 
 
 @contextmanager

@@ -205,11 +205,10 @@ def partitions(admin: AdminClient, names: Collection[str]) -> dict[str, int]:
     return {name: topic.partitions for name, topic in present(admin, names).items()}
 
 
-def diff(settings: Settings, admin: AdminClient | None = None) -> list[Difference]:
+def diff(settings: Settings) -> list[Difference]:
     """Return what Kafka has otherwise than declared, in the order of the declaration; changes nothing."""
-    # One for which nothing is under way counts as false, and that is as well: who has asked for a topic that is not
-    # there finds no leaders of it for half a minute after it is.
-    admin = admin or client.admin(settings)
+    # A client of its own: one that has asked for a topic that is not there finds no leaders of it for half a minute.
+    admin = client.admin(settings)
     topics = declared(settings)
     found = _describe(admin, [topic.name for topic in topics])
     configs = _configs(admin, list(found))
@@ -223,28 +222,27 @@ def diff(settings: Settings, admin: AdminClient | None = None) -> list[Differenc
     return differences + _undeclared(settings, admin, {topic.name for topic in topics})
 
 
-def apply(settings: Settings, admin: AdminClient | None = None) -> list[Difference]:
+def apply(settings: Settings) -> list[Difference]:
     """Bring Kafka in line with the declaration and return what was done; a second call returns an empty list.
 
     When it returns, Kafka shows the topics as declared. ``Refused``, before anything is changed, when a partition
     count would have to change that must not, and ``Retryable`` when Kafka does not answer or does not show the changes.
     """
-    admin = admin or client.admin(settings)
-    differences = diff(settings, admin)
-    refused = [difference for difference in differences if difference.action is Action.REFUSE]
-    if refused:
-        raise Refused("nothing was changed:\n" + "\n".join(f"{item.topic}: {item.note}" for item in refused))
-    topics = {topic.name: topic for topic in declared(settings)}
+    admin = client.admin(settings)
+    differences = diff(settings)
 
     def of(action: Action) -> list[Difference]:
         return [difference for difference in differences if difference.action is action]
 
+    if refused := of(Action.REFUSE):
+        raise Refused("nothing was changed:\n" + "\n".join(f"{item.topic}: {item.note}" for item in refused))
+    topics = {topic.name: topic for topic in declared(settings)}
     _create(admin, [topics[item.topic] for item in of(Action.CREATE)])
     _grow(admin, [topics[item.topic] for item in of(Action.GROW)])
     _alter(admin, of(Action.ALTER))
     done = [difference for difference in differences if difference.action is not Action.LEAVE]
     if done:
-        _await(settings, admin)
+        _await(settings)
     return done
 
 
@@ -365,10 +363,10 @@ def _await_leaders(admin: AdminClient, topics: list[Topic]) -> None:
         time.sleep(0.05)
 
 
-def _await(settings: Settings, admin: AdminClient) -> None:
+def _await(settings: Settings) -> None:
     """Wait until Kafka shows what was done: brokers hear of it from the controller a moment after it answered."""
     deadline = time.monotonic() + client.REQUEST_SECONDS
-    while any(difference.action is not Action.LEAVE for difference in diff(settings, admin)):
+    while any(difference.action is not Action.LEAVE for difference in diff(settings)):
         if time.monotonic() > deadline:
             raise Retryable("Kafka took the changes and does not show them yet; see `logflume topics diff`")
         time.sleep(0.05)

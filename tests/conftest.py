@@ -109,10 +109,15 @@ def secured(run: Run) -> SecuredKafka:
 
 @pytest.fixture
 def own_kafka(run: Run, request: pytest.FixtureRequest) -> Iterator[Kafka]:
-    """A started broker for this test alone, with ``.stop()``, ``.kill()``, ``.start()``, ``.restart()``."""
+    """A started broker for this test alone, with ``.stop()``, ``.kill()``, ``.start()``, ``.restart()``.
+
+    The end of its log is shown when the test fails.
+    """
     kafka = services.own_kafka(run, run.folder / f"kafka-{secrets.token_hex(3)}")
     kafka.start()
     yield kafka
+    if kafka.process is not None:
+        print(f"--- the test's broker, {kafka.log}\n{kafka.process.tail(60)}")
     kafka.kill()
 
 

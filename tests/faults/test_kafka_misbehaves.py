@@ -22,29 +22,11 @@ from logflume.settings import Settings
 from logflume.sort.stage import EXIT_FAILED
 from tests.conftest import SettingsFor, StartWorker
 from tests.support.oracle import DATASET, record
-from tests.support.pipeline import SHORT, Pipeline
+from tests.support.pipeline import SHORT, Pipeline, Tended
 from tests.support.services import Kafka, Run
 from tests.support.waiting import until
-from tests.support.worker import Worker
 
 pytestmark = pytest.mark.timeout(400)
-
-
-class Tended:
-    """A worker under supervision: another is started when it ends itself, as its promise allows."""
-
-    def __init__(self, pipeline: Pipeline, command: str) -> None:
-        self._pipeline = pipeline
-        self._command = command
-        self.worker: Worker = pipeline.start(command, pipeline.settings)
-        self.codes: list[int | None] = []
-
-    def tend(self) -> Worker:
-        """Look after it once."""
-        if not self.worker.alive():
-            self.codes.append(self.worker.wait(5))
-            self.worker = self._pipeline.start(self._command, self._pipeline.settings)
-        return self.worker
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing
+from typing import Any
 
 import orjson
 import pytest
@@ -25,7 +26,7 @@ from typer.testing import CliRunner
 from logflume import metrics
 from logflume.cli.main import build
 from logflume.clock import SystemClock
-from logflume.errors import Misconfigured
+from logflume.errors import Fatal, Misconfigured
 from logflume.kafka import client, groups, topics
 from logflume.kafka.groups import Lag, Lags
 from logflume.settings import Settings
@@ -210,6 +211,27 @@ def test_what_a_watch_may_not_ask_about_others_costs_only_that(
         assert "theirs" not in lags._others
     told = [log["event"] for log in logs]
     assert told == ["kafka.groups-not-listed", "kafka.topics-not-described", "kafka.group-not-watched"]
+
+
+def test_a_look_goes_on_by_another_consumer_when_one_has_lost_every_broker(
+    settings: Settings, admin: AdminClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sorted_ = topics.sorted_topic(settings, "events")
+    with closing(Lags(settings, admin)) as lags:
+        before = lags.read()
+        [lost] = [consumer for group, consumer in lags._asking.items() if group == settings.sink_group]
+        own = groups._committed
+
+        def committed(consumer: Consumer, group: str, places: Any) -> dict[tuple[str, int], int]:
+            if consumer is lost:
+                raise Fatal("it has lost every broker")
+            return own(consumer, group, places)
+
+        monkeypatch.setattr(groups, "_committed", committed)
+        with pytest.raises(Fatal):
+            lags.read()
+        assert lags.read() == before
+    assert any(each.topic == sorted_ for each in before)
 
 
 def test_a_topic_that_producers_stamp_is_told_and_its_seconds_are_the_watchs_own(

@@ -1,6 +1,8 @@
-"""A proxy between one producer and a real broker that refuses the first messages, as a broker does that just came up.
+"""Proxies between a client and a real broker, for what a broker does at a moment that a test can't choose.
 
-It speaks as much of Kafka's protocol as that takes: https://kafka.apache.org/protocol (Produce versions 9 to 12).
+They refuse the first message, as a broker does that just came up, or know of no broker any more, as the last one does
+that shuts down. They speak as much of the protocol as that takes: https://kafka.apache.org/protocol (Produce versions
+9 to 12, Metadata from 9 on).
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 NOT_LEADER = 6
-_PRODUCE = 0
+_PRODUCE, _METADATA = 0, 3
 _HOST = b"127.0.0.1"
 _TOGETHER_SECONDS = 3.0
 
@@ -60,11 +62,56 @@ class RefusingProxy:
             downstream.settimeout(None)
 
     def _answers(self, upstream: socket.socket, downstream: socket.socket) -> None:
-        here = _HOST + struct.pack(">i", int(self.address.rpartition(":")[2]))
-        there = _HOST + struct.pack(">i", self.broker[1])
         try:
             while (answer := _frame(upstream)) is not None:
-                _send(downstream, answer.replace(there, here))  # the addresses in Metadata: everything goes through us
+                _send(downstream, _through(answer, self.broker, self.address))
+        except OSError:
+            pass
+
+
+@dataclass
+class ForgettingProxy:
+    """Passes everything on, until ``forget``: the next Metadata answers name no broker, and end their connections."""
+
+    broker: tuple[str, int]
+    address: str = ""
+    _forgets: threading.Event = field(default_factory=threading.Event)
+
+    def forget(self) -> None:
+        """See above; ``remember`` ends it."""
+        self._forgets.set()
+
+    def remember(self) -> None:
+        """Pass everything on again."""
+        self._forgets.clear()
+
+    def _serve(self, downstream: socket.socket) -> None:
+        upstream = socket.create_connection(self.broker)
+        asked: dict[int, int] = {}  # of each Metadata request: its version
+        answers = threading.Thread(target=self._answers, args=(upstream, downstream, asked), daemon=True)
+        answers.start()
+        try:
+            while (request := _frame(downstream)) is not None:
+                key, version, correlation = struct.unpack_from(">hhi", request)
+                if key == _METADATA:
+                    asked[correlation] = version
+                _send(upstream, request)
+        except OSError:
+            pass
+        finally:
+            upstream.close()
+            downstream.close()
+
+    def _answers(self, upstream: socket.socket, downstream: socket.socket, asked: dict[int, int]) -> None:
+        try:
+            while (answer := _frame(upstream)) is not None:
+                version = asked.pop(struct.unpack_from(">i", answer)[0], None)
+                if version is not None and self._forgets.is_set():
+                    assert version >= 9, version
+                    _send(downstream, _without_brokers(answer))
+                    downstream.shutdown(socket.SHUT_RDWR)
+                    return
+                _send(downstream, _through(answer, self.broker, self.address))
         except OSError:
             pass
 
@@ -72,9 +119,23 @@ class RefusingProxy:
 @contextmanager
 def refusing_proxy(bootstrap: str) -> Iterator[RefusingProxy]:
     """Run the proxy before the broker at ``bootstrap``, until all is closed."""
-    host, _, port = bootstrap.rpartition(":")
+    proxy = RefusingProxy(_place(bootstrap))
+    with _listening(proxy):
+        yield proxy
+
+
+@contextmanager
+def forgetting_proxy(bootstrap: str) -> Iterator[ForgettingProxy]:
+    """Run the proxy before the broker at ``bootstrap``, until all is closed."""
+    proxy = ForgettingProxy(_place(bootstrap))
+    with _listening(proxy):
+        yield proxy
+
+
+@contextmanager
+def _listening(proxy: RefusingProxy | ForgettingProxy) -> Iterator[None]:
     with socket.create_server((_HOST.decode(), 0)) as listener:
-        proxy = RefusingProxy((host, int(port)), f"{_HOST.decode()}:{listener.getsockname()[1]}")
+        proxy.address = f"{_HOST.decode()}:{listener.getsockname()[1]}"
 
         def accept() -> None:
             while True:
@@ -85,7 +146,33 @@ def refusing_proxy(bootstrap: str) -> Iterator[RefusingProxy]:
                 threading.Thread(target=proxy._serve, args=(downstream,), daemon=True).start()
 
         threading.Thread(target=accept, daemon=True).start()
-        yield proxy
+        yield
+
+
+def _place(bootstrap: str) -> tuple[str, int]:
+    host, _, port = bootstrap.rpartition(":")
+    return host, int(port)
+
+
+def _through(answer: bytes, broker: tuple[str, int], address: str) -> bytes:
+    """The answer with our address for the broker's: all that it says in Metadata goes through us."""
+    here = _HOST + struct.pack(">i", _place(address)[1])
+    return answer.replace(_HOST + struct.pack(">i", broker[1]), here)
+
+
+def _without_brokers(answer: bytes) -> bytes:
+    """A Metadata answer whose list of brokers is empty."""
+    start = at = 4 + 1 + 4  # correlation id, tags, throttle time
+    count, at = _varint(answer, at)
+    for _ in range(count - 1):
+        at += 4  # node id
+        host, at = _varint(answer, at)
+        at += host - 1 + 4  # port
+        rack, at = _varint(answer, at)
+        at += max(rack - 1, 0)
+        tags, at = _varint(answer, at)
+        assert tags == 0
+    return answer[:start] + bytes([1]) + answer[at:]
 
 
 def _frame(source: socket.socket) -> bytes | None:

@@ -149,9 +149,27 @@ class Pipeline:
         return int(self.judge.stored().num_rows)
 
     def close(self) -> None:
-        """Kill the senders."""
+        """Kill the senders; the ends of their logs are shown when the test fails."""
         for sender in self.senders:
             sender.process.kill()
+            print(f"--- sender (pid {sender.process.pid}), {sender.process.log}\n{sender.process.tail()}")
+
+
+class Tended:
+    """A worker under supervision: another is started when it ends itself, as its promise allows."""
+
+    def __init__(self, pipeline: Pipeline, command: str) -> None:
+        self._pipeline = pipeline
+        self._command = command
+        self.worker: Worker = pipeline.start(command, pipeline.of(command))
+        self.codes: list[int | None] = []
+
+    def tend(self) -> Worker:
+        """Look after it once."""
+        if not self.worker.alive():
+            self.codes.append(self.worker.wait(5))
+            self.worker = self._pipeline.start(self._command, self._pipeline.of(self._command))
+        return self.worker
 
 
 @pytest.fixture

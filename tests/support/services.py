@@ -39,21 +39,25 @@ class Run:
         """A folder for this run, after ending what crashed runs left. The logs of the last run stay until then."""
         me = psutil.Process()
         RUNS.mkdir(parents=True, exist_ok=True)
-        for folder in RUNS.glob("run-*"):
-            if not _owner_lives(folder):
-                Run(folder).end()
-                shutil.rmtree(folder, ignore_errors=True)
-        run = cls(RUNS / f"run-{me.pid}")
-        shutil.rmtree(run.folder, ignore_errors=True)
-        (run.folder / "processes").mkdir(parents=True)
-        (run.folder / "owner.json").write_text(json.dumps(asdict(Process(me.pid, me.create_time(), ""))))
+        with (RUNS / "lock").open(
+            "w"
+        ) as lock:  # another run that begins would take this one's folder for a crashed one's
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for folder in RUNS.glob("run-*"):
+                if not _owner_lives(folder):
+                    Run(folder).end()
+                    shutil.rmtree(folder, ignore_errors=True)
+            run = cls(RUNS / f"run-{me.pid}")
+            shutil.rmtree(run.folder, ignore_errors=True)
+            (run.folder / "processes").mkdir(parents=True)
+            (run.folder / "owner.json").write_text(json.dumps(asdict(Process(me.pid, me.create_time(), ""))))
         return run
 
     def end(self) -> None:
         """Kill everything that was started in this run and free its space; logs stay."""
         for record in self.folder.glob("processes/*.json"):
             Process(**json.loads(record.read_text())).kill()
-            record.unlink(missing_ok=True)  # another run may be tidying up as well
+            record.unlink()
         for data in self.folder.glob("*/data"):
             shutil.rmtree(data, ignore_errors=True)
 

@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from logflume.errors import Fatal, LogflumeError, Misconfigured, Retryable
+from logflume.kafka import lost
 from logflume.kafka.admin import Administrator
 from logflume.kafka.security import Security
 from logflume.settings import Settings
@@ -121,6 +122,7 @@ def producer_config(settings: Settings, **overrides: Any) -> dict[str, Any]:
         "message.max.bytes": _CLIENT_MESSAGE_BYTES,
         "logger": _LOG,
         "error_cb": hear,
+        **lost.heard(),
     }
     promises: dict[str, Any] = {
         "enable.idempotence": True,
@@ -145,7 +147,8 @@ def consumer_config(settings: Settings, group: str, **overrides: Any) -> dict[st
         "isolation.level": "read_committed",
         "allow.auto.create.topics": False,
     }
-    return _promised({"logger": _LOG, "error_cb": hear} | common(settings), promises) | _dotted(overrides)
+    tunable = {"logger": _LOG, "error_cb": hear, **lost.heard()}
+    return _promised(tunable | common(settings), promises) | _dotted(overrides)
 
 
 def reader_group(settings: Settings, who: str) -> str:

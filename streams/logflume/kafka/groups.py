@@ -15,7 +15,7 @@ import structlog
 from confluent_kafka import Consumer, ConsumerGroupState, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 
-from logflume.errors import Misconfigured, Retryable
+from logflume.errors import Fatal, Misconfigured, Retryable
 from logflume.kafka import client, topics
 from logflume.settings import Settings
 
@@ -163,6 +163,10 @@ class Lags:
         """The offsets of a group; of others that may not be asked about, none from now on."""
         try:
             return _committed(self._asking[group], group, places)
+        except Fatal:  # this consumer has lost every broker; the next time another one asks
+            self._asking[group].close()
+            self._asking[group] = _asking(self._settings, group)
+            raise
         except Misconfigured as error:
             if group in self.read_by:
                 raise
@@ -196,6 +200,7 @@ def _committed(consumer: Consumer, group: str, places: Collection[_Partition]) -
     if not places:
         return {}
     asked = [TopicPartition(topic, partition) for topic, partition in places]
+    consumer.poll(0)  # it has nothing to read; whether it has lost every broker is told here only
     deadline = time.monotonic() + client.REQUEST_SECONDS
     while True:
         try:

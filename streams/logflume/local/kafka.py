@@ -47,6 +47,9 @@ BROKER = {
     "group.min.session.timeout.ms": "1000",
     # A killed sink's open transaction is aborted soon after its time-out; the default looks every 10 s.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+    # There is nobody to hand over to. And on its way it would name no broker to whoever asks: clients of librdkafka's
+    # would be lost for good (logflume.kafka.lost).
+    "controlled.shutdown.enable": "false",
     # Rows past their retention go within seconds, as a test of old timestamps needs; the default looks every 5 min.
     "log.retention.check.interval.ms": "10000",
 }

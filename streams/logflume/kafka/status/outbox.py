@@ -15,7 +15,8 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 
 from logflume import metrics
-from logflume.kafka import client
+from logflume.errors import Fatal
+from logflume.kafka import client, lost
 from logflume.kafka.status.record import SCHEMA_HEADER, topic
 from logflume.settings import Settings
 
@@ -37,19 +38,8 @@ class Outbox:
         self._topic = topic(settings)
         self._waiting: set[bytes] = set()
         self._trouble = ""
-        # Not idempotent, not synced to all: the next word comes in a moment, and replaces this one.
-        self._producer = make_producer(
-            client.common(
-                settings,
-                client_id="logflume-status",
-                acks=1,
-                linger_ms=0,
-                message_timeout_ms=max(1000, round(2000 * period_seconds)),
-                max_in_flight_requests_per_connection=1,
-                queue_buffering_max_messages=_QUEUE,
-            )
-            | SILENT
-        )
+        self._make = partial(_producer, settings, period_seconds, make_producer)
+        self._producer = self._make()
 
     def put(self, key: bytes, value: bytes | None, schema: bytes = b"") -> bool:
         """Send ``value`` (None: a tombstone) under ``key``, with its ``schema``; False when it was dropped."""
@@ -66,6 +56,10 @@ class Outbox:
             self._waiting.discard(key)
             self._failed(str(error))
             return False
+        except Fatal as error:  # it has lost every broker: what it has would never go
+            self._producer, self._waiting = self._make(), set()
+            self._failed(str(error))
+            return False
         return True
 
     def settle(self, seconds: float) -> bool:
@@ -73,7 +67,7 @@ class Outbox:
         try:
             if self._waiting:
                 self._producer.flush(seconds)
-        except KafkaException as error:
+        except (KafkaException, Fatal) as error:
             self._failed(str(error))
         return not self._waiting
 
@@ -90,3 +84,17 @@ class Outbox:
         if not self._trouble:  # once, until one gets through
             _LOG.warning("a status was not written to %s, which delays nothing else: %s", self._topic, trouble)
         self._trouble = trouble
+
+
+def _producer(settings: Settings, period_seconds: float, make: MakeProducer) -> Any:
+    # Not idempotent, not synced to all: the next word comes in a moment, and replaces this one.
+    config = client.common(
+        settings,
+        client_id="logflume-status",
+        acks=1,
+        linger_ms=0,
+        message_timeout_ms=max(1000, round(2000 * period_seconds)),
+        max_in_flight_requests_per_connection=1,
+        queue_buffering_max_messages=_QUEUE,
+    )
+    return make(lost.heard() | config | SILENT)

@@ -54,6 +54,13 @@ MUTATIONS = (
         "tests/integration/test_lag.py::test_a_look_goes_on_by_another_consumer_when_one_has_lost_every_broker",
     ),
     Mutation(
+        "reach: a command's first question of Kafka is its last when nobody answers",
+        code("cli/status.py"),
+        "    client.reach(settings)\n",
+        "",
+        "tests/integration/test_kafka_away.py::test_a_command_says_that_kafka_does_not_answer",
+    ),
+    Mutation(
         "admin-anew: an administrator's client that timed out is used no more",
         code("kafka/admin.py"),
         "self._worn = self._worn or number == self._number",

@@ -17,7 +17,7 @@ from logflume.cli.listing import AsJson, json_text, printable, show
 from logflume.cli.when import milliseconds
 from logflume.clock import SystemClock
 from logflume.errors import Refused
-from logflume.kafka import rights
+from logflume.kafka import client, rights
 from logflume.kafka.deadletters.filed import Filed, Selection, read_all, read_one
 from logflume.kafka.deadletters.original import Correction
 from logflume.kafka.deadletters.putting import put_back
@@ -68,7 +68,7 @@ def list_(
     selection = _selection(tenant, dataset, reason, stage, since, until)
     # Partitions come one after the other, so the newest of each are kept, and of those the newest.
     newest: dict[int, deque[dict[str, Any]]] = {}
-    for filed in read_all(Settings(), selection, bodies=False):
+    for filed in read_all(_reached(), selection, bodies=False):
         newest.setdefault(filed.partition, deque(maxlen=limit)).append(_row(filed))
     rows = sorted((row for kept in newest.values() for row in kept), key=lambda row: row["time"])[-limit:]
     show(rows, _COLUMNS, as_json=as_json, empty="no dead letters")
@@ -84,7 +84,7 @@ def show_(
     numbers = at.split(":")
     if not (len(numbers) in (2, 3) and all(each.isascii() and each.isdigit() and len(each) < 19 for each in numbers)):
         raise typer.BadParameter("PARTITION:OFFSET or PARTITION:OFFSET:NUMBER is wanted, such as 2:17")
-    filed = read_one(Settings(), *(int(each) for each in numbers))
+    filed = read_one(_reached(), *(int(each) for each in numbers))
     letter = filed.letter
     if raw:
         sys.stdout.buffer.write(letter.raw)
@@ -120,7 +120,7 @@ def export(
     selection = _selection(tenant, dataset, reason, stage, since, until)
     count = 0
     with _output(file) as out:
-        for count, filed in enumerate(read_all(Settings(), selection), start=1):  # noqa: B007
+        for count, filed in enumerate(read_all(_reached(), selection), start=1):  # noqa: B007
             if raw:
                 out.write(filed.letter.raw)
                 out.write(b"" if filed.letter.raw.endswith(b"\n") else b"\n")
@@ -147,7 +147,7 @@ def replay(
 
     What can't be read again becomes a new dead letter, which may be replayed in turn.
     """
-    settings = Settings()
+    settings = _reached()
     rights.require(settings, "deadletter")
     selection = _selection(tenant, dataset, reason, stage, since, until)
     correction = Correction(to_tenant, to_dataset)
@@ -160,6 +160,12 @@ def replay(
         if not outcome.letters or not typer.confirm("Put them back?", err=True):
             raise typer.Exit(0 if not outcome.letters else 1)
     _report(put_back(settings, selection, correction), "put back", as_json=as_json)
+
+
+def _reached() -> Settings:
+    settings = Settings()
+    client.reach(settings)
+    return settings
 
 
 def _report(outcome: Outcome, done: str, *, as_json: bool, err: bool = False) -> None:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from logflume.cli.listing import AsJson, json_text, printable, show, table
 from logflume.clock import SystemClock
-from logflume.kafka import rights
+from logflume.kafka import client, rights
 from logflume.settings import Settings
 from logflume.watch import looking
 from logflume.watch.look import Late, Look, Pace
@@ -38,6 +38,7 @@ def command(
     is wrong with groups. People are shown only partitions with records. --watch --json prints a line a look.
     """
     settings, clock = Settings(), SystemClock()
+    client.reach(settings)
     rights.require(settings, "lag" if not watch else "top")
     if watch:
         with closing(looking.Renewed(settings, clock)) as look:

@@ -9,7 +9,7 @@ import typer
 
 from logflume.cli.listing import AsJson, printable, show
 from logflume.clock import SystemClock
-from logflume.kafka import rights, status
+from logflume.kafka import client, rights, status
 from logflume.kafka.status import Seen
 from logflume.settings import Settings
 
@@ -29,6 +29,7 @@ _MORE = ("hash", "generation_age_s", "lag_records", "budget_mb", "spool_age_s", 
 def command(as_json: AsJson = False) -> None:
     """Show each worker with its generation, lag, memory and troubles; a stale one is silent for too long."""
     settings = Settings()
+    client.reach(settings)
     rights.require(settings, "status")
     view = status.read(settings, SystemClock())
     rows = [_row(seen) for seen in view.workers()]

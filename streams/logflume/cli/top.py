@@ -10,7 +10,7 @@ import typer
 
 from logflume.cli.top_app import Top
 from logflume.clock import SystemClock
-from logflume.kafka import rights
+from logflume.kafka import client, rights
 from logflume.settings import Settings
 from logflume.watch import looking
 from logflume.watch.causes import Limits
@@ -21,6 +21,7 @@ def command(
 ) -> None:
     """Show stages, groups, partitions, workers, the worst tenants and troubles, live; keys sort and open them."""
     settings = Settings()
+    client.reach(settings)
     rights.require(settings, "top")
     logging.disable(logging.CRITICAL)  # a line in between would tear the screen; what is wrong stands on it
     with closing(looking.Renewed(settings, SystemClock())) as look:

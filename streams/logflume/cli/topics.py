@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from logflume.cli.listing import AsJson, show
-from logflume.kafka import rights, topics
+from logflume.kafka import client, rights, topics
 from logflume.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Kafka's topics, as topics/topics.yaml declares them.")
@@ -32,7 +32,9 @@ def list_(as_json: AsJson = False) -> None:
 @app.command()
 def diff(as_json: AsJson = False) -> None:
     """Show what Kafka has otherwise than declared, and what `apply` would do about it; change nothing."""
-    rows = [asdict(difference) for difference in topics.diff(Settings())]
+    settings = Settings()
+    client.reach(settings)
+    rows = [asdict(difference) for difference in topics.diff(settings)]
     show(rows, _DIFFERENCE, as_json=as_json, empty="Kafka has what is declared")
 
 
@@ -40,6 +42,7 @@ def diff(as_json: AsJson = False) -> None:
 def apply(as_json: AsJson = False) -> None:
     """Create and alter topics as declared, and print what was done; never delete, refuse unsafe partition counts."""
     settings = Settings()
+    client.reach(settings)
     rights.require(settings, "topics")
     rows = [asdict(difference) for difference in topics.apply(settings)]
     show(rows, _DIFFERENCE, as_json=as_json, empty="nothing to do: Kafka has what is declared")

@@ -22,6 +22,9 @@ from logflume.settings import Settings
 REQUEST_SECONDS = 30.0
 """How long an administrative request may take; a broker that is restarting answers within it."""
 
+ANSWER_SECONDS = 10.0
+"""How long a command waits for Kafka's first word."""
+
 _LATE_SECONDS = 15.0
 """After its time a request is over, but for a client that is lost."""
 
@@ -167,6 +170,15 @@ def admin(settings: Settings) -> AdminClient:
 def lasting_admin(settings: Settings) -> AdminClient:
     """Return one for a worker: an ``Administrator``, which has all its methods."""
     return cast(AdminClient, Administrator(_admin_config(settings), _kept))
+
+
+def reach(settings: Settings) -> None:
+    """Return when Kafka answers; ``Retryable`` after ``ANSWER_SECONDS``: who stands before a screen shall hear it soon.
+
+    A worker waits for Kafka in its own way.
+    """
+    asking = admin(settings)  # it must live until it was answered
+    answer(asking.describe_cluster(request_timeout=ANSWER_SECONDS), f"Kafka at {settings.kafka_bootstrap}")
 
 
 def renew_admin(lasting: AdminClient, settings: Settings) -> None:

@@ -271,4 +271,18 @@ MUTATIONS = (
         "pass",
         f"{_WATCH}::test_la4_a_clock_that_is_ahead_makes_nothing_that_came_since_an_hour_older",
     ),
+    Mutation(
+        "clock-behind: a clock that is behind the broker's makes no record younger (LA5)",
+        code("watch/lateness.py"),
+        " + int(behind_seconds * 1000)",
+        "",
+        f"{_WATCH}::test_la5_a_clock_that_is_known_to_be_behind_makes_nothing_younger",
+    ),
+    Mutation(
+        "clock-seen: what Kafka stamped in the future says how far our clock is behind",
+        code("kafka/status/reading.py"),
+        "entry.timestamp_ms / 1e3 - self._clock.now_ns() / 1e9)",
+        "0.0)",
+        "tests/unit/test_status.py::test_what_kafka_stamped_in_our_future_says_that_our_clock_is_behind",
+    ),
 )

@@ -331,3 +331,17 @@ def test_f3_a_follower_that_fails_has_no_pressure_and_looks_again(monkeypatch: p
 def test_refused_is_what_reading_raises() -> None:
     with pytest.raises(Refused):
         CODEC.read_pressure(b"\xc3\x01")
+
+
+def test_what_kafka_stamped_in_our_future_says_that_our_clock_is_behind() -> None:
+    clock = ManualClock()
+    view = View(SETTINGS, clock)
+    now = clock.now_ns() // 1_000_000
+    view.take(entry(b"worker/sink/x", None, live=False, timestamp_ms=now - 90_000))
+    assert view.behind_seconds == 0
+    for late_ms in (1500, 0, 700):  # the way here took each so long
+        view.take(entry(b"worker/sink/x", None, timestamp_ms=now + 60_000 - late_ms))
+    assert view.behind_seconds == 60
+    for _ in range(16):  # somebody set the clock
+        view.take(entry(b"worker/sink/x", None, timestamp_ms=now - 200))
+    assert view.behind_seconds == 0

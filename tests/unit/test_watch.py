@@ -191,6 +191,17 @@ def test_la4_a_clock_that_is_ahead_makes_nothing_that_came_since_an_hour_older()
     assert 10 <= lateness.look()[0].seconds <= 72
 
 
+def test_la5_a_clock_that_is_known_to_be_behind_makes_nothing_younger() -> None:
+    brokers, behind = ManualClock(1_700_000_300_000_000_000), ManualClock()
+    log = Log(brokers)
+    log.append()
+    for clock in (brokers, behind):
+        clock.advance(100)
+    assert Lateness(log, {"sinks": "sink"}, behind).look()[0].seconds == 0, "nobody knew"
+    lateness = Lateness(log, {"sinks": "sink"}, behind)
+    assert lateness.look(behind_seconds=300)[0].seconds == 100
+
+
 @pytest.mark.parametrize("own", [{"searches": 0}, {"appended": lambda topic: False}])
 def test_la2_la3_beyond_the_searches_the_broker_is_asked_of_what_came_before_we_looked(own: dict[str, Any]) -> None:
     clock = ManualClock()
@@ -298,7 +309,7 @@ class Watching:
     """A watch on that topic, whose lateness a test says."""
 
     def __init__(self, id: str, clock: ManualClock, topic: Topic, settings: Settings = SETTINGS) -> None:
-        self.seconds = 0.0
+        self.seconds = self.behind_seconds = 0.0
         self.broken: Exception | None = None
         self.clock = clock
         self.producer = Writing()
@@ -308,7 +319,8 @@ class Watching:
         look = Looking(settings, clock, late=self._look, reader=topic.reader)
         self.watch = Watch(settings, identity, clock, look=look, outbox=outbox)
 
-    def _look(self) -> list[Late]:
+    def _look(self, behind_seconds: float) -> list[Late]:
+        self.behind_seconds = behind_seconds
         if self.broken is not None:
             raise self.broken
         return late(self.seconds)

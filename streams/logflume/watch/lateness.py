@@ -8,6 +8,7 @@ LA2 Of partitions beyond ``searches`` a look, and of topics whose records bear t
 LA3 What came before we looked first is asked of the broker in any case.
 LA4 A clock of ours that is ahead of the broker's makes no record of those that came since we looked first more than a
     minute older than it is: where the log ended at our looks bounds its age.
+LA5 A clock of ours that is known to be behind the broker's makes no record younger: it is put forward by so much.
 """
 
 from __future__ import annotations
@@ -65,12 +66,12 @@ class Lateness:
         self._used: dict[Place, tuple[int, float]] = {}
         self._forget_at = 0.0
 
-    def look(self) -> list[Late]:
-        """Return how late each group is in each partition. Raises as ``Lags.read``."""
+    def look(self, behind_seconds: float = 0.0) -> list[Late]:
+        """Return how late each group is in each partition; ``behind_seconds``: see LA5. Raises as ``Lags.read``."""
         asked = self._clock.monotonic()  # what came while Kafka was asked came after this (AG1)
         rows = self._asking.read()
         now = self._clock.monotonic()
-        exact = self._search([row for row in rows if row.lag], now)
+        exact = self._search([row for row in rows if row.lag], now, behind_seconds)
         for row in rows:
             place = (row.topic, row.partition)
             self._ages.note(place, row.end, asked)
@@ -90,9 +91,9 @@ class Lateness:
         used = bool(row.lag) or now - self._used.get(place, _NEVER)[1] < _USED_SECONDS
         return Late(self._stages.get(row.group, ""), row, seconds, used)
 
-    def _search(self, behind: Sequence[Lag], now: float) -> dict[tuple[str, Place], float]:
+    def _search(self, behind: Sequence[Lag], now: float, behind_seconds: float) -> dict[tuple[str, Place], float]:
         """Return the ages that the broker was asked for (LA2, LA3), in seconds."""
-        now_ms = self._clock.now_ns() // 1_000_000
+        now_ms = self._clock.now_ns() // 1_000_000 + int(behind_seconds * 1000)
         found: dict[tuple[str, Place], float] = {}
         for group, rows in self._chosen(behind, now).items():
             times = self._times.setdefault(group, AppendTimes(self._asking.first_from))

@@ -36,11 +36,14 @@ class Looking:
         settings: Settings,
         clock: Clock,
         *,
-        late: Callable[[], list[Late]],
+        late: Callable[[float], list[Late]],
         reader: Callable[[], Any],
         close: Callable[[], None] = lambda: None,
     ) -> None:
-        """``late`` says how late each group is; ``reader`` makes one of the status topic, from its start."""
+        """``late`` says how late each group is, by how far our clock is behind Kafka's (seconds).
+
+        ``reader`` makes one of the status topic, from its start.
+        """
         self._settings = settings
         self._clock = clock
         self._late = late
@@ -55,7 +58,7 @@ class Looking:
         """Look once. Raises what Kafka's clients do, ``Retryable`` above all."""
         began = self._clock.monotonic()
         self._read()
-        late = self._late()
+        late = self._late(self._view.behind_seconds)
         workers = self._view.workers()
         now = self._clock.monotonic()
         wait = max((seen.status.condition.wait_seconds for seen in workers if not seen.stale), default=0.0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -37,6 +38,8 @@ from logflume.settings import Settings
 MakeConsumer = Callable[[dict[str, Any]], Any]
 
 _MOST_WORKERS: Final = 10_000
+_STAMPS: Final = 16
+"""So many messages that came last say how Kafka's clock stands: the way here takes each one another time."""
 _MOST_AT_ONCE: Final = 1000
 _END_SECONDS: Final = 10.0
 _FETCH_BYTES: Final = 256 * 1024
@@ -147,9 +150,16 @@ class View:
         self._workers: dict[bytes, _Kept] = {}
         self._pressure = NO_PRESSURE
         self._pressure_at = float("-inf")
+        self._ahead: deque[float] = deque(maxlen=_STAMPS)
+
+    @property
+    def behind_seconds(self) -> float:
+        """How far our clock is behind Kafka's, at least: by so much was stamped in the future what came last."""
+        return max(self._ahead, default=0.0)
 
     def take(self, entry: Entry) -> None:
         """Take a message in."""
+        self._ahead.append(max(0.0, entry.timestamp_ms / 1e3 - self._clock.now_ns() / 1e9))
         try:
             if entry.key == PRESSURE_KEY:
                 self._pressure = (

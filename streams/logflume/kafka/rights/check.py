@@ -59,7 +59,7 @@ def lacking(settings: Settings, stage: str, admin: AdminClient | None = None) ->
     A prefix is judged by the declared topics that begin so. Of topics and groups that are not there nothing is told. Of
     what this process can't even see, all its rights are named.
     """
-    admin = admin or client.admin(settings)
+    admin = client.admin(settings) if admin is None else admin  # an idle one counts as false
     return _patiently(lambda: _lacking(settings, stage, admin))
 
 

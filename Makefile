@@ -84,6 +84,11 @@ fix: $(READY) ## Format, and repair what the linter can
 test: $(READY) tools chromium prometheus ## All tests, with real Kafka, S3, Prometheus and Chromium: about 20 minutes on two cores
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
+.PHONY: seconds
+seconds: $(READY) tools chromium prometheus ## Run all tests, and note how long each file takes: the next runs are dealt by that
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --junitxml build/tests.xml $(ARGS)
+	$(BIN)/python -m tests.support.order build/tests.xml
+
 .PHONY: demo
 demo: $(READY) tools ## The main job on this machine: send, sort, store, count, ask
 	$(BIN)/logflume demo $(ARGS)

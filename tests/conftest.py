@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 from logflume.settings import PREFIX, SETTINGS_VARIABLE, TEST_PREFIX, Settings
 from tests.support import java, services
 from tests.support import worker as workers
-from tests.support.order import dealt
+from tests.support.order import dealt, measured
 from tests.support.secured import SecuredKafka, secured_kafka
 from tests.support.services import S3, Kafka, Run
 from tests.support.worker import Worker
@@ -60,7 +60,7 @@ def _start_fast() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Under xdist, begin with what takes long."""
     if hasattr(config, "workerinput"):
-        items[:] = dealt(items, config.workerinput["workercount"])
+        items[:] = dealt(items, config.workerinput["workercount"], measured())
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.support.order import dealt, expected_seconds
+from tests.support.order import MEASURED, ROOT, dealt, expected_seconds, main, measured
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def test_each_worker_begins_with_its_share_of_the_long_files_and_each_test_is_th
         *file("short", 100),
         *file("others", 50),
     ]
-    order = dealt(items, workers)
+    order = dealt(items, workers, {})
     assert sorted(id(item) for item in order) == sorted(id(item) for item in items)
     rest, parts = list(order), []
     for left in range(workers, 0, -1):  # as xdist cuts
@@ -67,7 +67,7 @@ def test_each_worker_begins_with_its_share_of_the_long_files_and_each_test_is_th
 @pytest.mark.parametrize("workers", [2, 4])
 def test_a_long_file_stays_together(workers: int) -> None:
     items = [each for number in range(5) for each in file(f"long{number}", 4, "kafka")] + file("short", 40)
-    order = [item.path.name for item in dealt(items, workers)]
+    order = [item.path.name for item in dealt(items, workers, {})]
     for number in range(5):
         at = order.index(f"long{number}")
         assert order[at : at + 4] == [f"long{number}"] * 4
@@ -75,4 +75,32 @@ def test_a_long_file_stays_together(workers: int) -> None:
 
 def test_more_long_tests_than_a_workers_part_are_all_run() -> None:
     items = [*file("long", 30, "worker"), *file("short", 2)]
-    assert sorted(id(item) for item in dealt(items, 4)) == sorted(id(item) for item in items)
+    assert sorted(id(item) for item in dealt(items, 4, {})) == sorted(id(item) for item in items)
+
+
+def test_a_file_that_was_measured_takes_as_long_as_that() -> None:
+    slow, quick = ROOT / "tests" / "unit" / "slow.py", ROOT / "tests" / "unit" / "quick.py"
+    items = [*file(str(quick), 3, "worker"), *file("others", 40), *file(str(slow), 2)]
+    seconds = {"tests/unit/slow.py": 100.0, "tests/unit/quick.py": 0.3}
+    assert [item.path for item in dealt(items, 1, seconds)[:2]] == [slow, slow]
+    assert [item.path for item in dealt(items, 1, {})[:3]] == [quick] * 3
+
+
+def test_what_was_measured_is_of_files_that_are_there() -> None:
+    assert all((ROOT / path).is_file() for path in measured())
+
+
+def test_the_table_is_made_of_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report, table = tmp_path / "tests.xml", tmp_path / "seconds.json"
+    report.write_text(
+        "<testsuites><testsuite>"
+        '<testcase classname="tests.e2e.test_b" name="one" time="2.6"/>'
+        '<testcase classname="tests.e2e.test_b" name="two" time="2"/>'
+        '<testcase classname="tests.unit.test_a" name="one" time="1.9"/>'
+        "</testsuite></testsuites>"
+    )
+    monkeypatch.setattr("tests.support.order.MEASURED", table)
+    monkeypatch.setattr("sys.argv", ["order", str(report)])
+    main()
+    assert table.read_text() == '{\n "tests/e2e/test_b.py": 5\n}\n'
+    assert MEASURED.is_file()

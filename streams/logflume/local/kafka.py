@@ -13,9 +13,11 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -47,9 +49,6 @@ BROKER = {
     "group.min.session.timeout.ms": "1000",
     # A killed sink's open transaction is aborted soon after its time-out; the default looks every 10 s.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
-    # There is nobody to hand over to. And on its way it would name no broker to whoever asks: clients of librdkafka's
-    # would be lost for good (logflume.kafka.lost).
-    "controlled.shutdown.enable": "false",
     # Rows past their retention go within seconds, as a test of old timestamps needs; the default looks every 5 min.
     "log.retention.check.interval.ms": "10000",
 }
@@ -78,12 +77,16 @@ class Broker:
     controller_port: int
     cache_dir: Path
     heap_megabytes: int = field(default=512, kw_only=True)
+    more: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    """Settings of the broker besides; they come last, and so count."""
 
     @classmethod
-    def new(cls, folder: Path, cache_dir: Path, heap_megabytes: int = 512) -> Broker:
+    def new(
+        cls, folder: Path, cache_dir: Path, heap_megabytes: int = 512, more: Mapping[str, str] = MappingProxyType({})
+    ) -> Broker:
         """A broker on free ports."""
         port, controller_port = free_ports(2)
-        return cls(folder, port, controller_port, cache_dir, heap_megabytes=heap_megabytes)
+        return cls(folder, port, controller_port, cache_dir, heap_megabytes=heap_megabytes, more=more)
 
     @property
     def bootstrap(self) -> str:
@@ -161,6 +164,7 @@ class Broker:
             "log.dirs": str(self._data),
             **BROKER,
             **SMALL,
+            **self.more,
         }
 
 

@@ -32,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Begin the run, and keep the user's own settings out of it."""
     if hasattr(config, "workerinput"):
         run = Run(Path(os.environ[RUN_VARIABLE]))
+        services.take_ports(int(config.workerinput["workerid"].removeprefix("gw")), config.workerinput["workercount"])
     else:
         run = Run.begin()
         os.environ[RUN_VARIABLE] = str(run.folder)

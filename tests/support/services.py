@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from logflume.local import process as processes
 from logflume.local.kafka import Broker
 from logflume.local.process import Process
 from logflume.local.store import ObjectStore
@@ -130,6 +132,13 @@ class Kafka:
         """Stop it in order and start it again."""
         self.stop()
         self.start()
+
+
+def take_ports(worker: int, workers: int) -> None:
+    """Have the servers of this one of xdist's workers, and of what it starts, on ports that no other one chooses."""
+    first, end = processes.ports()
+    share = (end - first) // workers
+    os.environ[processes.TEST_PORTS] = f"{first + worker * share}-{first + (worker + 1) * share}"
 
 
 def own_kafka(run: Run, folder: Path) -> Kafka:

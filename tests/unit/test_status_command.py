@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from logflume.cli.listing import show
 from logflume.cli.main import build
 from logflume.clock import ManualClock
-from logflume.kafka import status
+from logflume.kafka import client, status
 from logflume.kafka.status import Codec, Condition, Entry, Identity, InForce, Status, View
 from logflume.settings import Settings
 
@@ -30,6 +30,7 @@ def seen(*workers: tuple[str, Condition], clock: ManualClock | None = None) -> V
 
 def lines(monkeypatch: pytest.MonkeyPatch, view: View) -> list[str]:
     monkeypatch.setenv("LOGFLUME_KAFKA_BOOTSTRAP", "nowhere:1")
+    monkeypatch.setattr(client, "reach", lambda settings: None)
     monkeypatch.setattr(status, "read", lambda settings, clock: view)
     done = CliRunner().invoke(build("status"), ["status"], catch_exceptions=False)
     return done.stdout.splitlines()

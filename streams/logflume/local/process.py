@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import random
 import signal
 import socket
@@ -16,9 +17,12 @@ from typing import Final
 import psutil
 
 from logflume.errors import Retryable
+from logflume.settings.names import TEST_PREFIX
 
 _FIRST_PORT: Final = 10_000
+TEST_PORTS: Final = TEST_PREFIX + "PORTS"
 _CLIENTS_PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_given: Final[set[int]] = set()
 STARTED_SLACK_SECONDS = 0.05  # a start time survives a JSON file no more exactly than this
 
 
@@ -111,16 +115,26 @@ class Process:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on; they are different from each other.
+    """Ports of this machine that nobody listens on; they are different from each other, and from those given before.
 
     Below those that the system gives to outgoing connections: a port that was free when it was looked at would be some
-    client's when its server starts.
+    client's when its server starts. ``LOGFLUMETEST_PORTS``, as ``12000-13000``, names others to choose from: of who
+    starts many servers at once, none shall choose what another has chosen and does not listen on yet.
     """
-    candidates = random.SystemRandom().sample(range(_FIRST_PORT, _first_for_clients()), k=min(count + 200, 2000))
+    first, end = ports()
+    open_ = sorted(set(range(first, end)) - _given)
+    candidates = random.SystemRandom().sample(open_, k=min(count + 200, len(open_)))
     found = list(itertools.islice(filter(is_free, candidates), count))
     if len(found) < count:
-        raise Retryable(f"this machine has no {count} free ports between {_FIRST_PORT} and {_first_for_clients()}")
+        raise Retryable(f"this machine has no {count} free ports between {first} and {end}")
+    _given.update(found)
     return found
+
+
+def ports() -> tuple[int, int]:
+    """Where ports are chosen from: the first, and the first that is none any more."""
+    first, _, end = os.environ.get(TEST_PORTS, "").partition("-")
+    return (int(first), int(end)) if first and end else (_FIRST_PORT, _first_for_clients())
 
 
 def _first_for_clients() -> int:

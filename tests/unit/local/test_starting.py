@@ -16,6 +16,7 @@ import pytest
 
 from logflume.errors import Misconfigured, Retryable
 from logflume.local import kafka
+from logflume.local import process as processes
 from logflume.local.process import Process, free_ports, is_free
 from logflume.local.record import Record
 from logflume.local.stack import Stack
@@ -88,6 +89,16 @@ def test_free_ports_differ_and_a_taken_one_is_seen() -> None:
         server.listen()
         assert not is_free(ports[0])
     assert is_free(ports[0])
+
+
+def test_no_port_is_given_twice_and_a_test_says_among_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_given", set())
+    monkeypatch.setenv("LOGFLUME_TEST_PORTS", "20000-20040")
+    given = [port for _ in range(10) for port in free_ports(3)]
+    assert len({*given}) == 30
+    assert 20000 <= min(given) < max(given) < 20040
+    with pytest.raises(Retryable, match="no 11 free ports between 20000 and 20040"):
+        free_ports(11)
 
 
 def test_a_pid_that_passed_to_another_is_not_signalled(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import cast
@@ -123,8 +124,11 @@ def test_a_client_that_never_comes_back_ends_the_wait_and_the_process(monkeypatc
     monkeypatch.setattr(client, "_LATE_SECONDS", 0.0)
     monkeypatch.setattr(client, "REQUEST_SECONDS", 0.01)
     never: Future[object] = Future()
+    much_later = threading.Timer(10, never.set_result, ["it"])
+    much_later.start()
     with pytest.raises(Fatal, match="topic x: Kafka's client has not come back for 0 s"):
         client.answer(never, "topic x")
+    much_later.cancel()
     done: Future[object] = Future()
     done.set_result("it")
     assert client.answer(done, "topic x") == "it"

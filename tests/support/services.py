@@ -93,11 +93,9 @@ class S3:
 
 ALONE = {
     # On its way out it would name no broker to whoever asks, itself neither, and now and then lose a client for good
-    # (logflume.kafka.lost). Not everybody here is started again, as an application is.
+    # (logflume.kafka.lost). Not everybody here is started again, as an application is. It comes back some seconds later
+    # for it: until then its former self counts as alive.
     "controlled.shutdown.enable": "false",
-    # Who comes back waits until its former self counts as dead.
-    "broker.session.timeout.ms": "4000",
-    "broker.heartbeat.interval.ms": "500",
 }
 """Settings of a broker that a test stops, kills and starts."""
 

@@ -198,6 +198,7 @@ def test_e2_a_fork_that_nobody_waits_for_any_more_is_ended(forks: Watched, monke
             time.sleep(0.1)  # it is cancelled meanwhile
             return whole()
 
+        forks.start()  # what it is asked by stays open
         monkeypatch.setattr(forks, "make", slow)
         made, held = len(forks.pids), handles()
         asking = asyncio.create_task(forks.child())

@@ -111,13 +111,6 @@ MUTATIONS = (
         f"{_ENGINE}::test_e2_rows_end_at_a_limit_which_is_said_when_it_bites",
     ),
     Mutation(
-        "query-cancel: whoever reads a cancelled query hears of it (E2)",
-        code("explore/engine/engine.py"),
-        "socket.socket(fileno=child.stream.detach())",
-        "child.stream",
-        f"{_ENGINE}::test_e2_a_cancelled_query_tells_its_reader_at_once_and_is_gone",
-    ),
-    Mutation(
         "spare-fork: a process made for a query that was cancelled meanwhile is ended (E2)",
         code("explore/engine/forks.py"),
         "            making.add_done_callback(_unwanted)  # the thread goes on\n",

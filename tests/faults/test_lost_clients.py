@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, Message, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
 from logflume.edge import Client
 from logflume.errors import Fatal
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(240)
 # It asks often, and looks often whether it has lost all.
 SOON = {"statistics.interval.ms": "500", "topic.metadata.refresh.interval.ms": "500"}
 _TRIES = 20
-"""It is a race within librdkafka: of ten clients of 2.16 ten were lost, in another run nine."""
+"""It is a race within librdkafka: in one run ten clients of ten were lost, in others some were not."""
 
 
 @pytest.fixture
@@ -61,12 +61,9 @@ def lost_producer(settings: Settings, proxy: ForgettingProxy) -> Producer:
 def ask_in_vain(asking: Producer | Consumer, topic: str, proxy: ForgettingProxy) -> None:
     """Have it hear that there is no broker."""
     proxy.forget()
-    try:
+    with suppress(KafkaException):
         asking.list_topics(topic, timeout=1)
-    except Exception:
-        pass
-    finally:
-        proxy.remember()
+    proxy.remember()
 
 
 def test_librdkafka_still_loses_brokers(settings: Settings, proxy: ForgettingProxy) -> None:
@@ -150,9 +147,9 @@ def test_a_worker_that_lost_its_brokers_ends_and_its_successor_stores_all_once(
             each.tend()
         return bool(workers[command].codes)
 
-    for _ in range(_TRIES):
+    for _ in range(_TRIES // 2):
         proxy.forget()
-        time.sleep(3)
+        time.sleep(3)  # some of its looks at the cluster
         proxy.remember()
         with suppress(AssertionError):
             until(ended, 10, "the worker ends")

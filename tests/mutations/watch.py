@@ -20,8 +20,8 @@ MUTATIONS = (
     Mutation(
         "releases-header: a reader of the status topic hands on the schema that a message comes with",
         code("kafka/status/reading.py"),
-        "_schema(message.headers()))",
-        'b"")',
+        "_schema(message.headers()), stamped)",
+        'b"", stamped)',
         f"{_RELEASES}::test_a_reader_of_the_topic_hands_on_the_schema_that_a_message_comes_with",
     ),
     Mutation(
@@ -277,6 +277,13 @@ MUTATIONS = (
         " + int(behind_seconds * 1000)",
         "",
         f"{_WATCH}::test_la5_a_clock_that_is_known_to_be_behind_makes_nothing_younger",
+    ),
+    Mutation(
+        "clock-producers: what a producer says of the time moves nobody's clock",
+        code("kafka/status/reading.py"),
+        "        if entry.appended:\n    ",
+        "",
+        "tests/unit/test_status.py::test_what_kafka_stamped_in_our_future_says_that_our_clock_is_behind",
     ),
     Mutation(
         "clock-seen: what Kafka stamped in the future says how far our clock is behind",

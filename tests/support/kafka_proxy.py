@@ -11,7 +11,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 NOT_LEADER = 6
@@ -21,36 +21,52 @@ _TOGETHER_SECONDS = 3.0
 
 
 @dataclass
-class RefusingProxy:
-    """Refuses the first Produce request, once another was sent behind it or ``_TOGETHER_SECONDS`` have passed."""
+class Proxy:
+    """Passes everything on between clients and a broker; those below change something of it."""
 
     broker: tuple[str, int]
     address: str = ""
+
+    def serve(self, downstream: socket.socket) -> None:
+        """Serve one client, until it or the broker goes."""
+        with suppress(OSError), downstream, socket.create_connection(self.broker) as upstream:
+            threading.Thread(target=self._answers, args=(upstream, downstream), daemon=True).start()
+            while (request := _frame(downstream)) is not None:
+                if (passed := self._asked(request, downstream)) is not None:
+                    _send(upstream, passed)
+
+    def _answers(self, upstream: socket.socket, downstream: socket.socket) -> None:
+        with suppress(OSError):
+            while (answer := _frame(upstream)) is not None:
+                self._answered(answer, downstream)
+
+    def _asked(self, request: bytes, downstream: socket.socket) -> bytes | None:
+        """What the broker hears of a request; None: nothing."""
+        return request
+
+    def _answered(self, answer: bytes, downstream: socket.socket) -> None:
+        """Send an answer on, with our address for the broker's: all that it says in Metadata goes through us."""
+        there, here = (_HOST + struct.pack(">i", port) for port in (self.broker[1], _place(self.address)[1]))
+        _send(downstream, answer.replace(there, here))
+
+
+@dataclass
+class RefusingProxy(Proxy):
+    """Refuses the first Produce request, once another was sent behind it or ``_TOGETHER_SECONDS`` have passed."""
+
     refused: list[int] = field(default_factory=list)
     """The refused requests' correlation ids."""
     behind: list[bool] = field(default_factory=list)
     """Of each refused request: whether a second one was in flight when it was refused."""
 
-    def _serve(self, downstream: socket.socket) -> None:
-        upstream = socket.create_connection(self.broker)
-        answers = threading.Thread(target=self._answers, args=(upstream, downstream), daemon=True)
-        answers.start()
-        try:
-            while (request := _frame(downstream)) is not None:
-                if struct.unpack_from(">h", request)[0] == _PRODUCE and not self.refused:
-                    self.refused.append(struct.unpack_from(">i", request, 4)[0])
-                    following = self._next(downstream)
-                    self.behind.append(following is not None)
-                    _send(downstream, _refusal(request))
-                    if following is None:
-                        continue
-                    request = following
-                _send(upstream, request)
-        except OSError:
-            pass
-        finally:
-            upstream.close()
-            downstream.close()
+    def _asked(self, request: bytes, downstream: socket.socket) -> bytes | None:
+        if struct.unpack_from(">h", request)[0] != _PRODUCE or self.refused:
+            return request
+        self.refused.append(struct.unpack_from(">i", request, 4)[0])
+        following = self._next(downstream)
+        self.behind.append(following is not None)
+        _send(downstream, _refusal(request))
+        return following
 
     def _next(self, downstream: socket.socket) -> bytes | None:
         downstream.settimeout(_TOGETHER_SECONDS)
@@ -61,21 +77,14 @@ class RefusingProxy:
         finally:
             downstream.settimeout(None)
 
-    def _answers(self, upstream: socket.socket, downstream: socket.socket) -> None:
-        try:
-            while (answer := _frame(upstream)) is not None:
-                _send(downstream, _through(answer, self.broker, self.address))
-        except OSError:
-            pass
-
 
 @dataclass
-class ForgettingProxy:
+class ForgettingProxy(Proxy):
     """Passes everything on, until ``forget``: the next Metadata answers name no broker, and end their connections."""
 
-    broker: tuple[str, int]
-    address: str = ""
     _forgets: threading.Event = field(default_factory=threading.Event)
+    _versions: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Of each Metadata request that was not answered, by its connection and correlation id."""
 
     def forget(self) -> None:
         """See above; ``remember`` ends it."""
@@ -85,35 +94,20 @@ class ForgettingProxy:
         """Pass everything on again."""
         self._forgets.clear()
 
-    def _serve(self, downstream: socket.socket) -> None:
-        upstream = socket.create_connection(self.broker)
-        asked: dict[int, int] = {}  # of each Metadata request: its version
-        answers = threading.Thread(target=self._answers, args=(upstream, downstream, asked), daemon=True)
-        answers.start()
-        try:
-            while (request := _frame(downstream)) is not None:
-                key, version, correlation = struct.unpack_from(">hhi", request)
-                if key == _METADATA:
-                    asked[correlation] = version
-                _send(upstream, request)
-        except OSError:
-            pass
-        finally:
-            upstream.close()
-            downstream.close()
+    def _asked(self, request: bytes, downstream: socket.socket) -> bytes | None:
+        key, version, correlation = struct.unpack_from(">hhi", request)
+        if key == _METADATA:
+            self._versions[id(downstream), correlation] = version
+        return request
 
-    def _answers(self, upstream: socket.socket, downstream: socket.socket, asked: dict[int, int]) -> None:
-        try:
-            while (answer := _frame(upstream)) is not None:
-                version = asked.pop(struct.unpack_from(">i", answer)[0], None)
-                if version is not None and self._forgets.is_set():
-                    assert version >= 9, version
-                    _send(downstream, _without_brokers(answer))
-                    downstream.shutdown(socket.SHUT_RDWR)
-                    return
-                _send(downstream, _through(answer, self.broker, self.address))
-        except OSError:
-            pass
+    def _answered(self, answer: bytes, downstream: socket.socket) -> None:
+        version = self._versions.pop((id(downstream), struct.unpack_from(">i", answer)[0]), None)
+        if version is None or not self._forgets.is_set():
+            super()._answered(answer, downstream)
+            return
+        assert version >= 9, version
+        _send(downstream, _without_brokers(answer))
+        downstream.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
@@ -133,7 +127,7 @@ def forgetting_proxy(bootstrap: str) -> Iterator[ForgettingProxy]:
 
 
 @contextmanager
-def _listening(proxy: RefusingProxy | ForgettingProxy) -> Iterator[None]:
+def _listening(proxy: Proxy) -> Iterator[None]:
     with socket.create_server((_HOST.decode(), 0)) as listener:
         proxy.address = f"{_HOST.decode()}:{listener.getsockname()[1]}"
 
@@ -143,7 +137,7 @@ def _listening(proxy: RefusingProxy | ForgettingProxy) -> Iterator[None]:
                     downstream, _ = listener.accept()
                 except OSError:
                     return
-                threading.Thread(target=proxy._serve, args=(downstream,), daemon=True).start()
+                threading.Thread(target=proxy.serve, args=(downstream,), daemon=True).start()
 
         threading.Thread(target=accept, daemon=True).start()
         yield
@@ -152,12 +146,6 @@ def _listening(proxy: RefusingProxy | ForgettingProxy) -> Iterator[None]:
 def _place(bootstrap: str) -> tuple[str, int]:
     host, _, port = bootstrap.rpartition(":")
     return host, int(port)
-
-
-def _through(answer: bytes, broker: tuple[str, int], address: str) -> bytes:
-    """The answer with our address for the broker's: all that it says in Metadata goes through us."""
-    here = _HOST + struct.pack(">i", _place(address)[1])
-    return answer.replace(_HOST + struct.pack(">i", broker[1]), here)
 
 
 def _without_brokers(answer: bytes) -> bytes:

@@ -115,13 +115,16 @@ class Process:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on; they are different from each other, and from those given before.
+    """Ports of this machine that nobody listens on; they are different from each other, and from those given before
+    as long as there are others.
 
     Below those that the system gives to outgoing connections: a port that was free when it was looked at would be some
-    client's when its server starts. ``LOGFLUMETEST_PORTS``, as ``12000-13000``, names others to choose from: of who
+    client's when its server starts. ``LOGFLUME_TEST_PORTS``, as ``12000-13000``, names others to choose from: of who
     starts many servers at once, none shall choose what another has chosen and does not listen on yet.
     """
     first, end = ports()
+    if end - first - len(_given) < 2 * count:
+        _given.clear()
     open_ = sorted(set(range(first, end)) - _given)
     candidates = random.SystemRandom().sample(open_, k=min(count + 200, len(open_)))
     found = list(itertools.islice(filter(is_free, candidates), count))

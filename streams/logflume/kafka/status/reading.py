@@ -15,7 +15,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    TIMESTAMP_LOG_APPEND_TIME,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 
 from logflume import metrics
 from logflume.clock import Clock
@@ -48,13 +56,17 @@ _LOG = logging.getLogger("logflume.status")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A message of the topic; ``live``: it came after the reader had seen the log's end. ``schema``: of its value."""
+    """A message of the topic; ``live``: it came after the reader had seen the log's end. ``schema``: of its value.
+
+    ``appended``: the time is the broker's, of when it appended it; else it is whatever the producer said.
+    """
 
     key: bytes
     value: bytes | None
     timestamp_ms: int
     live: bool
     schema: bytes = b""
+    appended: bool = True
 
 
 class Reader:
@@ -94,13 +106,14 @@ class Reader:
             seconds = 0.0
             error = message.error()
             if error is None:
-                key, timestamp = message.key(), message.timestamp()[1]
+                key, (kind, timestamp) = message.key(), message.timestamp()
                 live = self.caught_up
                 self.caught_up = (
                     live or message.offset() + 1 >= self._end
                 )  # where somebody always writes, no fetch comes back empty
                 if key is not None:
-                    yield Entry(key, message.value(), timestamp, live, _schema(message.headers()))
+                    stamped = kind == TIMESTAMP_LOG_APPEND_TIME
+                    yield Entry(key, message.value(), timestamp, live, _schema(message.headers()), stamped)
             elif error.code() == KafkaError._PARTITION_EOF:
                 self.caught_up = True
             elif error.code() == KafkaError._AUTO_OFFSET_RESET:
@@ -159,7 +172,8 @@ class View:
 
     def take(self, entry: Entry) -> None:
         """Take a message in."""
-        self._ahead.append(max(0.0, entry.timestamp_ms / 1e3 - self._clock.now_ns() / 1e9))
+        if entry.appended:
+            self._ahead.append(max(0.0, entry.timestamp_ms / 1e3 - self._clock.now_ns() / 1e9))
         try:
             if entry.key == PRESSURE_KEY:
                 self._pressure = (

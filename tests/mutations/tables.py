@@ -128,6 +128,13 @@ MUTATIONS = (
         "tests/unit/test_care.py::test_an_append_whose_number_was_deleted_from_the_log_is_no_append_and_is_made_again",
     ),
     Mutation(
+        "checkpoint-still: a table that is written to is not checkpointed at each look",
+        code("care/look.py"),
+        "self._clock.now_ns() / 1e9 - written > _STILL_SECONDS",
+        "True",
+        "tests/unit/test_care.py::test_a_table_that_stands_still_is_opened_by_its_checkpoint_alone",
+    ),
+    Mutation(
         "passed-advance: nobody goes on from an entry that stands before a checkpoint",
         code("table/log.py"),
         "!= head.anchor[1] or _passed(store, path, head.version):",

@@ -499,6 +499,22 @@ def test_a_table_that_lacks_checkpoints_gets_one(store: TroubledStore, monkeypat
     assert len(ids(another(store))) == 120
 
 
+def test_a_table_that_stands_still_is_opened_by_its_checkpoint_alone(store: TroubledStore) -> None:
+    fill(store)
+    look(store, days=None, at=time.time_ns())  # merges
+    hour = 3_600_000_000_000
+    assert [look(store, days=None, at=time.time_ns() + later).checkpoint for later in (0, hour, hour)] == [
+        False,
+        True,
+        False,
+    ]
+    assert log.last_checkpoint(store, PATH) == DeltaTable(store.uri(PATH)).version()
+    fill(store, 2)  # so few entries are read as quickly
+    look(store, days=None, at=time.time_ns())
+    assert look(store, days=None, at=time.time_ns() + hour).checkpoint is False
+    assert len(ids(another(store))) == 24
+
+
 # --- deletion ---------------------------------------------------------------------------------------------------------
 
 

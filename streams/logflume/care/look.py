@@ -28,6 +28,9 @@ from logflume.table.table import COMMITTED_WITHIN_SECONDS
 _HOUR: Final = 3600.0
 _INDEXED_FROM: Final = 16  # files: of fewer a query asks each one's own filter
 _CHECKPOINT_AFTER: Final = 100  # files that went: readers need not be told of each
+_STILL_SECONDS: Final = 900.0
+_STILL_ENTRIES: Final = 4
+"""Entries after the last checkpoint that a table may have for good: who opens it reads each of them, 1 ms."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -110,9 +113,7 @@ class Carer:
         standing = change.read(self._store, path)
         if standing is None:
             return found
-        if standing.version - log.last_checkpoint(self._store, path) > log.CHECKPOINT_EVERY or (
-            found.merged_files + found.expired_files >= _CHECKPOINT_AFTER
-        ):
+        if self._wants_checkpoint(found, standing):
             log.checkpoint(self._store, path)
             found.checkpoint = True
         self._time.agree()  # it may have been set while files were merged
@@ -122,6 +123,15 @@ class Carer:
         metrics.CARE_FILES.labels("vacuumed").inc(found.vacuumed)
         metrics.CARE_SECONDS.observe(self._clock.monotonic() - began)
         return found
+
+    def _wants_checkpoint(self, found: Look, standing: Standing) -> bool:
+        entries = standing.version - log.last_checkpoint(self._store, standing.path)
+        if entries > log.CHECKPOINT_EVERY or found.merged_files + found.expired_files >= _CHECKPOINT_AFTER:
+            return True
+        if entries < _STILL_ENTRIES:
+            return False
+        written = self._store.written_at(standing.anchor[0])
+        return written is not None and self._clock.now_ns() / 1e9 - written > _STILL_SECONDS
 
     def _retire(self, found: Look, standing: Standing, days: int | None, dry_run: bool) -> None:
         if days is None:

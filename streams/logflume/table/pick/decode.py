@@ -166,6 +166,8 @@ def _piece(chunk: Chunk, pages: Sequence[Page], data: Stretches) -> Piece:
     start, end = pages[0].start, pages[-1].end
     if (start, end) == (chunk.data, chunk.end):
         values = chunk.values
+    elif chunk.flat:
+        values = sum(page.rows for page in pages)
     else:
         values = sum(small.values(data.at(page.start, page.end)) for page in pages)
     return Piece(chunk, data.at(chunk.start, chunk.data), data.at(start, end), values)

@@ -7,9 +7,9 @@ numbers there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from logflume.table import bloom
 from logflume.table.pick import thrift
@@ -26,7 +26,8 @@ _DATA_AT, _DICTIONARY_AT = 9, 11
 _BLOOM_AT, _BLOOM_LENGTH = 14, 15
 _KEPT: Final = (_TYPE, _ENCODINGS, _PATH, _CODEC, _VALUES, _PLAIN_BYTES, _BLOOM_AT, _BLOOM_LENGTH)
 """Of a ColumnMetaData: its statistics are half of a footer."""
-_NAME, _CHILDREN = 4, 5  # SchemaElement
+_REPETITION, _NAME, _CHILDREN = 3, 4, 5  # SchemaElement
+_REPEATED: Final = 2
 _LOCATIONS = 1  # OffsetIndex
 _PAGE_AT, _PAGE_BYTES, _PAGE_ROW = 1, 2, 3  # PageLocation
 _NUMBER: Final = rb"([\x80-\xff]{0,9}[\x00-\x7f])"
@@ -37,8 +38,7 @@ _LOCATION: Final = re.compile(rb"\x16%b\x15%b\x16%b\x00" % (_NUMBER, _NUMBER, _N
 """A list of PageLocation, and one of them, as everybody writes them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """Where a data page lies, with its header, and its rows by number in their row group."""
 
     start: int
@@ -51,7 +51,7 @@ class Page:
 class Chunk:
     """A leaf column of a row group. ``start`` to ``end``: all its pages; ``data``: the first that has values.
 
-    ``offsets``: where its pages are told of, None where they are not; ``bloom``: its filter's first bit, and blocks.
+    ``offsets``: where its pages are told of, None where they are not. ``flat``: each row has one value, or null.
     """
 
     field: str
@@ -60,6 +60,7 @@ class Chunk:
     data: int
     end: int
     offsets: tuple[int, int] | None
+    flat: bool
 
     @property
     def values(self) -> int:
@@ -111,7 +112,8 @@ def decode(end: bytes, size: int) -> Footer:
     with thrift.understood("the footer"):
         elements = about[_SCHEMA][1][1]
         fields = dict(_fields(elements))
-        groups = tuple(_group(group, size - length) for group in about[_ROW_GROUPS][1][1])
+        flat = {name for name, of in fields.items() if len(of) == 1 and _whole(of[0], _REPETITION) != _REPEATED}
+        groups = tuple(_group(group, size - length, flat) for group in about[_ROW_GROUPS][1][1])
         kept = {number: about[number] for number in (_VERSION, _CREATED_BY) if number in about}
         return Footer(kept, elements[0], fields, groups)
 
@@ -133,20 +135,23 @@ def _usual(index: bytes) -> list[tuple[int, ...]] | None:
     head = _LOCATIONS_HEAD.match(index)
     if head is None:
         return None
-    found, at = [], head.end()
-    for _ in range(head[1][0] >> 4 if head[1] else _unsigned(head[2])):
+    count = head[1][0] >> 4 if head[1] else _unsigned(head[2])
+    found: list[tuple[int, ...]] = []
+    at, signs = head.end(), 0
+    for _ in range(count):
         location = _LOCATION.match(index, at)
         if location is None:
             return None
-        numbers = [_unsigned(number) for number in location.groups()]
-        if any(number & 1 for number in numbers):  # less than nothing
-            return None
-        found.append(tuple(number >> 1 for number in numbers))
+        place, size, first = map(_unsigned, location.groups())
+        signs |= place | size | first
+        found.append((place >> 1, size >> 1, first >> 1))
         at = location.end()
-    return found
+    return None if signs & 1 else found  # one is less than nothing
 
 
 def _unsigned(number: bytes) -> int:
+    if len(number) == 1:
+        return number[0]
     value = 0
     for byte in reversed(number):
         value = value << 7 | byte & 0x7F
@@ -175,11 +180,11 @@ def _fields(elements: Sequence[Struct]) -> Iterator[tuple[str, Sequence[Struct]]
         yield elements[begin][_NAME][1].decode(), elements[begin:at]
 
 
-def _group(told: Struct, most: int) -> Group:
-    return Group(_whole(told, _GROUP_ROWS), tuple(_chunk(each, most) for each in told[_COLUMNS][1][1]))
+def _group(told: Struct, most: int, flat: Collection[str]) -> Group:
+    return Group(_whole(told, _GROUP_ROWS), tuple(_chunk(each, most, flat) for each in told[_COLUMNS][1][1]))
 
 
-def _chunk(told: Struct, most: int) -> Chunk:
+def _chunk(told: Struct, most: int, flat: Collection[str]) -> Chunk:
     if _CRYPTO in told or _ENCRYPTED in told:
         raise Broken("it is encrypted")
     meta = told[_META][1]
@@ -194,7 +199,8 @@ def _chunk(told: Struct, most: int) -> Chunk:
     if _OFFSETS_AT in told:
         at = _whole(told, _OFFSETS_AT)
         offsets = at, at + _whole(told, _OFFSETS_LENGTH)
-    return Chunk(field, {number: meta[number] for number in _KEPT if number in meta}, start, data, end, offsets)
+    kept = {number: meta[number] for number in _KEPT if number in meta}
+    return Chunk(field, kept, start, data, end, offsets, field in flat)
 
 
 def _whole(struct: Struct, number: int, otherwise: int | None = None) -> int:

@@ -32,8 +32,8 @@ END_BYTES: Final = 65_536
 _MOST_END_BYTES: Final = 4_000_000
 _MOST_BYTES: Final = 32_000_000
 """Of a row group, at once."""
-_GAP_BYTES: Final = 512 << 10
-_PIECE_BYTES: Final = 1 << 20
+_GAP_BYTES: Final = 256 << 10
+_PIECE_BYTES: Final = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,20 @@ MUTATIONS = (
         "tests/unit/test_sql_check.py::test_a_query_of_many_ctes_and_many_tables_takes_no_longer_than_its_reading",
     ),
     Mutation(
+        "gathers-wide: what reads all rows in any case reads more files at once",
+        code("explore/engine/process.py"),
+        "if task.gathers:",
+        "if False:",
+        "tests/unit/test_explore_process.py::test_who_reads_all_rows_in_any_case_reads_more_files_at_once",
+    ),
+    Mutation(
+        "gathers-aggregate: a query that counts is known to read all rows",
+        code("explore/check.py"),
+        "query.find(exp.AggFunc, exp.Group, exp.Distinct)",
+        "query.find(exp.Group, exp.Distinct)",
+        "tests/unit/test_sql_check.py::test_it_is_known_whether_all_rows_are_read_before_the_first_comes",
+    ),
+    Mutation(
         "gateway-key: without its key nothing is handed over (G1)",
         code("explore/gateway.py"),
         'self._passes.get(headers.get(_TOKEN, b"").decode("latin-1"))',

@@ -86,6 +86,21 @@ def test_anything_else_is_refused_with_its_place(sql: str, message: str) -> None
     assert message in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("sql", "gathers"),
+    [
+        ("SELECT * FROM http_requests ORDER BY a LIMIT 100", False),
+        ("SELECT lower(a) FROM http_requests WHERE b > 1", False),
+        ("SELECT count(*) FROM http_requests", True),
+        ("SELECT a FROM http_requests GROUP BY a", True),
+        ("SELECT DISTINCT a FROM http_requests LIMIT 5", True),
+        ("WITH t AS (SELECT max(a) AS m FROM http_requests) SELECT * FROM t", True),
+    ],
+)
+def test_it_is_known_whether_all_rows_are_read_before_the_first_comes(sql: str, gathers: bool) -> None:
+    assert check(sql, TABLES).gathers is gathers
+
+
 def test_a_query_of_many_ctes_and_many_tables_takes_no_longer_than_its_reading() -> None:
     query = "WITH " + ",".join(f"c{n} AS (SELECT 1)" for n in range(400)) + " SELECT 1 FROM "
     query += ",".join(["http_requests"] * 800)

@@ -52,6 +52,7 @@ class Checked:
 
     ``places``: of each table that stands once in it, where. ``aliases``: tables by what the query calls them; empty
     for a name of several. ``conditioned``: columns, by their names alone, that stand in any condition on rows.
+    ``gathers``: its rows are made of many, as counts are, so that all must be read before the first comes.
     """
 
     sql: str
@@ -60,6 +61,7 @@ class Checked:
     places: Mapping[str, exp.Table] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     conditioned: frozenset[str] = frozenset()
+    gathers: bool = False
 
 
 def check(sql: str, tables: Collection[str]) -> Checked:
@@ -86,7 +88,8 @@ def check(sql: str, tables: Collection[str]) -> Checked:
             aliases[table.alias_or_name] = ""
     limited = query.args.get("limit") is not None or query.args.get("fetch") is not None
     once = {name: at[0] for name, at in places.items() if len(at) == 1}
-    return Checked(_without_semicolon(sql), frozenset(places), limited, once, aliases, _conditioned(query))
+    gathers = query.find(exp.AggFunc, exp.Group, exp.Distinct) is not None
+    return Checked(_without_semicolon(sql), frozenset(places), limited, once, aliases, _conditioned(query), gathers)
 
 
 def _conditioned(query: exp.Query) -> frozenset[str]:

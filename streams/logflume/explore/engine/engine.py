@@ -24,7 +24,7 @@ import structlog
 from logflume.errors import LogflumeError, Refused, Retryable
 from logflume.explore import lookup, recent
 from logflume.explore.check import Checked, check
-from logflume.explore.choice import Choice, Chosen
+from logflume.explore.choice import Choice
 from logflume.explore.engine import frames, sandbox
 from logflume.explore.engine.forks import Child, Forks
 from logflume.explore.engine.frames import Place, Task
@@ -230,10 +230,11 @@ class Engine:
             most = self._settings.explore_rows if checked.limited else min(limit, self._settings.explore_rows)
             # A comment at the end of the query must not swallow the limit. One row more tells whether the limit cut.
             text = text if checked.limited else f"{text}\nLIMIT {most + 1}"
+            task = Task(text, tuple(chosen.tables), made.key, checked.gathers)
             run = _Run(made, snapshots, together(waiting.values()) if live else None, self._settings.explore_seconds)
             try:
                 async with (
-                    self._told(looked_up) if looked_up is not None else self._running(run, chosen, text) as (
+                    self._told(looked_up) if looked_up is not None else self._running(run, task, few=chosen.few) as (
                         schema,
                         batches,
                     )
@@ -304,14 +305,14 @@ class Engine:
 
     @asynccontextmanager
     async def _running(
-        self, run: _Run, chosen: Chosen, text: str
+        self, run: _Run, task: Task, *, few: bool
     ) -> AsyncIterator[tuple[pa.Schema, AsyncIterator[pa.RecordBatch]]]:
-        """Have a process run it, and read until it has a schema: what can't run fails here."""
-        if chosen.few:
+        """Have a process run it, and read until it has a schema: what can't run fails here. ``few``: see ``Chosen``."""
+        if few:
             self._gateway.read_ahead(run.made)
         child = run.child = await self._spares.take()
         try:
-            await asyncio.to_thread(frames.send_task, child.stream, Task(text, tuple(chosen.tables), run.made.key))
+            await asyncio.to_thread(frames.send_task, child.stream, task)
             # Theirs from now on: closed behind the loop's back, its number would soon be another connection's.
             stream = socket.socket(fileno=child.stream.detach())
             reader, writer = await asyncio.open_connection(sock=stream, limit=_READ_BYTES)

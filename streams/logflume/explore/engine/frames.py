@@ -58,11 +58,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One query. ``key`` opens what it may read at the gateway."""
+    """One query. ``key`` opens what it may read at the gateway. ``gathers``: see ``Checked``."""
 
     sql: str
     tables: tuple[TableTask, ...]
     key: str
+    gathers: bool = False
 
 
 class Refusal(Exception):

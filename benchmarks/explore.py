@@ -20,7 +20,6 @@ from typing import Any, Final
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 from datafusion import SessionContext
 from datafusion.object_store import AmazonS3
@@ -40,9 +39,9 @@ from logflume.explore.span import Span
 from logflume.settings import Settings
 from logflume.table import log
 from logflume.table.ids.upkeep import extend
-from logflume.table.schema import DATE
 from logflume.table.store import Store
 from logflume.table.table import Table
+from tests.support import duck
 
 PAGES: Final = 40
 REPEATS: Final = 3
@@ -120,7 +119,7 @@ def tables(found: dict[str, Any]) -> Iterator[tuple[str, Sequence[str], list[tup
         ("", "ours s", "DuckDB s", "ratio"),
         [
             (f"{title}: {name}", f"{each['ours']:.3f}", f"{each['duckdb']:.3f}", f"{each['ours'] / each['duckdb']:.2f}")
-            for place, title in (("s3", "S3, DuckDB by pyarrow's dataset"), ("local", "folder, DuckDB by itself"))
+            for place, title in (("s3", "S3"), ("local", "folder"))
             for name, each in found["sql"][place].items()
         ],
     )
@@ -144,12 +143,12 @@ def main(folder: Path, files: int, rows: int) -> None:
         found.more = {"files": files, "rows": rows, **fill(store, requests)}
         found.more["find"] = _find(settings, store, requests)
         with opened(settings, store, datasets(), serves=True) as explorer:
-            found.more["sql"] = {"s3": _sql(explorer, _through_arrow(store))}
+            found.more["sql"] = {"s3": _sql(explorer, _duckdb(store))}
             found.more["page"] = _page(explorer)
         found.more["small"] = least.costs(settings, store, datasets())
         local = _copy(store, folder)
         with opened(settings, local, datasets(), serves=True) as explorer:
-            found.more["sql"]["local"] = _sql(explorer, _by_itself(local))
+            found.more["sql"]["local"] = _sql(explorer, _duckdb(local))
         shutil.rmtree(folder)
     report(found)
 
@@ -280,12 +279,10 @@ def _datafusion(store: Store) -> SessionContext:
 # --- aggregates -------------------------------------------------------------------------------------------------------
 
 
-def _sql(explorer: Explorer, peer: Callable[[duckdb.DuckDBPyConnection], None]) -> dict[str, dict[str, float]]:
+def _sql(explorer: Explorer, peer: duckdb.DuckDBPyConnection) -> dict[str, dict[str, float]]:
     """Seconds of each aggregate, ours and DuckDB's in turn; both have run once before, and must give the same."""
     found = {}
-    with closing(duckdb.connect()) as db:
-        db.execute("SET TimeZone = 'UTC'")
-        peer(db)
+    with closing(peer) as db:
         for name, sql in AGGREGATES.items():
             answers = [_ours(explorer, sql), db.execute(sql).fetchall()]
             _expect(answers[0] == answers[1], f"DuckDB gives something else for {sql}")
@@ -302,28 +299,12 @@ def _ours(explorer: Explorer, sql: str) -> list[tuple[Any, ...]]:
         return [tuple(row.values()) for row in result.read_all().to_pylist()]
 
 
-def _through_arrow(store: Store) -> Callable[[duckdb.DuckDBPyConnection], None]:
-    """DuckDB, to which pyarrow's dataset hands the columns from S3; the list of files is read beforehand."""
-
-    def open(db: duckdb.DuckDBPyConnection) -> None:
-        paths = [store.full(f"{_path(store)}/{path}") for path in _files(store)]
-        partition = ds.partitioning(pa.schema([(DATE, pa.date32())]), flavor="hive")
-        table = DeltaTable(store.uri(_path(store)), storage_options=store.delta_options)
-        schema = pa.schema(table.schema().to_arrow())
-        format = ds.ParquetFileFormat(default_fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=True))
-        db.register(DATASET, ds.dataset(paths, schema, format, store.filesystem, partition))
-
-    return open
-
-
-def _by_itself(store: Store) -> Callable[[duckdb.DuckDBPyConnection], None]:
-    """DuckDB, which reads the files of a folder itself; as a view, so that each query opens them."""
-
-    def open(db: duckdb.DuckDBPyConnection) -> None:
-        paths = [store.full(f"{_path(store)}/{path}") for path in _files(store)]
-        db.execute(f"CREATE VIEW {DATASET} AS SELECT * FROM read_parquet({paths!r}, union_by_name = false)")
-
-    return open
+def _duckdb(store: Store) -> duckdb.DuckDBPyConnection:
+    """DuckDB that reads the files by itself, for each query anew; as a view, so that each opens them."""
+    db = duck.connect(store)
+    paths = [store.uri(f"{_path(store)}/{path}").removeprefix("file://") for path in _files(store)]
+    db.execute(f"CREATE VIEW {DATASET} AS SELECT * FROM read_parquet({paths!r}, union_by_name = false)")
+    return db
 
 
 def _path(store: Store) -> str:

@@ -22,6 +22,7 @@ from logflume.model import dataset
 from logflume.model.dataset import Field, FieldType
 from logflume.table import log
 from logflume.table.store import Store
+from tests.support import duck
 from tests.support.asking import forks
 from tests.support.services import S3
 from tests.support.tables import DAY, NOON, SMALL, append
@@ -174,9 +175,16 @@ def with_duckdb(store: Store, question: Question) -> Rows:
 
 def with_duckdbs_own_reader(store: Store, question: Question) -> Rows:
     files = [uri.removeprefix("file://") for uri in table(store).file_uris()]
-    with duckdb.connect() as connection:
-        connection.sql("SET TimeZone = 'UTC'")
-        reader = f"read_parquet({files}, union_by_name = true, hive_partitioning = true)"
+    reader = f"read_parquet({files}, union_by_name = true, hive_partitioning = true)"
+    return with_duckdbs(store, question, reader)
+
+
+def with_duckdbs_extension(store: Store, question: Question) -> Rows:
+    return with_duckdbs(store, question, f"delta_scan('{store.uri(store.table('acme', 'http_requests'))}')")
+
+
+def with_duckdbs(store: Store, question: Question, reader: str) -> Rows:
+    with duck.connect(store) as connection:
         connection.sql(f"CREATE VIEW http_requests AS FROM {reader}")
         return plain(connection.sql(question.sql).pl())
 
@@ -187,8 +195,8 @@ def test_other_engines_give_the_same_answers(store: Store, ours: Callable[[str],
     assert told
     assert with_polars(store, question) == told
     assert with_duckdb(store, question) == told
-    if store.url.startswith("file:"):  # of S3 it reads by an extension that it would fetch
-        assert with_duckdbs_own_reader(store, question) == told
+    assert with_duckdbs_own_reader(store, question) == told
+    assert with_duckdbs_extension(store, question) == told
 
 
 def test_the_table_is_one_whose_log_has_a_checkpoint_and_which_grew(store: Store) -> None:

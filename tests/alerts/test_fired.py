@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 
 import pytest
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.timeout(600)
 @pytest.fixture(scope="module")
 def watched(run: Run) -> Iterator[Watched]:
     with watching(
-        run.folder / "watched",
+        run.folder / f"watched-{secrets.token_hex(3)}",
         status_seconds=1.0,
         watch_seconds=1.0,
         stall_seconds=5.0,

@@ -42,7 +42,7 @@ def store(s3: S3) -> Iterator[S3Proxy]:
 @pytest.fixture(scope="module")
 def watched(run: Run, s3: S3, store: S3Proxy) -> Iterator[Watched]:
     with watching(
-        run.folder / "watched-edges",
+        run.folder / f"watched-edges-{secrets.token_hex(3)}",
         windows=0.002,
         store_url=s3.new_bucket(),
         store_endpoint=store.endpoint,

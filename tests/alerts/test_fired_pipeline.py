@@ -5,6 +5,7 @@ Most resolve while the next ones fire; that all have resolved is seen at the sta
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -34,7 +35,7 @@ MORE = 120
 @pytest.fixture(scope="module")
 def watched(run: Run) -> Iterator[Watched]:
     with watching(
-        run.folder / "pipeline",
+        run.folder / f"pipeline-{secrets.token_hex(3)}",
         status_seconds=1.0,
         watch_seconds=1.0,
         stall_seconds=5.0,

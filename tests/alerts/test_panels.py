@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import secrets
 from collections.abc import Iterator
 
 import pytest
@@ -55,7 +56,7 @@ QUIET = {
 @pytest.fixture(scope="module")
 def watched(run: Run) -> Iterator[Watched]:
     settings = {"status_seconds": 1.0, "watch_seconds": 1.0, "local_edges": 1, "care_idle_seconds": 1.0}
-    with watching(run.folder / "panels", **settings) as made:
+    with watching(run.folder / f"panels-{secrets.token_hex(3)}", **settings) as made:
         yield made
 
 

@@ -19,6 +19,7 @@ from confluent_kafka.admin import AdminClient
 from logflume.settings import PREFIX, SETTINGS_VARIABLE, TEST_PREFIX, Settings
 from tests.support import java, services
 from tests.support import worker as workers
+from tests.support.contracts import contract_with_partitions
 from tests.support.order import dealt, measured
 from tests.support.secured import SecuredKafka, secured_kafka
 from tests.support.services import S3, Kafka, Run
@@ -125,8 +126,14 @@ def own_kafka(run: Run, request: pytest.FixtureRequest) -> Iterator[Kafka]:
 SettingsFor = Callable[..., Settings]
 
 
+@pytest.fixture(scope="session")
+def few_topics(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The contract with fewer partitions, 54 in all."""
+    return contract_with_partitions(tmp_path_factory.mktemp("contract"), coming_in=4, sorted=4)
+
+
 @pytest.fixture
-def settings_for(s3: S3, tmp_path: Path) -> Iterator[SettingsFor]:
+def settings_for(s3: S3, tmp_path: Path, few_topics: Path) -> Iterator[SettingsFor]:
     """``settings_for(kafka, **overrides)``: settings that share no topic, group, store or folder with another test.
 
     Topics made with them are deleted after the test, when the broker still runs.
@@ -140,6 +147,7 @@ def settings_for(s3: S3, tmp_path: Path) -> Iterator[SettingsFor]:
         values: dict[str, Any] = {
             "kafka_bootstrap": kafka.bootstrap,
             "topics_profile": "local",
+            "topics_dir": str(few_topics),
             "topic_prefix": f"{name}.",
             "sort_group": f"{name}-sort",
             "sink_group": f"{name}-sink",

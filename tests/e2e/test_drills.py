@@ -81,7 +81,7 @@ def test_every_drill_is_played() -> None:
     assert all(Path(test).exists() for test in ELSEWHERE.values())
 
 
-def test_every_drill_loses_nothing_repeats_nothing_and_recovers_by_itself(tmp_path: Path) -> None:
+def test_every_drill_loses_nothing_repeats_nothing_and_recovers_by_itself(tmp_path: Path, few_topics: Path) -> None:
     count = {name: DRILLS[name].sizes["small"].more_tenants for name in ORDER}
     size = replace(
         small(tenants=TENANTS, rows_a_second=RATE, recover_seconds=RECOVER_SECONDS), more_tenants=sum(count.values())
@@ -90,7 +90,8 @@ def test_every_drill_loses_nothing_repeats_nothing_and_recovers_by_itself(tmp_pa
     cast = Cast.of(drill, size)
     left = list(cast.more)
     every = Every({name: tuple(left.pop(0) for _ in range(count[name])) for name in ORDER})
-    ground = OwnGround(tmp_path / "stack", print, **SHORT, **DRILLS["rolling-restart"].stack, status_seconds=2.0)
+    settings = {**SHORT, **DRILLS["rolling-restart"].stack, "status_seconds": 2.0, "topics_dir": str(few_topics)}
+    ground = OwnGround(tmp_path / "stack", print, **settings)
     ground.declare(cast.steady)
     ground.declare(each for name in ORDER if not DRILLS[name].late for each in every.more[name])
     with ground:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from logflume.settings import Settings
+from tests.support.contracts import contract_of_events
 from tests.support.pipeline import pipeline
-from tests.support.sorted_log import contract_of_events
 
 __all__ = ["pipeline"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from logflume.kafka import client, topics
 from logflume.model import load
 from logflume.settings import Settings
 from logflume.table.store import Store
+from tests.support.contracts import contract_of_events, with_partitions
 
 EVENTS = load(contract.find())["events"]
 INGEST = "ingest-topic-id"
@@ -69,22 +69,10 @@ def produce_sorted(
     assert not any(failures), failures
 
 
-def contract_of_events(folder: Path) -> Path:
-    """A contract of one dataset: Kafka makes and deletes a fifth of the topics for a test."""
-    topics_dir = folder / "topics"
-    shutil.copytree(contract.find(), topics_dir)
-    for other in (topics_dir / "datasets").glob("*.yaml"):
-        if other.stem != "events":
-            other.unlink()
-    return topics_dir
-
-
 def few_partitions(settings: Settings, folder: Path) -> Settings:
     """A contract of one dataset with few partitions, made in Kafka; ``acme`` and ``bell`` want it. Short times."""
     topics_dir = contract_of_events(folder)
-    declared = (topics_dir / "topics.yaml").read_text()
-    few = declared.replace("{local: 16,", "{local: 4,").replace("{local: 8,", "{local: 2,")
-    (topics_dir / "topics.yaml").write_text(few)
+    with_partitions(topics_dir, coming_in=2, sorted=4)
     short = {
         "topics_dir": str(topics_dir),
         "sink_session_timeout_ms": 6000,

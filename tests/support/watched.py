@@ -23,6 +23,7 @@ from logflume.local.record import Record
 from logflume.local.stack import Stack
 from logflume.local.supervisor import WORKERS
 from logflume.settings import GivenSettings, Settings
+from tests.support.contracts import contract_with_partitions
 from tests.support.waiting import until
 
 WINDOWS = 0.02
@@ -46,7 +47,9 @@ class Watched:
     """See above. ``fired``: the names of the alerts that somebody waited for, and that fired."""
 
     def __init__(self, folder: Path, windows: float = WINDOWS, **settings: Any) -> None:
-        self.stack = Stack(GivenSettings(state_dir=str(folder), alert_windows=windows, **settings))
+        few = contract_with_partitions(folder.with_name(f"{folder.name}-contract"), coming_in=4, sorted=4)
+        given = {"state_dir": str(folder), "alert_windows": windows, "topics_dir": str(few)}
+        self.stack = Stack(GivenSettings(**given | settings))
         self.settings: Settings
         self._prometheus = ""
         self.fired: set[str] = set()

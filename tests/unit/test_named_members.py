@@ -19,7 +19,7 @@ from logflume.settings import Settings
 from logflume.sink import consumer as sink
 from logflume.sort.membership import Member
 from logflume.sort.stage import build
-from tests.support.sorted_log import contract_of_events
+from tests.support.contracts import contract_of_events
 
 UNKNOWN, FENCED, REBALANCING = 25, 82, 27
 

@@ -24,6 +24,12 @@ Edit = Callable[[str, str], Settings]
 
 
 @pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """The contract as it is delivered, which the tests here are about."""
+    return settings.model_copy(update={"topics_dir": ""})
+
+
+@pytest.fixture
 def admin(settings: Settings) -> AdminClient:
     return client.admin(settings)
 

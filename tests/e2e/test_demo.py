@@ -21,6 +21,7 @@ from logflume.demo.judge import Verdict
 from logflume.demo.run import DATASETS, count, wait_at_rest
 from logflume.demo.traffic import Shape, Traffic
 from logflume.kafka import topics
+from logflume.local.process import TEST_PORTS
 from logflume.settings import PREFIX, STACK_FILE, Settings
 from logflume.table.store import Store
 from tests.support.worker import LOGFLUME, Worker
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def logflume(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX) or name == TEST_PORTS}
     environment = clean | {PREFIX + "STATE_DIR": str(state)}
     return subprocess.run(
         [LOGFLUME, *arguments], env=environment, cwd=state.parent, capture_output=True, text=True, check=False

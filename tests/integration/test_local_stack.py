@@ -19,7 +19,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from logflume.local import family
-from logflume.local.process import Process
+from logflume.local.process import TEST_PORTS, Process
 from logflume.local.record import Record
 from logflume.settings import PREFIX
 from tests.conftest import SharedKafka
@@ -36,7 +36,7 @@ class Machine:
 
     def environment(self) -> dict[str, str]:
         """The user's variables: no settings but these."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX) or name == TEST_PORTS}
         return kept | {"LOGFLUME_STATE_DIR": str(self.folder)} | self.variables
 
     def logflume(self, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -9,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from logflume.local.process import Process, free_ports
@@ -85,9 +87,10 @@ class Worker:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=5) as answer:
                 return int(answer.status), answer.read().decode()
         except urllib.error.HTTPError as error:
-            with error:
+            with error, contextlib.suppress(OSError, HTTPException):
                 return error.code, error.read().decode()
-        except OSError as error:
+            return error.code, ""
+        except (OSError, HTTPException) as error:  # the latter of one that was killed while it answered
             return 0, str(error)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 
 _ANSWER_SECONDS = 2.0
 _LINE = re.compile(r"^(logflume_\w+)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
@@ -15,7 +17,7 @@ def read(health: str) -> dict[str, float]:
     try:
         with urllib.request.urlopen(f"{health}/metrics", timeout=_ANSWER_SECONDS) as answer:
             text = answer.read().decode()
-    except OSError:
+    except (OSError, HTTPException):  # the latter of one that was killed while it answered
         return {}
     found: dict[str, float] = {}
     for name, value in _LINE.findall(text):
@@ -29,8 +31,9 @@ def trouble(health: str) -> str | None:
     try:
         urllib.request.urlopen(f"{health}/ready", timeout=_ANSWER_SECONDS).close()
     except urllib.error.HTTPError as error:
-        with error:
+        with error, contextlib.suppress(OSError, HTTPException):
             return error.read().decode(errors="replace").strip() or str(error)
-    except OSError as error:
+        return str(error)
+    except (OSError, HTTPException) as error:
         return str(error)
     return None

@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,7 +80,7 @@ class Prometheus:
         while True:
             try:
                 urllib.request.urlopen(f"{self.address}/-/ready", timeout=5).close()
-            except OSError as error:
+            except (OSError, HTTPException) as error:
                 if time.monotonic() > deadline:
                     raise Retryable(f"Prometheus at {self.address} is not ready: {error}") from error
                 time.sleep(0.1)

@@ -19,6 +19,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -372,9 +373,10 @@ def _not_ready(port: int) -> str | None:
     try:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5).close()
     except urllib.error.HTTPError as error:
-        with error:
+        with error, contextlib.suppress(OSError, HTTPException):
             return error.read().decode(errors="replace").strip() or str(error)
-    except OSError as error:
+        return str(error)
+    except (OSError, HTTPException) as error:
         return f"nobody answers at port {port} ({error})"
     return None
 

@@ -180,9 +180,7 @@ def test_under_load_a_sink_that_dies_while_it_catches_up_leaves_every_sum_exact_
         dying.wait_ready(60)
         with load.running():
             until(lambda: "sink.parked" in dying.output(), 60, "the job is parked")
-            time.sleep(
-                2 * LATE_SECONDS
-            )  # whoever waited for the job would be late by that, and by more with each second
+            time.sleep(2 * LATE_SECONDS)  # who waited for the job would be late by that, and by ever more
             until(lambda: not late(dying, load), 30, "tables and commits go on beside what is parked")
             left = Pipeline.gauge(dying, "logflume_sink_parked_left_seconds")
             assert 71 * 3600 < left <= 72 * 3600  # as Kafka says of the topic

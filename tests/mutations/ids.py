@@ -214,6 +214,20 @@ MUTATIONS = (
         f"{_LOOKUP}::test_any_other_query_is_the_engines_over_the_rows_that_were_picked",
     ),
     Mutation(
+        "pick-flat: of a map as many values are read as its pages have",
+        code("table/pick/decode.py"),
+        "elif chunk.flat:",
+        "elif True:",
+        f"{_PICK}::test_p1_values_of_rows_that_have_many_are_counted_by_their_pages",
+    ),
+    Mutation(
+        "pick-repeated: a column that is repeated by itself is not flat",
+        code("table/pick/footer.py"),
+        "if len(of) == 1 and _whole(of[0], _REPETITION) != _REPEATED}",
+        "if len(of) == 1}",
+        f"{_PICK}::test_a_column_is_flat_if_each_of_its_rows_has_one_value",
+    ),
+    Mutation(
         "pick-nested: of a map's keys and values those pages are decoded that end together",
         code("table/pick/decode.py"),
         "            if len(set(ends)) == 1:\n",

@@ -104,6 +104,31 @@ def test_p1_what_is_picked_is_what_is_there(tmp_path: Path, options: dict[str, A
     assert pick(tmp_path, {"nobody"}, known=known).rows == []
 
 
+def test_p1_values_of_rows_that_have_many_are_counted_by_their_pages(tmp_path: Path) -> None:
+    """Keys are short, values long: their pages end at different rows, so that several of one are of one of another."""
+    many = [[(str(n), "v" * 200) for n in range(30)]] * 200
+    rows = pa.table({"id": [str(n) for n in range(200)], "headers": pa.array(many, pa.map_(pa.string(), pa.string()))})
+    write(tmp_path, rows, data_page_size=4_000, use_dictionary=False, write_batch_size=16)
+    ids = {"3", "77", "199"}
+    same(rows, pick(tmp_path, ids), ids)
+
+
+def test_a_column_is_flat_if_each_of_its_rows_has_one_value(tmp_path: Path) -> None:
+    write(tmp_path, table(10))
+    data = (tmp_path / PATH).read_bytes()
+    flat = {chunk.field for chunk in footers.decode(data, len(data)).groups[0].chunks if chunk.flat}
+    assert flat == set(table(10).column_names) - {"tags", "headers"}
+    # A column that is repeated without a list around it, as old writers had them.
+    about = thrift.Reader(data, len(data) - 8 - int.from_bytes(data[-8:-4], "little")).struct()
+    elements = about[2][1][1]
+    assert elements[1][4][1] == b"before"
+    elements[1][3] = (thrift.I32, 2)
+    told = thrift.encode(about)
+    changed = data + told + len(told).to_bytes(4, "little") + b"PAR1"
+    [before, *_] = footers.decode(changed, len(changed)).groups[0].chunks
+    assert (before.field, before.flat) == ("before", False)
+
+
 def test_p1_an_id_that_several_rows_have_gives_all_of_them(tmp_path: Path) -> None:
     rows = pa.concat_tables([table(300), table(300), table(20, seed=2), table(300)])
     write(tmp_path, rows, row_group_size=250, bloom_filter_options=BLOOM)

@@ -54,6 +54,20 @@ MUTATIONS = (
         "tests/integration/test_lag.py::test_a_look_goes_on_by_another_consumer_when_one_has_lost_every_broker",
     ),
     Mutation(
+        "requests-goodbye: no connection is left to the garbage collector",
+        code("kafka/requests.py"),
+        "                    await gone",
+        "                    pass",
+        "tests/unit/test_kafka_requests.py::test_who_shakes_hands_and_says_nothing_is_told_in_time_and_no_socket_is_left",
+    ),
+    Mutation(
+        "requests-share: a broker that says nothing leaves time for the next one",
+        code("kafka/requests.py"),
+        "seconds / len(brokers)",
+        "seconds",
+        "tests/unit/test_kafka_requests.py::test_each_broker_has_its_share_of_the_time",
+    ),
+    Mutation(
         "reach: a command's first question of Kafka is its last when nobody answers",
         code("cli/status.py"),
         "    client.reach(settings)\n",

@@ -94,5 +94,5 @@ def test_each_broker_has_its_share_of_the_time(silent: Silent, monkeypatch: pyte
 def test_where_nobody_listens_it_is_told_why() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(Retryable, match="Kafka's quotas: .*Connect call failed"):
+    with pytest.raises(Retryable, match=r"Kafka's quotas: .*Connect call failed"):
         asked(Settings(kafka_bootstrap=f"127.0.0.1:{port}"), "quotas", quotas, 5.0)

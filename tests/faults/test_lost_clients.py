@@ -69,7 +69,7 @@ def ask_in_vain(asking: Producer | Consumer, topic: str, proxy: ForgettingProxy)
 def test_librdkafka_still_loses_brokers(settings: Settings, proxy: ForgettingProxy) -> None:
     """The reason for all this. When it fails, librdkafka has mended it."""
     producer = lost_producer(settings, proxy)
-    assert producer.flush(10) == 1, "it came back by itself"
+    assert producer.flush(5) == 1, "it came back by itself"
     producer.purge()
     producer.flush(1)
 

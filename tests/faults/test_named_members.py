@@ -49,7 +49,7 @@ def test_a_worker_that_comes_back_by_its_name_and_reads_more_than_before_gets_al
     pipeline: Pipeline, stage: str
 ) -> None:
     # Longer than a start takes: else there is no old self left when the new one comes.
-    brief = {"sort_session_timeout_seconds": 20.0, "sink_session_timeout_ms": 20_000}
+    brief = {"sort_session_timeout_seconds": 10.0, "sink_session_timeout_ms": 10_000}
     pipeline.settings = pipeline.settings.model_copy(update=brief)
     group = {"sort": pipeline.settings.sort_group, "sink": pipeline.settings.sink_group}[stage]
     before = start(pipeline, stage)

@@ -25,9 +25,11 @@ from logflume.local.process import Process
 from logflume.local.store import ObjectStore
 from logflume.settings import cache_home
 from tests.support import java
+from tests.support.zygote import Zygote
 
 RUNS = Path(__file__).parents[2] / "build" / "tests"
 BUCKET = "logflume-tests"
+_ZYGOTE = Zygote()
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,13 @@ class Run:
 
     def start(self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Process:
         """Start a process and record it."""
-        process = Process.start(command, log, environment)
+        return self._recorded(Process.start(command, log, environment))
+
+    def fork(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Process:
+        """Start ``logflume ARGUMENTS`` by the zygote, and record it."""
+        return self._recorded(_ZYGOTE.start(arguments, log, environment))
+
+    def _recorded(self, process: Process) -> Process:
         record = self.folder / "processes" / f"{process.pid}.json"
         record.write_text(json.dumps(asdict(process)))
         return process

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from logflume.local.process import Process, free_ports
 from logflume.settings import PREFIX, SETTINGS_VARIABLE, TEST_PREFIX, Settings
+from tests.support.schedules import LONG
 from tests.support.services import Run
 from tests.support.waiting import until
 
@@ -102,5 +103,7 @@ def start(run: Run, folder: Path, number: int, command: str, settings: Settings,
     kept = {name: value for name, value in os.environ.items() if name.startswith(TEST_PREFIX)}
     own = settings.environment() | {f"{PREFIX}HTTP_PORT": str(port), SETTINGS_VARIABLE: os.devnull}
     name = f"{command.split()[0]}-{number}"
-    process = run.start([LOGFLUME, *command.split()], folder / f"{name}.log", clean | kept | own | dict(env))
-    return Worker(name, process, port)
+    log, environment, arguments = folder / f"{name}.log", clean | kept | own | dict(env), command.split()
+    if LONG:
+        return Worker(name, run.start([LOGFLUME, *arguments], log, environment), port)
+    return Worker(name, run.fork(arguments, log, environment), port)

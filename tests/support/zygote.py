@@ -20,6 +20,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,16 +71,18 @@ class Zygote:
 
     def __init__(self) -> None:
         self._control: socket.socket | None = None
+        self._lock = threading.Lock()
 
     def start(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Forked:
         """Start ``logflume ARGUMENTS`` as ``Process.start`` would."""
-        if self._control is None:
-            self._control = self._begun()
         log.parent.mkdir(parents=True, exist_ok=True)
         log.touch()  # may be read at once
         wanted = {"arguments": arguments, "log": str(log), "environment": dict(environment), "folder": str(Path.cwd())}
-        self._control.send(json.dumps(wanted).encode())
-        pid = int(self._control.recv(64) or 0)
+        with self._lock:
+            if self._control is None:
+                self._control = self._begun()
+            self._control.send(json.dumps(wanted).encode())
+            pid = int(self._control.recv(64) or 0)
         assert pid, "the zygote has ended"
         return Forked(pid, psutil.Process(pid).create_time(), str(log))
 

@@ -61,9 +61,18 @@ def test_axe_finds_no_violation_and_a_telephone_is_wide_enough(somebody: Person,
         assert somebody.violations() == []
 
 
+@pytest.fixture(scope="module")
+def typist(browser: Browser, served: Site) -> Iterator[Person]:
+    person = Person.at(browser, served)
+    person.sign_in()
+    yield person
+    person.page.context.close()
+    assert person.troubles == []
+
+
 @pytest.mark.parametrize("name", [name for name in PAGES if name != "not there"])
-def test_tab_reaches_whatever_can_be_used(person: Person, name: str) -> None:
-    page = person.page
+def test_tab_reaches_whatever_can_be_used(typist: Person, name: str) -> None:
+    person, page = typist, typist.page
     if name == "live":
         page.route(
             "**/api/v1/tail?*", lambda route: route.fulfill(headers={"Content-Type": "text/event-stream"}, body="")

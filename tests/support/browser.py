@@ -44,15 +44,26 @@ _USABLE: Final = """() => {
   const kind = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex], [role=button]";
   window.usable = all(document).filter((each) => each.matches(kind) && !each.disabled && each.tabIndex >= 0
     && each.checkVisibility({ visibilityProperty: true }));
+  const reached = (event) => {
+    const there = event.composedPath()[0];
+    window.usable = window.usable.filter((each) => each !== there
+      && !(each.type === "radio" && there.type === "radio" && each.name === there.name));
+  };
+  for (const root of new Set([document, ...window.usable.map((each) => each.getRootNode())])) {
+    root.addEventListener("focusin", reached);  // what moves within a shadow root is told there alone
+  }
   return window.usable.length;
 }"""
-_REACHED: Final = """() => {
-  let there = document.activeElement;
-  while (there?.shadowRoot?.activeElement) there = there.shadowRoot.activeElement;
-  window.usable = window.usable.filter((each) => each !== there
-    && !(each.type === "radio" && there?.type === "radio" && each.name === there.name));
-}"""
 """Of radio buttons of one name Tab comes to one; arrows choose among them."""
+_STAY: Final = """(there) => {
+  const stay = (event) => {
+    if (event.key === "Tab" && document.activeElement === there) event.preventDefault();
+  };
+  window.addEventListener("keydown", stay, true);
+  window.leave = () => window.removeEventListener("keydown", stay, true);
+}"""
+"""Tab leads no further than there, so that it can be pressed some times before somebody looks."""
+_TABS_AT_ONCE: Final = 10
 
 
 @dataclass(frozen=True)
@@ -187,11 +198,15 @@ class Person:
     def tab_to(self, there: Locator, most: int = 400) -> None:
         """Press Tab until the focus is there: whatever can't be reached so fails."""
         expect(there).to_be_visible()
-        for _ in range(most):
-            if there.evaluate("each => each === document.activeElement"):
-                return
-            self.page.keyboard.press("Tab")
-        raise AssertionError(f"Tab does not reach {there}")
+        there.evaluate(_STAY)
+        try:
+            for _ in range(0, most, _TABS_AT_ONCE):
+                if there.evaluate("each => each === document.activeElement"):
+                    return
+                self.press(*["Tab"] * _TABS_AT_ONCE)
+            raise AssertionError(f"Tab does not reach {there}")
+        finally:
+            self.page.evaluate("window.leave()")
 
     def enter(self, there: Locator) -> None:
         """Go there, and by Enter to where it leads."""
@@ -219,7 +234,6 @@ class Person:
         """Press Tab as often as there is something to use, and some more; return what it has not come to."""
         for _ in range(usable + 20):
             self.page.keyboard.press("Tab")
-            self.page.evaluate(_REACHED)
         left: list[str] = self.page.evaluate("window.usable.map((each) => each.outerHTML.slice(0, 200))")
         return left
 

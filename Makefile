@@ -81,7 +81,7 @@ fix: $(READY) ## Format, and repair what the linter can
 	$(BIN)/ruff format $(CODE)
 
 .PHONY: test
-test: $(READY) tools chromium prometheus ## All tests, with real Kafka, S3, Prometheus and Chromium: about 20 minutes on two cores
+test: $(READY) tools chromium prometheus ## All tests, with real Kafka, S3, Prometheus and Chromium: about 15 minutes on two cores
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: seconds
@@ -99,7 +99,7 @@ bench: $(READY) tools ## Measure speed, CPU and memory; writes build/bench.json
 
 .PHONY: soak
 soak: $(READY) tools ## Kill each stage a hundred times under load (prints the seed that replays it); long random schedules; all drills, small
-	LOGFLUME_TEST_KILLS=100 $(BIN)/pytest -s tests/faults/test_kills.py $(ARGS)
+	LOGFLUME_TEST_TIMES=20 LOGFLUME_TEST_KILLS=100 $(BIN)/pytest -s tests/faults/test_kills.py $(ARGS)
 	LOGFLUME_TEST_TIMES=20 $(BIN)/pytest -n $(WORKERS) --timeout 7200 tests/property tests/e2e/test_drills.py $(ARGS)
 
 .PHONY: drills

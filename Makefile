@@ -5,7 +5,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
-WORKERS ?= 4          # processes that run tests; on two cores half of them always wait for something
+WORKERS ?= 5          # processes that run tests; on two cores most of them always wait for something
 ARGS ?=               # handed on to the command of a target: make bench ARGS=--quick
 
 VENV := .venv

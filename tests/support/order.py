@@ -84,11 +84,18 @@ def _is_long(file: Sequence[pytest.Item], seconds: float) -> bool:
     return seconds > len(file) * SHORT_SECONDS * 1.5
 
 
+def _file(name: str) -> str:
+    """The file of a test by what the report calls its class: the module's name, and a class's within it if it has one."""
+    parts = name.split(".")
+    module = next(place for place, part in enumerate(parts) if part.startswith("test_"))
+    return "/".join(parts[: module + 1]) + ".py"
+
+
 def main() -> None:
     """Write tests/seconds.json by the JUnit report that is given."""
     took: Counter[str] = Counter()
     for case in ElementTree.parse(sys.argv[1]).iter("testcase"):
-        took["/".join(case.attrib["classname"].split(".")) + ".py"] += float(case.attrib["time"])  # type: ignore[assignment]
+        took[_file(case.attrib["classname"])] += float(case.attrib["time"])  # type: ignore[assignment]
     kept = {file: round(seconds) for file, seconds in sorted(took.items()) if seconds >= _LEAST_SECONDS}
     MEASURED.write_text(json.dumps(kept, indent=1) + "\n")
 

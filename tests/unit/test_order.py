@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -95,6 +96,7 @@ def test_the_table_is_made_of_a_report(tmp_path: Path, monkeypatch: pytest.Monke
     report.write_text(
         "<testsuites><testsuite>"
         '<testcase classname="tests.e2e.test_b" name="one" time="2.6"/>'
+        '<testcase classname="tests.e2e.test_c.TestC" name="one" time="7.0"/>'
         '<testcase classname="tests.e2e.test_b" name="two" time="2"/>'
         '<testcase classname="tests.unit.test_a" name="one" time="1.9"/>'
         "</testsuite></testsuites>"
@@ -102,5 +104,5 @@ def test_the_table_is_made_of_a_report(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("tests.support.order.MEASURED", table)
     monkeypatch.setattr("sys.argv", ["order", str(report)])
     main()
-    assert table.read_text() == '{\n "tests/e2e/test_b.py": 5\n}\n'
+    assert json.loads(table.read_text()) == {"tests/e2e/test_b.py": 5, "tests/e2e/test_c.py": 7}
     assert MEASURED.is_file()

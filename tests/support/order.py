@@ -85,7 +85,7 @@ def _is_long(file: Sequence[pytest.Item], seconds: float) -> bool:
 
 
 def _file(name: str) -> str:
-    """The file of a test by what the report calls its class: the module's name, and a class's within it if it has one."""
+    """The file of a test by what the report calls its class: the module, and a class within it if there is one."""
     parts = name.split(".")
     module = next(place for place, part in enumerate(parts) if part.startswith("test_"))
     return "/".join(parts[: module + 1]) + ".py"

@@ -18,7 +18,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
@@ -26,8 +26,8 @@ from typer.testing import CliRunner
 from logflume import metrics
 from logflume.cli.main import build
 from logflume.clock import SystemClock
-from logflume.errors import Fatal, Misconfigured
-from logflume.kafka import client, groups, topics
+from logflume.errors import Fatal, Misconfigured, Retryable
+from logflume.kafka import client, cursors, groups, topics
 from logflume.kafka.groups import Lag, Lags
 from logflume.settings import Settings
 from logflume.watch import exporter, looking
@@ -128,6 +128,25 @@ def test_a_broker_that_is_still_loading_its_groups_is_asked_again(
     own_kafka.restart()
     for _ in range(5):
         assert groups.committed(settings, settings.sort_group, [(ingest, 0), (ingest, 1)]) == {(ingest, 0): 3}
+
+
+def test_offsets_are_told_again_at_once_after_a_broker_has_come_back(
+    own_kafka: Kafka, settings_for: Callable[..., Settings]
+) -> None:
+    """A client that knows the leader of before is refused as long as it does not look for the present one."""
+    settings = settings_for(own_kafka)
+    lasting, topic = client.lasting_admin(settings), f"{settings.topic_prefix}ends"
+    client.answer(lasting.create_topics([NewTopic(topic, 2, 1)])[topic], topic)
+
+    def ends() -> dict[int, int]:
+        try:
+            return cursors.ends(lasting, topic, [0, 1])
+        except Retryable:
+            return {}
+
+    assert until(ends, 30) == {0: 0, 1: 0}
+    own_kafka.restart()
+    assert until(ends, 30, "ends by the new leader", pause=0.5) == {0: 0, 1: 0}
 
 
 # --- in seconds, and every group --------------------------------------------------------------------------------------

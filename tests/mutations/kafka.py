@@ -89,6 +89,13 @@ MUTATIONS = (
         "tests/unit/test_kafka_admin.py::test_a2_what_hears_of_an_end_does_not_hold_the_client",
     ),
     Mutation(
+        "admin-leader: a client that takes a former leader for the present one is made anew",
+        code("kafka/admin.py"),
+        "{KafkaError._TIMED_OUT, KafkaError.FENCED_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION}",
+        "{KafkaError._TIMED_OUT}",
+        "tests/integration/test_lag.py::test_offsets_are_told_again_at_once_after_a_broker_has_come_back",
+    ),
+    Mutation(
         "admin-lost: whoever waits for a client that never comes back ends",
         code("kafka/client.py"),
         "return future.result(REQUEST_SECONDS + _LATE_SECONDS)",

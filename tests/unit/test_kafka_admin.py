@@ -55,6 +55,14 @@ def test_a1_after_a_request_that_timed_out_the_next_one_has_a_new_client(admin: 
     assert len(Fake.made) == 3
 
 
+@pytest.mark.parametrize("code", [KafkaError.FENCED_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION])
+def test_a4_who_takes_a_former_leader_for_the_present_one_is_made_anew(admin: Administrator, code: int) -> None:
+    admin.describe_topics(["a"], request_timeout=1)
+    Fake.made[0].asked.set_exception(KafkaException(KafkaError(code)))
+    admin.list_consumer_groups()
+    assert len(Fake.made) == 2
+
+
 def test_a1_answers_and_other_refusals_wear_nothing_out(admin: Administrator) -> None:
     admin.list_consumer_groups()
     Fake.made[0].asked.set_exception(REFUSED)

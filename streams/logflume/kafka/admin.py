@@ -7,6 +7,10 @@ A2  A request that was begun is ended by the client that it was begun with. One 
     requests must have ended, and by a thread of ours: librdkafka's own thread, which tells a request's end, would wait
     for itself for ever.
 A3  After ``renew`` the next request goes by a client of the new configuration.
+A4  A client that takes a former leader for the present one is made anew as well. librdkafka's asks for offsets by the
+    leader and the epoch that it knows, and looks for neither anew when it is told that they are over (2.16; its issue
+    4620 was the same in a consumer): after a broker's restart each ``list_offsets`` fails until its metadata is five
+    minutes old.
 """
 
 from __future__ import annotations
@@ -24,9 +28,13 @@ from confluent_kafka.admin import AdminClient
 _ENDED_SECONDS = 60.0
 """No request takes longer."""
 
+_WORN = frozenset(
+    {KafkaError._TIMED_OUT, KafkaError.FENCED_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION}  # A1, A4
+)
+
 
 class Administrator:
-    """See A1 to A3. It has every method of ``AdminClient``; safe for threads."""
+    """See A1 to A4. It has every method of ``AdminClient``; safe for threads."""
 
     def __init__(self, config: Mapping[str, Any], make: Callable[[dict[str, Any]], AdminClient] = AdminClient) -> None:
         self._config = dict(config)
@@ -62,7 +70,7 @@ class Administrator:
         return asked
 
     def _heard(self, number: int, error: BaseException | None) -> None:
-        if isinstance(error, KafkaException) and error.args[0].code() == KafkaError._TIMED_OUT:
+        if isinstance(error, KafkaException) and error.args[0].code() in _WORN:
             with self._lock:
                 self._worn = self._worn or number == self._number
 

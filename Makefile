@@ -98,9 +98,9 @@ bench: $(READY) tools ## Measure speed, CPU and memory; writes build/bench.json
 	$(BIN)/python -m benchmarks.bench $(ARGS)
 
 .PHONY: soak
-soak: $(READY) tools ## Kill each stage a hundred times under load (prints the seed that replays it); long random schedules; all drills, small
+soak: $(READY) tools ## Kill each stage a hundred times under load (prints the seed that replays it); long random schedules; all fault tests by commands as users start them; all drills, small
 	LOGFLUME_TEST_TIMES=20 LOGFLUME_TEST_KILLS=100 $(BIN)/pytest -s tests/faults/test_kills.py $(ARGS)
-	LOGFLUME_TEST_TIMES=20 $(BIN)/pytest -n $(WORKERS) --timeout 7200 tests/property tests/e2e/test_drills.py $(ARGS)
+	LOGFLUME_TEST_TIMES=20 $(BIN)/pytest -n $(WORKERS) --timeout 7200 tests/property tests/faults tests/e2e/test_drills.py $(ARGS)
 
 .PHONY: drills
 drills: $(READY) tools ## Every drill at its real size, about half an hour; writes docs/drills.md and build/drills

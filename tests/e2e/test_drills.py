@@ -41,6 +41,8 @@ ELSEWHERE = {
     "token-revoke": "tests/integration/test_tokens_in_force.py",
     "half-config": "tests/faults/test_config_follow.py",
     "broker-restart": "tests/faults/test_kafka_misbehaves.py",
+    "sink-stop": "tests/faults/test_pressure.py",
+    "worker-kill": "tests/faults/test_kills.py",
 }
 """What is left to `make soak`, and where `make test` does the like."""
 ORDER = tuple(name for name in EVERY if LONG or name not in ELSEWHERE)

@@ -17,6 +17,7 @@ from logflume.sort.stage import EXIT_FAILED
 from tests.support.kafka_proxy import ForgettingProxy, forgetting_proxy
 from tests.support.oracle import DATASET
 from tests.support.pipeline import Pipeline, Tended
+from tests.support.schedules import variants
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
@@ -133,7 +134,7 @@ def test_a_client_that_lost_its_brokers_says_so_to_its_application(settings: Set
         edge.close()
 
 
-@pytest.mark.parametrize(("command", "code"), [("sort", EXIT_FAILED), ("sink", 1)])
+@pytest.mark.parametrize(("command", "code"), variants(("sort", EXIT_FAILED), ("sink", 1)))
 def test_a_worker_that_lost_its_brokers_ends_and_its_successor_stores_all_once(
     pipeline: Pipeline, proxy: ForgettingProxy, command: str, code: int
 ) -> None:

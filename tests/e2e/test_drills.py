@@ -111,7 +111,8 @@ def test_every_drill_loses_nothing_repeats_nothing_and_recovers_by_itself(tmp_pa
         if DRILLS[name].sizes["small"].promise.rate_during:
             rate = came(report, every.windows[name])
             assert rate >= RATE / 2, f"{name}: {rate:.0f} rows/s"  # half: the machine is busy with other tests
+    ended = 3 + ("worker-kill" in ORDER)  # twice by blank-config, once by rolling-restart
     for worker in ("edge-1", "sort-1", "sink-1"):
-        assert report.counts[f"restarts of {worker}"] >= 4, "killed once by worker-kill, twice by blank-config"
+        assert report.counts[f"restarts of {worker}"] >= ended
     assert report.recovered is not None
     assert report.recovered - report.repaired <= DRILLS["rolling-restart"].sizes["small"].promise.recover_seconds

@@ -1,5 +1,5 @@
-"""Workers as forks of a process that has imported what they import: a start takes a tenth of the CPU, and there are
-hundreds of them in a run.
+"""Workers as forks of a process that has imported what they import: half a second of CPU less for each start, three
+quarters for a sorter's, and there are hundreds of them in a run.
 
 Such a worker is a process as any other: its own pid, session, environment, folder and log, killed or stopped as one,
 and its interpreter ends as usual. Two things it has not done: find the command, and import. Those who start the command

@@ -9,8 +9,8 @@ A2  A request that was begun is ended by the client that it was begun with. One 
 A3  After ``renew`` the next request goes by a client of the new configuration.
 A4  A client that takes a former leader for the present one is made anew as well. librdkafka's asks for offsets by the
     leader and the epoch that it knows, and looks for neither anew when it is told that they are over (2.16; its issue
-    4620 was the same in a consumer): after a broker's restart each ``list_offsets`` fails until its metadata is five
-    minutes old.
+    4620 was the same in a consumer): after a broker's restart each ``list_offsets`` fails for as long as it takes its
+    metadata for fresh, minutes.
 """
 
 from __future__ import annotations

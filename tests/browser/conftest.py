@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from tests.support.browser import Person, Site, chromium, site
+from tests.support.browser import Person, Site, chromium, signed_in, site
 from tests.support.services import Run
 
 
@@ -28,8 +28,5 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def person(browser: Browser, served: Site) -> Iterator[Person]:
     """Somebody who is signed in, and whose browser has nothing to complain of in the end."""
-    person = Person.at(browser, served)
-    person.sign_in()
-    yield person
-    person.page.context.close()
-    assert person.troubles == []
+    with signed_in(browser, served) as person:
+        yield person

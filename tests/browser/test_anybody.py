@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.support.browser import NARROW, WIDE, Person, Site
+from tests.support.browser import NARROW, WIDE, Person, Site, signed_in
 
 FILTER = "&join=and&key=WAFAttackScore&op=lt&value=20&join=or&key=ClientCountry&op=in&value=de"
 PAGES = {
@@ -63,11 +63,8 @@ def test_axe_finds_no_violation_and_a_telephone_is_wide_enough(somebody: Person,
 
 @pytest.fixture(scope="module")
 def typist(browser: Browser, served: Site) -> Iterator[Person]:
-    person = Person.at(browser, served)
-    person.sign_in()
-    yield person
-    person.page.context.close()
-    assert person.troubles == []
+    with signed_in(browser, served) as person:
+        yield person
 
 
 @pytest.mark.parametrize("name", [name for name in PAGES if name != "not there"])

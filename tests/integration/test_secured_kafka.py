@@ -49,7 +49,7 @@ def test_both_clients_and_the_administrator_come_in(way: Settings) -> None:
     assert (message.error(), message.value()) == (None, b"one")
     consumer.commit(offsets=[TopicPartition(topic, 0, 1)], asynchronous=False)
     consumer.close()
-    quotas = Quotas(way)  # aiokafka's client
+    quotas = Quotas(way)  # by aiokafka's connection
     quotas.set_producers({topic: 1e6})
     assert quotas.producers()[topic] == 1e6
     quotas.set_producers({topic: None})

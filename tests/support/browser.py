@@ -251,3 +251,13 @@ class Person:
         """By how many pixels the page is wider than the window."""
         found: int = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         return found
+
+
+@contextmanager
+def signed_in(browser: Browser, site: Site) -> Iterator[Person]:
+    """Give somebody who is signed in, and whose browser has nothing to complain of in the end."""
+    person = Person.at(browser, site)
+    person.sign_in()
+    yield person
+    person.page.context.close()
+    assert person.troubles == []
